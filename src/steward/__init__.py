@@ -1,0 +1,63 @@
+"""Steward carries notices to members, brings back reports, and sees each task through.
+
+What a plugin or an application needs stands here; everything else is found by its module's name. Names are imported
+when first used, so that `import steward.client` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steward.errors import Rejected, StewardError
+    from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
+    from steward.hookspecs import hookimpl
+    from steward.results import Artifact, Delivery, Outcome, TaskResult
+    from steward.service import Options, Query, TaskService
+    from steward.source import Source
+    from steward.values import Attachment, Column, Email, Note, Progress, Report, Secret, Table
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "errors": ("Rejected", "StewardError"),
+    "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
+    "hookspecs": ("hookimpl",),
+    "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
+    "service": ("Options", "Query", "TaskService"),
+    "source": ("Source",),
+    "values": ("Attachment", "Column", "Email", "Note", "Progress", "Report", "Secret", "Table"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "NO_RETRY",
+    "Artifact",
+    "Attachment",
+    "Column",
+    "Delivery",
+    "Email",
+    "Handler",
+    "Note",
+    "Options",
+    "Outcome",
+    "Progress",
+    "Query",
+    "Rejected",
+    "Report",
+    "RetryPolicy",
+    "Secret",
+    "Source",
+    "StewardError",
+    "Table",
+    "TaskResult",
+    "TaskService",
+    "handler",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'steward' has no attribute '{name}'")
+    return getattr(import_module(f"steward.{home}"), name)

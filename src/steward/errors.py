@@ -1,0 +1,231 @@
+"""Every error this service raises, each saying what failed, why, and the remedy.
+
+StewardError
+├── InvalidRequest (ValueError)         the caller must change something
+│   ├── UnknownHandler (LookupError)
+│   ├── NotAHandler (TypeError)
+│   ├── InvalidPayload                  carries one FieldProblem per field
+│   ├── InvalidOption
+│   └── Unsupported (NotImplementedError)   this engine declares that it cannot
+├── UnknownTask (LookupError)
+├── Conflict                            the store says no: a key in use, a state that does not allow it
+│   ├── KeyConflict
+│   └── StateConflict
+├── NotPermitted (PermissionError)
+├── RateLimited
+├── ConfigurationError (RuntimeError)
+│   ├── MissingExtra (ImportError)
+│   ├── NewerStore
+│   └── PluginError
+├── StorageUnavailable (OSError)
+│   └── StorageFull
+├── SourceUnavailable (OSError)
+├── TaskError (RuntimeError)            raised while a task is performed
+│   ├── Rejected                        final: a retry cannot help
+│   ├── TemplateError
+│   ├── UnsafeMail
+│   ├── RenderFailed                    with RenderLimitExceeded below it
+│   └── HandlerCrashed
+└── LateWriter                          an attempt that was given to another worker tried to write
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class StewardError(Exception):
+    """The root. `what` failed, `why`, and the `remedy`; each a sentence without its final stop, or empty."""
+
+    kind = "error"
+
+    def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
+        self.what, self.why, self.remedy = what, why, remedy
+        super().__init__(what, why, remedy)
+
+    def __str__(self) -> str:
+        return " ".join(f"{part.rstrip('.')}." for part in (self.what, self.why, self.remedy) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field of a payload."""
+
+    field: str
+    message: str
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" (did you mean '{self.nearest}'?)" if self.nearest else ""
+        return f"{self.field}: {self.message}{hint}" if self.field else f"{self.message}{hint}"
+
+
+class InvalidRequest(StewardError, ValueError):
+    """The request cannot be accepted as it stands."""
+
+    kind = "invalid-request"
+
+
+class UnknownHandler(InvalidRequest, LookupError):
+    """No registered handler has this name."""
+
+    kind = "unknown-handler"
+
+
+class NotAHandler(InvalidRequest, TypeError):
+    """What was handed over is not a registered handler: a lambda, a closure, a plain function."""
+
+    kind = "not-a-handler"
+
+
+class InvalidPayload(InvalidRequest):
+    """The payload does not fit the handler's model."""
+
+    kind = "invalid-payload"
+
+    def __init__(self, what: str, problems: Sequence[FieldProblem] = (), remedy: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__(what, "; ".join(map(str, self.problems)), remedy)
+
+
+class InvalidOption(InvalidRequest):
+    """An option (run_at, expires_at, priority, key) has a value that cannot be honoured."""
+
+    kind = "invalid-option"
+
+
+class Unsupported(InvalidRequest, NotImplementedError):
+    """The engine in use declares that it lacks this ability."""
+
+    kind = "unsupported"
+
+
+class UnknownTask(StewardError, LookupError):
+    """No task has this id."""
+
+    kind = "unknown-task"
+
+
+class Conflict(StewardError):
+    """The store's present state does not allow the request."""
+
+    kind = "conflict"
+
+
+class KeyConflict(Conflict):
+    """The idempotency key already stands for another payload."""
+
+    kind = "key-conflict"
+
+
+class StateConflict(Conflict):
+    """The task's state does not allow this action."""
+
+    kind = "state-conflict"
+
+
+class NotPermitted(StewardError, PermissionError):
+    """The caller is not known, or lacks the scope."""
+
+    kind = "not-permitted"
+
+
+class RateLimited(StewardError):
+    """Too many requests; `retry_after` says in how many seconds the next one can succeed."""
+
+    kind = "rate-limited"
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", retry_after: int = 60) -> None:
+        self.retry_after = retry_after
+        super().__init__(what, why, remedy)
+
+
+class ConfigurationError(StewardError, RuntimeError):
+    """A setting or the machine does not let the service run."""
+
+    kind = "configuration"
+
+
+class MissingExtra(ConfigurationError, ImportError):
+    """An optional part is not installed; the remedy is the exact command."""
+
+    kind = "missing-extra"
+
+
+class NewerStore(ConfigurationError):
+    """The store was written by a newer version of this program."""
+
+    kind = "newer-store"
+
+
+class PluginError(ConfigurationError):
+    """A plugin cannot be used; the words name its file and line."""
+
+    kind = "plugin"
+
+
+class StorageUnavailable(StewardError, OSError):
+    """The store cannot be written or read just now; nothing was accepted."""
+
+    kind = "storage-unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    """There is no room left; nothing was accepted."""
+
+    kind = "storage-full"
+
+
+class SourceUnavailable(StewardError, OSError):
+    """The application's database cannot be read just now."""
+
+    kind = "source-unavailable"
+
+
+class TaskError(StewardError, RuntimeError):
+    """A task could not be performed."""
+
+    kind = "task"
+
+
+class Rejected(TaskError):
+    """The task can never succeed as asked; raised by a handler, never retried."""
+
+    kind = "rejected"
+
+
+class TemplateError(TaskError):
+    """A template is missing, cannot be read, or names a variable that is not there."""
+
+    kind = "template"
+
+
+class UnsafeMail(TaskError):
+    """The finished message holds a header, recipient or body that was not meant."""
+
+    kind = "unsafe-mail"
+
+
+class RenderFailed(TaskError):
+    """A report could not be laid out."""
+
+    kind = "render"
+
+
+class RenderLimitExceeded(RenderFailed):
+    """A render passed its limit of time, processor or memory and was stopped."""
+
+    kind = "render-limit"
+
+
+class HandlerCrashed(TaskError):
+    """The process that ran a handler died or was stopped at its limit."""
+
+    kind = "handler-crashed"
+
+
+class LateWriter(StewardError):
+    """An attempt that is no longer the task's own tried to record something; the write was refused."""
+
+    kind = "late-writer"

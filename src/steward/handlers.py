@@ -1,0 +1,203 @@
+"""The declaration of a kind of task: one function, its payload, and how it is to be treated."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import re
+import sys
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, overload
+
+from pydantic import BaseModel
+
+from steward.errors import PluginError
+
+Lane = Literal["urgent", "mail", "bulk", "reports", "jobs"]
+LANES: tuple[str, ...] = ("urgent", "mail", "reports", "jobs", "bulk")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+DELAYS = (30.0, 120.0, 360.0, 900.0, 1800.0)
+HOURLY = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to try again after a failure that may pass.
+
+    `delays` are seconds before the 2nd, 3rd, ... attempt; after the last one, `then` repeats. `attempts` is the
+    most there will be, `within` the longest span since acceptance. `jitter` is the share by which a delay varies,
+    so that thousands of tasks do not come back in the same second.
+    """
+
+    delays: tuple[float, ...] = DELAYS
+    then: float = HOURLY
+    attempts: int = 30
+    within: timedelta = timedelta(days=1)
+    jitter: float = 0.2
+
+    def delay(self, failures: int, chance: float | None = None) -> float | None:
+        """Return the seconds to wait after the `failures`-th failure (from 1), or None if that was the last.
+
+        `chance` (0 to 1) stands in for the random number, for tests.
+        """
+        if failures >= self.attempts:
+            return None
+        base = self.delays[failures - 1] if failures <= len(self.delays) else self.then
+        # Jitter spreads retries; it is no secret.
+        drawn = random.random() if chance is None else chance  # noqa: S311
+        return base * (1 + self.jitter * (2 * drawn - 1))
+
+
+NO_RETRY = RetryPolicy(attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered kind of task. Call it like the function it was made from."""
+
+    name: str
+    function: Callable[..., Any]
+    payload: type[BaseModel]
+    summary: str
+    description: str
+    example: BaseModel
+    lane: str = "mail"
+    priority: int = 0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    expires_after: timedelta | None = None
+    time_limit: float = 120.0
+    on_uncertain: Literal["resend", "hold"] = "resend"
+    important: bool = True
+    needs: tuple[tuple[str, str], ...] = ()
+    check: Callable[..., None] | None = None
+    check_needs: tuple[tuple[str, str], ...] = ()
+    schedules: tuple[str, ...] = ()
+    staff: bool = False
+    origin: str = ""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    @property
+    def title(self) -> str:
+        """The name as a person reads it: `grant_report` is "Grant report"."""
+        return self.name.replace("_", " ").capitalize()
+
+
+@overload
+def handler(function: Callable[..., Any], /) -> Handler: ...
+@overload
+def handler(
+    *,
+    example: BaseModel,
+    name: str | None = None,
+    lane: Lane = "mail",
+    priority: int = 0,
+    retry: RetryPolicy | None = None,
+    expires_after: timedelta | None = None,
+    time_limit: float = 120.0,
+    on_uncertain: Literal["resend", "hold"] = "resend",
+    important: bool = True,
+    check: Callable[..., None] | None = None,
+    schedules: tuple[str, ...] = (),
+    staff: bool = False,
+) -> Callable[[Callable[..., Any]], Handler]: ...
+def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Declare a function as a kind of task.
+
+    The name is the function's, the payload the annotation of its first parameter (a pydantic model), the summary
+    the docstring's first line. Further parameters are asked for by annotation: `source: Source`,
+    `progress: Progress`. `example` is a valid payload: it feeds the preview, the form, the documentation and the
+    snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises `Rejected` with the words
+    for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is in seconds.
+
+    Returns the `Handler`, which is callable as the function was.
+
+    Raises:
+        PluginError: the declaration cannot be used; the words say what is missing, with file and line.
+    """
+    outer = sys._getframe(1).f_locals
+
+    def declare(target: Callable[..., Any]) -> Handler:
+        return _declare(target, outer, **options)
+
+    return declare if function is None else declare(function)
+
+
+def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) -> Handler:
+    where = _place(target)
+    name = options.pop("name", None) or target.__name__
+    if not NAME.fullmatch(name):
+        raise PluginError(
+            f"The handler at {where} cannot be named '{name}'",
+            "A name is lower-case letters, digits and underscores, and starts with a letter",
+            "Rename the function, or pass name=... to @handler",
+        )
+    parameters = list(inspect.signature(target).parameters.values())
+    try:
+        hints = typing.get_type_hints(target, localns=outer)
+    except NameError as error:
+        raise PluginError(f"The handler {name} at {where} has an annotation that is not defined", str(error)) from error
+    model = hints.get(parameters[0].name) if parameters else None
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise PluginError(
+            f"The handler {name} at {where} does not say what its payload is",
+            "Its first parameter needs a pydantic model as annotation",
+            f"Write: def {name}(request: MyModel) -> Email",
+        )
+    example = options.pop("example", None)
+    if example is None:
+        raise PluginError(
+            f"The handler {name} at {where} has no example",
+            "The example feeds the preview, the form, the tests and the documentation",
+            f"Write: @handler(example={model.__name__}(...))",
+        )
+    if not isinstance(example, model):
+        raise PluginError(f"The example of {name} at {where} is not a {model.__name__}")
+    summary, _, description = (inspect.getdoc(target) or "").partition("\n")
+    check = options.get("check")
+    options = {key: value for key, value in options.items() if value is not None}
+    return Handler(
+        name=name,
+        function=target,
+        payload=model,
+        summary=summary.strip(),
+        description=description.strip(),
+        example=example,
+        needs=_needs(target, hints, parameters[1:], where),
+        check_needs=_check_needs(check, outer),
+        origin=where,
+        **options,
+    )
+
+
+def _check_needs(check: Callable[..., None] | None, outer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    if check is None:
+        return ()
+    hints = typing.get_type_hints(check, localns=outer)
+    return _needs(check, hints, list(inspect.signature(check).parameters.values())[1:], _place(check))
+
+
+def _needs(
+    target: Callable[..., Any], hints: dict[str, Any], parameters: list[inspect.Parameter], where: str
+) -> tuple[tuple[str, str], ...]:
+    found = []
+    for parameter in parameters:
+        wanted = getattr(hints.get(parameter.name), "injected_as", None)
+        if wanted is not None:
+            found.append((parameter.name, wanted))
+        elif parameter.default is inspect.Parameter.empty:
+            raise PluginError(
+                f"{target.__name__} at {where} asks for '{parameter.name}', which nobody provides",
+                "Beside its payload a handler may ask for Source, Progress or Operations, by annotation",
+            )
+    return tuple(found)
+
+
+def _place(target: Callable[..., Any]) -> str:
+    code = getattr(target, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else "?"

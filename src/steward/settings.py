@@ -1,0 +1,162 @@
+"""What an operator can set: `STEWARD_*` environment variables or a file, checked at the start."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from steward.errors import ConfigurationError
+
+PACKAGE = Path(__file__).parent
+
+
+def shipped(folder: str) -> Path:
+    """Return the shipped `plugins` or `templates`: inside the package when installed, beside `src` in a checkout."""
+    inside = PACKAGE / "shipped" / folder
+    return inside if inside.is_dir() else PACKAGE.parent.parent / folder
+
+
+class Settings(BaseSettings):
+    """Every setting, its default, and what it means. `docs/settings.md` is made from this class."""
+
+    model_config = SettingsConfigDict(env_prefix="STEWARD_", env_file=None, extra="forbid", validate_default=True)
+
+    env: Literal["development", "production"] = Field(
+        "development", description="`production` closes every door that only development needs."
+    )
+    data_dir: Path = Field(Path("steward-data"), description="Folder of the ledger, the archive and the outbox.")
+    database_url: str = Field("", description="SQLAlchemy URL of the ledger. Empty: SQLite in the data folder.")
+    engine: Literal["durable", "celery", "background"] = Field("durable", description="Who performs tasks.")
+    broker_url: str = Field("", description="RabbitMQ or Redis for the engine `celery`.")
+    smtp_url: str = Field(
+        "",
+        description="`smtp://user:password@host:587` (STARTTLS required), `smtps://host:465` (TLS), "
+        "`smtp+plain://127.0.0.1:25` (no TLS, loopback only). Empty outside production: the outbox captures mail.",
+    )
+    smtp_connections: int = Field(8, ge=1, le=64, description="Connections kept open to the mail server.")
+    smtp_in_flight: int = Field(
+        16, ge=1, le=256, description="Mails on the wire at once: the most that a crash can send twice."
+    )
+    smtp_ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
+    mail_from: str = Field("Steward <steward@localhost.localdomain>", description="Sender of every letter.")
+    organization: str = Field("Local 214 Training Programme", description="Name on letters, reports and pages.")
+    source_url: str = Field("", description="SQLAlchemy URL of the application's database; only ever read.")
+    plugins_dir: Path | None = Field(None, description="Folder of your own plugins, one file each.")
+    templates_dir: Path | None = Field(None, description="Folder of your own templates; wins over the shipped ones.")
+    base_url: str = Field("", description="Address under which people reach the pages. Empty: host and port.")
+    secret_key: str = Field(
+        "", description="Key that encrypts secrets, 32 characters or more. Empty: made once, kept in the data folder."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8480, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Worker processes under `steward up`.")
+    handler_processes: int = Field(1, ge=1, le=32, description="Child processes that run handlers, per worker.")
+    render_processes: int = Field(1, ge=1, le=32, description="Child processes that lay out PDFs, per worker.")
+    render_seconds: int = Field(60, ge=5, le=3600, description="Longest time for one PDF.")
+    render_memory_mb: int = Field(512, ge=200, le=16384, description="Most memory for one PDF.")
+    allow_interruptible: bool = Field(
+        False, description="Let the engine `background` take handlers marked as important."
+    )
+    free_space_mb: int = Field(64, ge=0, description="Below this much free disk space nothing is accepted.")
+    retry_delays: tuple[float, ...] | None = Field(
+        None, description="Seconds before each further attempt, for every handler; the last one repeats."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged."
+    )
+
+    @field_validator("data_dir", "plugins_dir", "templates_dir", "smtp_ca_file")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @property
+    def production(self) -> bool:
+        """Whether this is the real thing."""
+        return self.env == "production"
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'ledger.sqlite3'}"
+
+    @property
+    def captures_mail(self) -> bool:
+        """Whether letters go to the outbox instead of a mail server."""
+        return not self.smtp_url and not self.production
+
+    @property
+    def public_url(self) -> str:
+        """Address of the pages, without a final slash."""
+        return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def plugin_directories(self) -> list[Path]:
+        """Folders of single-file plugins, the shipped one first."""
+        return [shipped("plugins"), *([self.plugins_dir] if self.plugins_dir else [])]
+
+    @property
+    def template_directories(self) -> list[Path]:
+        """Folders of templates; the first that has a template wins. A plugins folder may carry its own `templates/`."""
+        own = [self.templates_dir] if self.templates_dir else []
+        beside = [self.plugins_dir / "templates"] if self.plugins_dir else []
+        return [*own, *beside, shipped("templates")]
+
+    @cached_property
+    def key(self) -> bytes:
+        """The secret key as bytes; made and kept with mode 0600 when none is set."""
+        if self.secret_key:
+            if len(self.secret_key) < 32:
+                raise ConfigurationError(
+                    "STEWARD_SECRET_KEY is too short",
+                    f"It has {len(self.secret_key)} characters, and needs 32 or more",
+                    "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                )
+            return self.secret_key.encode()
+        path = self.data_dir / "secret.key"
+        try:
+            if not path.exists():
+                self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+                draft = path.with_name(f".secret.{secrets.token_hex(4)}")
+                draft.touch(mode=0o600)
+                draft.write_text(secrets.token_urlsafe(32))
+                try:
+                    path.hardlink_to(draft)  # whoever links first has made the key
+                except FileExistsError:
+                    pass
+                finally:
+                    draft.unlink()
+            return path.read_text().encode()
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data folder {self.data_dir} cannot be used",
+                error.strerror or str(error),
+                "Give this user the right to write there, or set STEWARD_DATA_DIR to another folder",
+            ) from error
+
+
+def load(env_file: Path | None = None, **overrides: object) -> Settings:
+    """Return the settings from the environment, `env_file` and `overrides` (strongest last).
+
+    Raises:
+        ConfigurationError: a value cannot be used; each is named with the reason.
+    """
+    try:
+        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]  # checked by the model itself
+    except ValidationError as error:
+        problems = "; ".join(
+            f"STEWARD_{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise ConfigurationError("A setting cannot be used", problems, "See docs/settings.md") from error
+
+
+def hostname_of(url: str) -> str:
+    """Return the host of `url`, for messages that must not show a password."""
+    return urlsplit(url).hostname or url

@@ -1,0 +1,107 @@
+"""A task's states and the lawful ways between them: pure functions, no clock, no store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from steward.errors import StateConflict
+
+
+class State(StrEnum):
+    """Where a task stands."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    BLOCKED = "blocked"
+    INTERRUPTED = "interrupted"
+
+
+WAITING: Final = frozenset({State.SCHEDULED, State.QUEUED, State.RETRYING})
+OPEN: Final = WAITING | {State.RUNNING, State.BLOCKED}
+FINAL: Final = frozenset({State.SUCCEEDED, State.CANCELLED, State.EXPIRED})
+FINISHED: Final = FINAL | {State.FAILED, State.INTERRUPTED}
+RETRYABLE: Final = frozenset({State.FAILED, State.INTERRUPTED, State.BLOCKED, State.RETRYING})
+
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    State.SCHEDULED: frozenset({State.QUEUED, State.RUNNING, State.CANCELLED, State.EXPIRED, State.BLOCKED}),
+    State.QUEUED: frozenset(
+        {State.RUNNING, State.CANCELLED, State.EXPIRED, State.BLOCKED, State.INTERRUPTED, State.FAILED}
+    ),
+    # running → running is the adoption of a dead worker's task: a new attempt, the old one closed as lost.
+    State.RUNNING: frozenset(
+        {
+            State.RUNNING,
+            State.SUCCEEDED,
+            State.FAILED,
+            State.RETRYING,
+            State.CANCELLED,
+            State.EXPIRED,
+            State.BLOCKED,
+            State.INTERRUPTED,
+        }
+    ),
+    State.RETRYING: frozenset(
+        {State.RUNNING, State.QUEUED, State.CANCELLED, State.EXPIRED, State.BLOCKED, State.FAILED}
+    ),
+    State.BLOCKED: frozenset({State.QUEUED, State.CANCELLED, State.EXPIRED}),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.INTERRUPTED: frozenset({State.QUEUED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.CANCELLED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+
+def lawful(before: State, after: State) -> bool:
+    """Return whether a task may go from `before` to `after`."""
+    return after in TRANSITIONS[before]
+
+
+def sources_of(after: State) -> frozenset[State]:
+    """Return every state from which `after` may be reached; conditional updates name these."""
+    return frozenset(state for state, targets in TRANSITIONS.items() if after in targets)
+
+
+def move(before: State, after: State) -> State:
+    """Return `after`.
+
+    Raises:
+        StateConflict: the way from `before` to `after` is not lawful.
+    """
+    if not lawful(before, after):
+        raise StateConflict(
+            f"The task is {before} and cannot become {after}",
+            "Finished and cancelled tasks never change"
+            if before in FINAL
+            else f"From {before} a task may only become {', '.join(sorted(TRANSITIONS[before]))}",
+        )
+    return after
+
+
+MAX_STARTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as a worker receives it to perform. Times are microseconds since 1970 in UTC."""
+
+    id: str
+    name: str
+    state: State
+    attempt: int
+    payload: str
+    sealed: bytes | None
+    lane: str
+    created_at: int
+    expires_at: int | None
+    failures: int
+    lost: int
+    requested_by: str = ""

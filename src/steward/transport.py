@@ -1,0 +1,75 @@
+"""The promise of carrying one message to one recipient and telling truly what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from steward.results import Outcome
+
+
+class Phase(StrEnum):
+    """Where in an SMTP session (RFC 5321) something happened."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One finished message for one recipient. `wire` is the message with CRLF line ends, not dot-stuffed."""
+
+    sender: str
+    recipient: str
+    wire: bytes
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a parcel.
+
+    `ours` is true when the fault lies with our own account or connection (authentication, relaying, TLS) and
+    every other parcel would meet it too: the lane stops instead of failing each task.
+    """
+
+    outcome: Outcome
+    phase: Phase
+    code: int | None = None
+    text: str = ""
+    ours: bool = False
+
+
+BeforeDot = Callable[[], Awaitable[None]]
+
+
+async def nothing_before_dot() -> None:
+    """Do nothing before the final dot: for callers that keep no record."""
+
+
+class Transport(Protocol):
+    """Carries parcels. Implementations stand in `transports/`."""
+
+    name: str
+
+    def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
+        """Start carrying `parcel` and return at once; the future gives the reply and never raises for SMTP faults.
+
+        `before_dot` is awaited after the server has agreed to take the message and before its last byte is sent:
+        the caller records "uncertain" there. If it raises, the message is not sent and the future raises the same.
+        """
+
+    def check(self) -> Reply:
+        """Connect, secure and authenticate without sending, and return what became of it (phase DONE if well)."""
+
+    def close(self) -> None:
+        """Finish what is on the wire, say goodbye, and free the connections."""

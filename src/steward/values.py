@@ -1,0 +1,177 @@
+"""What a handler asks for: e-mails, reports, tables, notes; and secrets that leave no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+MASK = "••••••••"
+
+Context = Mapping[str, Any] | BaseModel | None
+
+
+class Secret:
+    """A string that is shown masked, kept encrypted, and erased when its task ends.
+
+    `reveal()` gives the text; `str()` and `repr()` give dots. Templates print it with `{{ link.reveal() }}`.
+    (`pydantic.SecretStr` would be stored, and mailed, as stars.)
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"Secret('{MASK}')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> Any:
+        return (Secret, (self._text,))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            _read_secret,
+            serialization=core_schema.plain_serializer_function_ser_schema(_write_secret, info_arg=True),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "format": "password", "writeOnly": True}
+
+
+def _read_secret(value: Any, info: core_schema.ValidationInfo) -> Secret:
+    # A stored payload holds {"$secret": n}; the texts themselves travel in the validation context.
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, str):
+        if not value:
+            raise ValueError("must not be empty")
+        return Secret(value)
+    texts = (info.context or {}).get("secrets")
+    if texts is not None and isinstance(value, dict) and isinstance(value.get("$secret"), int):
+        return Secret(texts[value["$secret"]])
+    raise ValueError("must be a string")
+
+
+def _write_secret(value: Secret, info: core_schema.SerializationInfo) -> Any:
+    collected = (info.context or {}).get("secrets") if isinstance(info.context, dict) else None
+    if collected is None:
+        return MASK
+    collected.append(value.reveal())
+    return {"$secret": len(collected) - 1}
+
+
+ColumnKind = Literal["text", "integer", "decimal", "money", "percent", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table. `kind` decides alignment and number format; `width` is a share (any unit)."""
+
+    key: str
+    title: str
+    kind: ColumnKind = "text"
+    width: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Named rows. The same table feeds the PDF, the CSV and the XLSX, so that they cannot disagree.
+
+    `rows` may be a lazy iterator: it is read once. Each row is a sequence in the order of `columns`; money is
+    `Decimal`, never a float.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    rows: Iterable[Sequence[Any]]
+    title: str = ""
+    total: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file to send along. `content` is sent byte for byte."""
+
+    name: str
+    content: bytes
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A document to lay out: `templates/<template>/report.html.j2` with `context`, and its tables.
+
+    `name` is the file name without its ending. `formats` says which files are kept. A report that stands only
+    among an e-mail's attachments is sent and not kept; one that the handler returns is archived.
+    """
+
+    template: str
+    context: Context = None
+    tables: Sequence[Table] = ()
+    name: str = "report"
+    title: str = ""
+    formats: Sequence[Literal["pdf", "csv", "xlsx"]] = ("pdf",)
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A letter: `templates/<template>/{subject.txt,body.txt,body.html}.j2` with `context`.
+
+    Each recipient gets a message of their own, addressed to nobody else. `attachments` are files or reports.
+    `unsubscribe` is an HTTPS address for one-click unsubscribing (RFC 8058).
+    """
+
+    to: str | Sequence[str]
+    template: str
+    context: Context = None
+    attachments: Sequence[Attachment | Report] = ()
+    reply_to: str | None = None
+    unsubscribe: str | None = None
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The addresses, in order, each once."""
+        return tuple(dict.fromkeys((self.to,) if isinstance(self.to, str) else self.to))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a job that sends nothing did, in one sentence, with figures for programs to read."""
+
+    text: str
+    figures: Mapping[str, int | float | str | Decimal | bool | None] = field(default_factory=dict)
+
+
+Wish = Email | Report | Note
+Wishes = Wish | Sequence[Wish] | None
+
+
+class Progress(Protocol):
+    """Ask for it as a parameter (`progress: Progress`) to say how far a long handler has come."""
+
+    injected_as: ClassVar[str] = "progress"
+
+    def __call__(self, fraction: float, text: str = "") -> None:
+        """Say what is being done: `fraction` from 0 to 1, `text` in the reader's words."""
