@@ -80,6 +80,7 @@ class Handler:
     origin: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as if it had not been declared."""
         return self.function(*args, **kwargs)
 
     @property

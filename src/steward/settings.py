@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -141,14 +141,14 @@ class Settings(BaseSettings):
             ) from error
 
 
-def load(env_file: Path | None = None, **overrides: object) -> Settings:
+def load(env_file: Path | None = None, **overrides: Any) -> Settings:
     """Return the settings from the environment, `env_file` and `overrides` (strongest last).
 
     Raises:
         ConfigurationError: a value cannot be used; each is named with the reason.
     """
     try:
-        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]  # checked by the model itself
+        return Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings reads this name; its stub does not
     except ValidationError as error:
         problems = "; ".join(
             f"STEWARD_{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"

@@ -31,14 +31,14 @@ FINISHED: Final = FINAL | {State.FAILED, State.INTERRUPTED}
 RETRYABLE: Final = frozenset({State.FAILED, State.INTERRUPTED, State.BLOCKED, State.RETRYING})
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.SCHEDULED: frozenset({State.QUEUED, State.RUNNING, State.CANCELLED, State.EXPIRED, State.BLOCKED}),
+    State.SCHEDULED: frozenset({State.QUEUED, State.CANCELLED, State.EXPIRED, State.BLOCKED}),
     State.QUEUED: frozenset(
         {State.RUNNING, State.CANCELLED, State.EXPIRED, State.BLOCKED, State.INTERRUPTED, State.FAILED}
     ),
-    # running → running is the adoption of a dead worker's task: a new attempt, the old one closed as lost.
+    # running → queued is the release of a dead worker's task: its attempt is closed as lost, another one follows.
     State.RUNNING: frozenset(
         {
-            State.RUNNING,
+            State.QUEUED,
             State.SUCCEEDED,
             State.FAILED,
             State.RETRYING,
@@ -48,9 +48,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
             State.INTERRUPTED,
         }
     ),
-    State.RETRYING: frozenset(
-        {State.RUNNING, State.QUEUED, State.CANCELLED, State.EXPIRED, State.BLOCKED, State.FAILED}
-    ),
+    State.RETRYING: frozenset({State.QUEUED, State.CANCELLED, State.EXPIRED, State.BLOCKED}),
     State.BLOCKED: frozenset({State.QUEUED, State.CANCELLED, State.EXPIRED}),
     State.FAILED: frozenset({State.QUEUED}),
     State.INTERRUPTED: frozenset({State.QUEUED, State.CANCELLED}),

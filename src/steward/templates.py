@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +65,15 @@ class Templates:
             ) from error
         except (UnicodeDecodeError, PermissionError) as error:
             raise TemplateError(f"The template {name} cannot be read", str(error)) from error
+
+    def version(self, folder: str) -> str:
+        """Return eight characters that change when any template in `folder` or `layouts` does."""
+        digest = hashlib.sha256()
+        for directory in self.directories:
+            for part in (folder, "layouts"):
+                for path in sorted((directory / part).glob("*.j2")):
+                    digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()[:8]
 
     @cached_property
     def assets(self) -> dict[str, Path]:

@@ -1,0 +1,136 @@
+"""Who may come in: API keys and one-time sign-in links, of which only hashes are kept."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from steward.clock import SECOND, moment, new_id, now
+from steward.errors import InvalidOption, UnknownTask
+from steward.ledger.schema import api_keys, links
+from steward.sealing import token_hash
+
+SCOPES = ("send", "read", "reports", "operate")
+"""send: hand over tasks; read: see them; reports: ask for and download reports; operate: cancel, retry, see all."""
+
+LINK_LIFE = 15 * 60
+"""Longest life of a sign-in link, in seconds."""
+
+_RECENTLY = 60 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as listed; the key itself is shown once, when it is made."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking, and what they may do."""
+
+    name: str
+    scopes: frozenset[str]
+    key_id: str = ""
+
+
+def parse_scopes(scopes: tuple[str, ...] | list[str]) -> str:
+    """Return `scopes` as stored.
+
+    Raises:
+        InvalidOption: a scope does not exist.
+    """
+    wrong = [s for s in scopes if s not in SCOPES]
+    if wrong or not scopes:
+        raise InvalidOption(
+            f"There is no scope '{wrong[0]}'" if wrong else "A key needs at least one scope",
+            remedy=f"The scopes are {', '.join(SCOPES)}",
+        )
+    return " ".join(s for s in SCOPES if s in scopes)
+
+
+def create_key(connection: sa.Connection, name: str, scopes: list[str]) -> tuple[Key, str]:
+    """Make a key and return it with its token, `stw_` and 43 characters, which cannot be shown again."""
+    token = f"stw_{secrets.token_urlsafe(32)}"
+    created = now()
+    values = {"id": new_id(), "name": name, "scopes": parse_scopes(scopes), "created_at": created}
+    connection.execute(api_keys.insert().values(**values, hash=token_hash(token)))
+    return Key(str(values["id"]), name, tuple(str(values["scopes"]).split()), moment(created)), token
+
+
+def list_keys(connection: sa.Connection) -> list[Key]:
+    """Return every key, newest first."""
+    rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.id.desc()))
+    return [
+        Key(r.id, r.name, tuple(r.scopes.split()), moment(r.created_at), moment(r.used_at), moment(r.revoked_at))
+        for r in rows
+    ]
+
+
+def revoke_key(connection: sa.Connection, id_or_name: str) -> int:
+    """End the key with this id, or all of this name; return how many were ended.
+
+    Raises:
+        UnknownTask: there is no such key.
+    """
+    ended = connection.execute(
+        api_keys.update()
+        .where(sa.or_(api_keys.c.id == id_or_name, api_keys.c.name == id_or_name), api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=now())
+    ).rowcount
+    if not ended:
+        raise UnknownTask(f"There is no key '{id_or_name[:80]}' in use", remedy="List them with: steward key list")
+    return ended
+
+
+def caller_of(connection: sa.Connection, token: str) -> tuple[Caller | None, bool]:
+    """Return who holds `token`, or None; and whether its time of use is worth noting (at most once a minute)."""
+    row = connection.execute(
+        sa.select(api_keys).where(api_keys.c.hash == token_hash(token), api_keys.c.revoked_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        return None, False
+    stale = row.used_at is None or row.used_at < now() - _RECENTLY
+    return Caller(row.name, frozenset(row.scopes.split()), row.id), stale
+
+
+def note_use(connection: sa.Connection, key_id: str) -> None:
+    """Record that a key has been used just now."""
+    connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(used_at=now()))
+
+
+def create_link(connection: sa.Connection, name: str, scopes: list[str], seconds: int = LINK_LIFE) -> str:
+    """Make a one-time sign-in link for `name` and return its token."""
+    token = secrets.token_urlsafe(32)
+    made = now()
+    connection.execute(
+        links.insert().values(
+            hash=token_hash(token),
+            name=name,
+            scopes=parse_scopes(scopes),
+            created_at=made,
+            expires_at=made + min(seconds, LINK_LIFE) * SECOND,
+        )
+    )
+    return token
+
+
+def use_link(connection: sa.Connection, token: str) -> Caller | None:
+    """Return who the link was made for and end it; None if it is unknown, used or over."""
+    moment_now = now()
+    row = connection.execute(
+        links.update()
+        .where(links.c.hash == token_hash(token), links.c.used_at.is_(None), links.c.expires_at > moment_now)
+        .values(used_at=moment_now)
+        .returning(links.c.name, links.c.scopes)
+    ).one_or_none()
+    return None if row is None else Caller(row.name, frozenset(row.scopes.split()))

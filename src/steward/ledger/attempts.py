@@ -1,0 +1,227 @@
+"""Starting and ending attempts: every step one conditional update, so that a late writer changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from steward.ledger.schema import attempts, tasks
+from steward.tasks import MAX_STARTS, State, Task
+
+_ERASED = {"sealed": None, "worker": None, "claim": None, "handed_at": None, "progress_text": None}
+
+
+def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str, now: int) -> list[Task]:
+    """Start an attempt for each of `ids` that is queued and in nobody else's hand; return those that were started.
+
+    `claim` fences the attempt: every later write names it, and is refused once the task has another.
+    """
+    found = connection.execute(
+        tasks.update()
+        .where(
+            tasks.c.id.in_(ids),
+            tasks.c.state == State.QUEUED,
+            sa.or_(tasks.c.worker.is_(None), tasks.c.worker == worker),
+        )
+        .values(
+            state=State.RUNNING,
+            attempt=tasks.c.attempt + 1,
+            worker=worker,
+            claim=claim,
+            started_at=sa.func.coalesce(tasks.c.started_at, now),
+            error=None,
+        )
+        .returning(
+            tasks.c.id,
+            tasks.c.name,
+            tasks.c.attempt,
+            tasks.c.payload,
+            tasks.c.sealed,
+            tasks.c.lane,
+            tasks.c.created_at,
+            tasks.c.expires_at,
+            tasks.c.failures,
+            tasks.c.lost,
+            tasks.c.requested_by,
+        )
+    ).all()
+    if found:
+        connection.execute(
+            attempts.insert(),
+            [
+                {"task_id": r.id, "number": r.attempt, "worker": worker, "started_at": now, "outcome": "running"}
+                for r in found
+            ],
+        )
+    by_id = {r.id: r for r in found}
+    return [
+        Task(
+            id=r.id,
+            name=r.name,
+            state=State.RUNNING,
+            attempt=r.attempt,
+            payload=r.payload,
+            sealed=r.sealed,
+            lane=r.lane,
+            created_at=r.created_at,
+            expires_at=r.expires_at,
+            failures=r.failures,
+            lost=r.lost,
+            requested_by=r.requested_by,
+        )
+        for r in (by_id[i] for i in ids if i in by_id)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended: the task's next state, and for `retrying` when it is due again."""
+
+    task_id: str
+    number: int
+    claim: str
+    state: State
+    at: int
+    error: str | None = None
+    note: str | None = None
+    due_at: int | None = None
+    lost: int = 0
+    outcome: str = ""
+
+
+_END_ATTEMPT = (
+    attempts.update()
+    .where(attempts.c.task_id == sa.bindparam("b_id"), attempts.c.number == sa.bindparam("b_number"))
+    .values(finished_at=sa.bindparam("b_at"), outcome=sa.bindparam("b_outcome"), error=sa.bindparam("b_error"))
+)
+
+
+def end(connection: sa.Connection, ending: Ending) -> bool:
+    """Close an attempt and move its task on; return False if the attempt is no longer the task's own."""
+    values: dict[str, object] = {
+        "state": ending.state,
+        "worker": None,
+        "claim": None,
+        "handed_at": None,
+        "error": ending.error,
+        "progress_text": None,
+    }
+    if ending.state == State.RETRYING:
+        values |= {"due_at": ending.due_at, "failures": tasks.c.failures + 1, "progress": None}
+    elif ending.state == State.BLOCKED:
+        values |= {"progress": None}
+    else:
+        values |= {"finished_at": ending.at}
+        if ending.state not in (State.FAILED, State.INTERRUPTED):
+            values |= {"sealed": None}
+        if ending.state == State.SUCCEEDED:
+            values |= {"note": ending.note, "progress": 1.0}
+        if ending.state == State.FAILED:
+            values |= {"failures": tasks.c.failures + 1}
+    if ending.lost:
+        values["lost"] = tasks.c.lost + ending.lost
+    done = connection.execute(
+        tasks.update()
+        .where(tasks.c.id == ending.task_id, tasks.c.claim == ending.claim, tasks.c.state == State.RUNNING)
+        .values(values)
+    ).rowcount
+    connection.execute(
+        _END_ATTEMPT,
+        {
+            "b_id": ending.task_id,
+            "b_number": ending.number,
+            "b_at": ending.at,
+            "b_outcome": (ending.outcome or ending.state.value) if done else "refused",
+            "b_error": ending.error if done else "Another worker had taken the task over",
+        },
+    )
+    return bool(done)
+
+
+def succeed_all(connection: sa.Connection, claim: str, ids: Sequence[str], at: int) -> set[str]:
+    """Close the attempts of `ids` under one claim as succeeded; return the ids that were still its own."""
+    done = set(
+        connection.scalars(
+            tasks.update()
+            .where(tasks.c.id.in_(ids), tasks.c.claim == claim, tasks.c.state == State.RUNNING)
+            .values(state=State.SUCCEEDED, finished_at=at, progress=1.0, error=None, **_ERASED)
+            .returning(tasks.c.id)
+        )
+    )
+    if done:
+        connection.execute(
+            attempts.update()
+            .where(attempts.c.task_id.in_(done), attempts.c.finished_at.is_(None))
+            .values(finished_at=at, outcome="succeeded")
+        )
+    return done
+
+
+def holds(connection: sa.Connection, task_id: str, claim: str) -> bool:
+    """Return whether the attempt is still the task's own."""
+    return bool(
+        connection.scalar(
+            sa.select(sa.literal(1)).where(
+                tasks.c.id == task_id, tasks.c.claim == claim, tasks.c.state == State.RUNNING
+            )
+        )
+    )
+
+
+def no_longer_held(connection: sa.Connection, claims: dict[str, str]) -> set[str]:
+    """Return those of `claims` (task id to claim) that were cancelled or given to another worker."""
+    if not claims:
+        return set()
+    kept = connection.execute(
+        sa.select(tasks.c.id, tasks.c.claim).where(tasks.c.id.in_(claims), tasks.c.state == State.RUNNING)
+    ).all()
+    mine = {r.id for r in kept if claims[r.id] == r.claim}
+    return set(claims) - mine
+
+
+def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: float, text: str) -> None:
+    """Record how far a running task has come."""
+    connection.execute(
+        tasks.update()
+        .where(tasks.c.id == task_id, tasks.c.claim == claim)
+        .values(progress=min(max(fraction, 0.0), 1.0), progress_text=text[:200])
+    )
+
+
+def release(connection: sa.Connection, workers: sa.Select[tuple[str]] | Sequence[str], now: int) -> tuple[int, int]:
+    """Take tasks out of the hands of `workers`; return how many are queued again and how many are given up.
+
+    A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails.
+    """
+    held = tasks.c.worker.in_(workers)
+    ran = sa.and_(held, tasks.c.state == State.RUNNING)
+    lost = sa.select(tasks.c.id).where(ran)
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.task_id.in_(lost), attempts.c.finished_at.is_(None))
+        .values(finished_at=now, outcome="lost", error="The worker died or froze")
+    )
+    given_up = connection.execute(
+        tasks.update()
+        .where(ran, tasks.c.lost + 1 >= MAX_STARTS)
+        .values(
+            state=State.FAILED,
+            finished_at=now,
+            lost=tasks.c.lost + 1,
+            error=f"Stopped after {MAX_STARTS} starts: each time the process that ran it died. Look at the handler.",
+            worker=None,
+            claim=None,
+            handed_at=None,
+        )
+    ).rowcount
+    connection.execute(
+        tasks.update()
+        .where(ran)
+        .values(state=State.QUEUED, lost=tasks.c.lost + 1, worker=None, claim=None, handed_at=None)
+    )
+    freed = connection.execute(
+        tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)
+    ).rowcount
+    return freed, given_up

@@ -1,0 +1,105 @@
+"""What a person may do to a task: cancel it, or try it again. Conditional updates; finished tasks stay as they are."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from steward.errors import StateConflict, UnknownTask
+from steward.ledger.schema import attempts, deliveries, tasks
+from steward.tasks import RETRYABLE, State, sources_of
+
+
+def state_of(connection: sa.Connection, task_id: str) -> State:
+    """Return the task's state.
+
+    Raises:
+        UnknownTask: no task has this id.
+    """
+    state = connection.scalar(sa.select(tasks.c.state).where(tasks.c.id == task_id))
+    if state is None:
+        raise UnknownTask(
+            f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
+        )
+    return State(state)
+
+
+def cancel(connection: sa.Connection, task_id: str, now: int) -> None:
+    """Cancel a task that is not finished. A running one is stopped within a second; what was sent stays sent.
+
+    Raises:
+        UnknownTask: no task has this id.
+        StateConflict: the task is finished.
+    """
+    done = connection.execute(
+        tasks.update()
+        .where(tasks.c.id == task_id, tasks.c.state.in_(sources_of(State.CANCELLED)))
+        .values(
+            state=State.CANCELLED,
+            finished_at=now,
+            sealed=None,
+            worker=None,
+            claim=None,
+            handed_at=None,
+            progress_text=None,
+        )
+    ).rowcount
+    if not done:
+        state = state_of(connection, task_id)
+        raise StateConflict(
+            f"The task is {state} and cannot be cancelled", "Only a task that is not finished can be cancelled"
+        )
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.task_id == task_id, attempts.c.finished_at.is_(None))
+        .values(finished_at=now, outcome="cancelled")
+    )
+    connection.execute(
+        deliveries.update()
+        .where(deliveries.c.task_id == task_id, deliveries.c.outcome != "uncertain")
+        .values(wire=None)
+    )
+
+
+def retry(connection: sa.Connection, task_id: str, now: int) -> None:
+    """Queue a failed, interrupted, blocked or waiting task now. Who got their mail does not get it again.
+
+    Raises:
+        UnknownTask: no task has this id.
+        StateConflict: the task's state does not allow it, or its time has passed.
+    """
+    done = connection.execute(
+        tasks.update()
+        .where(
+            tasks.c.id == task_id,
+            tasks.c.state.in_(RETRYABLE),
+            sa.or_(tasks.c.expires_at.is_(None), tasks.c.expires_at > now),
+        )
+        .values(
+            state=State.QUEUED,
+            due_at=now,
+            finished_at=None,
+            failures=0,
+            lost=0,
+            error=None,
+            worker=None,
+            claim=None,
+            handed_at=None,
+            progress=None,
+        )
+    ).rowcount
+    if done:
+        # A refused copy gets another chance: a person has looked, and mended the address's mailbox or the account.
+        connection.execute(
+            deliveries.update()
+            .where(deliveries.c.task_id == task_id, deliveries.c.outcome == "refused")
+            .values(outcome="deferred")
+        )
+        return
+    state = state_of(connection, task_id)
+    if state in RETRYABLE:
+        raise StateConflict("The task has expired and cannot be tried again", "Nothing is sent after expires_at")
+    raise StateConflict(
+        f"The task is {state} and cannot be tried again",
+        f"Only {', '.join(sorted(RETRYABLE))} tasks can",
+        "Ask for a new task instead" if state in (State.SUCCEEDED, State.CANCELLED, State.EXPIRED) else "",
+    )

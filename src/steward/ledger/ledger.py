@@ -1,0 +1,175 @@
+"""Opens the ledger: one engine, durable commits, migrations, and errors in words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from steward.errors import ConfigurationError, NewerStore, StorageFull, StorageUnavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Ascending revisions; each has a file in migrations/versions. The last one is what this program writes.
+REVISIONS = ("0001",)
+
+
+class Ledger:
+    """The only truth about tasks. `write()` and `read()` give connections; the modules beside this one use them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
+        self.engine = _engine(self.url)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection for reading."""
+        with _in_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection inside a transaction; on disk when the block has ended without an error.
+
+        Raises:
+            StorageFull, StorageUnavailable: nothing was written.
+        """
+        with _in_words(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.info["write"] = True
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                connection.info.pop("write", None)
+
+    def apply(self, change: Callable[[sa.Connection], T]) -> T:
+        """Return what `change` returns, committed. Raises as `write`."""
+        with self.write() as connection:
+            return change(connection)
+
+    def open(self) -> None:
+        """Create or migrate the tables as needed.
+
+        Raises:
+            NewerStore: a newer version of the program has written here.
+            ConfigurationError: the folder cannot be made or written.
+        """
+        if self.path is not None:
+            _ensure_folder(self.path.parent)
+        revision = self.revision()
+        if revision == REVISIONS[-1]:
+            return
+        if revision is not None and revision not in REVISIONS:
+            raise NewerStore(
+                f"The ledger at {self.url.render_as_string()} was written by a newer version of Steward",
+                f"Its schema is {revision}; this version knows up to {REVISIONS[-1]}",
+                "Install the newer version again, or restore a backup made before it",
+            )
+        from steward.ledger import migrate
+
+        with _in_words():
+            migrate.upgrade(self.engine)
+
+    def revision(self) -> str | None:
+        """Return the schema revision that the store has, or None if it is empty."""
+        with self.read() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            value: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            return value
+
+    def close(self) -> None:
+        """Free the connections."""
+        self.engine.dispose()
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    try:
+        if url.get_backend_name() != "sqlite":
+            if url.drivername == "postgresql":
+                url = url.set(drivername="postgresql+psycopg")
+            return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        engine = sa.create_engine(url, pool_size=10, max_overflow=20, connect_args={"timeout": 30})
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The driver for STEWARD_DATABASE_URL is not installed ({error.name})",
+            remedy="For PostgreSQL: pip install 'steward-tasks[postgres]'",
+        ) from error
+    except SQLAlchemyError as error:
+        raise ConfigurationError(
+            "STEWARD_DATABASE_URL is not a database URL", str(error), "Example: postgresql://user@host/steward"
+        ) from error
+    sa.event.listen(engine, "connect", _set_pragmas)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, record: Any) -> None:
+    # The driver's own transaction handling is switched off: it would begin late and commit before DDL.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "busy_timeout=30000",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "wal_autocheckpoint=4000",
+        "cache_size=-16000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A writer takes the lock at once: upgrading a read lock later fails at once when another has written since.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+
+
+def _ensure_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data folder {folder} cannot be made",
+            error.strerror or str(error),
+            "Create it, or set STEWARD_DATA_DIR to a folder that this user may write",
+        ) from error
+    if not writable:
+        raise ConfigurationError(
+            f"The data folder {folder} cannot be written",
+            "This user may not write there",
+            "Change its owner or mode, or set STEWARD_DATA_DIR to another folder",
+        )
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, sqlite3.Error) as error:
+        raise storage_error(error) from error
+
+
+def storage_error(error: BaseException) -> StorageUnavailable:
+    """Return a database's or a disk's error in words; `StorageFull` when there is no room."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    log.error("the store failed: %s", text)
+    if "full" in text or "No space left" in text or "quota" in text.lower():
+        return StorageFull("There is no room left on the disk", text, "Free some space; it works again by itself")
+    return StorageUnavailable(
+        "The store cannot be used just now", text, "Try again in a moment; see the log if it stays"
+    )

@@ -1,0 +1,174 @@
+"""The ledger's tables. Times are microseconds since 1970 in UTC; the same columns on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+Time = sa.BigInteger
+
+_QUEUED = sa.text("state = 'queued'")
+_WAITING = sa.text("state IN ('scheduled', 'retrying')")
+_EXPIRING = sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying', 'blocked')")
+_IN_HAND = sa.text("worker IS NOT NULL")
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("lane", sa.String(16), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("recipient", sa.String(320)),
+    sa.Column("requested_by", sa.String(80), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("due_at", Time, nullable=False),
+    sa.Column("started_at", Time),
+    sa.Column("finished_at", Time),
+    sa.Column("expires_at", Time),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lost", sa.Integer, nullable=False, server_default="0"),
+    # Who has it in hand: the worker it was handed to, and the claim that fences its attempt against late writers.
+    sa.Column("worker", sa.String(80)),
+    sa.Column("claim", sa.String(36)),
+    sa.Column("handed_at", Time),
+    sa.Column("progress", sa.Float),
+    sa.Column("progress_text", sa.String(200)),
+    sa.Column("error", sa.Text),
+    sa.Column("note", sa.Text),
+    # Claiming reads the first, waking the second, expiring the third, releasing the fourth.
+    sa.Index(
+        "ix_tasks_queued", "lane", sa.text("priority DESC"), "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED
+    ),
+    sa.Index("ix_tasks_waiting", "due_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    sa.Index("ix_tasks_expiring", "expires_at", sqlite_where=_EXPIRING, postgresql_where=_EXPIRING),
+    sa.Index("ix_tasks_worker", "worker", sqlite_where=_IN_HAND, postgresql_where=_IN_HAND),
+    sa.Index("ix_tasks_state", "state", "id"),
+    sa.Index("ix_tasks_name", "name", "id"),
+    sa.Index("ix_tasks_recipient", "recipient"),
+)
+
+keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("task_id", sa.String(36), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Index("ix_idempotency_keys_created_at", "created_at"),
+    sa.Index("ix_idempotency_keys_task_id", "task_id"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("task_id", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("worker", sa.String(80), nullable=False),
+    sa.Column("started_at", Time, nullable=False),
+    sa.Column("finished_at", Time),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("task_id", sa.String(36), primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("recipient", sa.String(320), nullable=False),
+    sa.Column("outcome", sa.String(12), nullable=False),
+    sa.Column("message_id", sa.String(255), nullable=False),
+    sa.Column("subject", sa.String(400), nullable=False),
+    sa.Column("code", sa.Integer),
+    sa.Column("reply", sa.Text),
+    sa.Column("possible_duplicate", sa.Boolean, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    # The message as sent, sealed, kept until its outcome is known: a repeat must be the same to the byte.
+    sa.Column("wire", sa.LargeBinary),
+    sa.Index("ix_deliveries_recipient", "recipient"),
+)
+
+artifacts = sa.Table(
+    "artifacts",
+    metadata,
+    sa.Column("task_id", sa.String(36), primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("media_type", sa.String(127), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("location", sa.String(400), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+)
+
+actions = sa.Table(
+    "actions",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("task_id", sa.String(36), nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("actor", sa.String(80), nullable=False),
+    sa.Column("action", sa.String(40), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Index("ix_actions_task_id", "task_id", "id"),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.String(80), primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("slot", sa.String(40), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("engine", sa.String(16), nullable=False),
+    sa.Column("started_at", Time, nullable=False),
+    sa.Column("heartbeat_at", Time, nullable=False),
+    sa.Column("lease_until", Time, nullable=False),
+    sa.Column("nudge_port", sa.Integer),
+    sa.Column("detail", sa.Text),
+)
+
+lanes = sa.Table(
+    "lanes",
+    metadata,
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("stopped_at", Time),
+    sa.Column("reason", sa.Text),
+    sa.Column("try_at", Time),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(80), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("scopes", sa.String(200), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("used_at", Time),
+    sa.Column("revoked_at", Time),
+)
+
+links = sa.Table(
+    "sign_in_links",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(80), nullable=False),
+    sa.Column("scopes", sa.String(200), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("expires_at", Time, nullable=False),
+    sa.Column("used_at", Time),
+)

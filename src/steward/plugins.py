@@ -1,0 +1,188 @@
+"""Finds plugins and their handlers: a folder of single files, entry points, and the shipped ones by the same hook."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import importlib.util
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from steward import hookspecs
+from steward.errors import NotAHandler, PluginError, StewardError, UnknownHandler
+from steward.handlers import Handler
+
+log = logging.getLogger(__name__)
+ENTRY_POINTS = "steward"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One plugin as found: `error` says with file and line why it cannot be used, and is empty if it can."""
+
+    name: str
+    origin: str
+    handlers: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Registry:
+    """The handlers by name, and the plugins they came from. Built anew for each application, never global."""
+
+    def __init__(self, handlers: Mapping[str, Handler], plugins: Iterable[Plugin]) -> None:
+        self.handlers = dict(handlers)
+        self.plugins = tuple(plugins)
+        self._by_function: dict[Callable[..., Any], Handler] = {h.function: h for h in self.handlers.values()}
+
+    def get(self, name: str) -> Handler:
+        """Return the handler of this name.
+
+        Raises:
+            UnknownHandler: there is none; the nearest names are offered, or the broken plugin that may hold it.
+        """
+        found = self.handlers.get(name)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(name, self.handlers, n=1)
+        broken = [p for p in self.plugins if p.error]
+        raise UnknownHandler(
+            f"There is no task named '{name[:80]}'",
+            f"The plugin {broken[0].name} could not be loaded ({broken[0].error})" if broken and not near else "",
+            f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(sorted(self.handlers)) or 'none'}",
+        )
+
+    def resolve(self, func: Any) -> Handler:
+        """Return the handler that `func` (a handler, its function, or its name) stands for.
+
+        Raises:
+            NotAHandler: it is a lambda, a closure, or a function that no plugin registered.
+            UnknownHandler: no handler has this name.
+        """
+        if isinstance(func, str):
+            return self.get(func)
+        if isinstance(func, Handler):
+            known = self.handlers.get(func.name)
+            # The same declaration may have been imported twice (by the application and by the plugin folder).
+            if known is not None and known.payload.__qualname__ == func.payload.__qualname__:
+                return known
+        elif callable(func) and func in self._by_function:
+            return self._by_function[func]
+        what = getattr(func, "__qualname__", None) or getattr(func, "name", None) or repr(func)
+        if "<lambda>" in what:
+            why = "A lambda cannot be found again by another process"
+        elif "<locals>" in what:
+            why = "A function defined inside another cannot be found again by another process"
+        else:
+            why = "No plugin registered it"
+        raise NotAHandler(
+            f"'{what}' is not a registered handler",
+            why,
+            "Declare it with @handler in a plugin, return it from register_handlers, and pass it or its name",
+        )
+
+
+def load(directories: Iterable[Path], *, entry_points: bool = True, extra: Iterable[object] = ()) -> Registry:
+    """Return the registry of every plugin in `directories`, the installed entry points, and `extra` modules.
+
+    A plugin that fails to import or declares nonsense is left out, named with file and line in `Registry.plugins`;
+    everything else runs.
+    """
+    loader = _Loader()
+    for directory in directories:
+        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+            if _is_plugin(path):
+                loader.add(path.stem, str(path), lambda path=path: _import_file(path))  # type: ignore[misc]
+    if entry_points:
+        for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+            loader.add(point.name, point.value, point.load)
+    for module in extra:
+        loader.add(getattr(module, "__name__", repr(module)).rpartition(".")[2], "given", lambda module=module: module)  # type: ignore[misc]
+    return Registry(loader.handlers, loader.plugins)
+
+
+def _is_plugin(path: Path) -> bool:
+    if path.name.startswith((".", "_")):
+        return False
+    return path.suffix == ".py" or (path / "__init__.py").is_file()
+
+
+class _Loader:
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.NAMESPACE)
+        self.manager.add_hookspecs(hookspecs)
+        self.handlers: dict[str, Handler] = {}
+        self.plugins: list[Plugin] = []
+
+    def add(self, name: str, origin: str, importer: Callable[[], object]) -> None:
+        try:
+            module = importer()
+            unique = name if not self.manager.has_plugin(name) else f"{name} ({origin})"
+            self.manager.register(module, unique)
+            self.manager.check_pending()
+            added = self._handlers_of(module, unique)
+            taken = [h.name for h in added if h.name in self.handlers]
+            if taken:
+                self.manager.unregister(name=unique)
+                raise PluginError(
+                    f"The name '{taken[0]}' is already taken by {self.handlers[taken[0]].origin}",
+                    remedy="Rename one of the two",
+                )
+        # A plugin is a stranger's code: whatever it raises (SystemExit too) must not stop the rest.
+        except (Exception, SystemExit) as error:
+            words = _words(error, origin)
+            log.error("plugin %s cannot be used: %s", name, words)
+            self.plugins.append(Plugin(name, origin, error=words))
+        else:
+            self.handlers |= {h.name: h for h in added}
+            self.plugins.append(Plugin(name, origin, tuple(h.name for h in added)))
+
+    def _handlers_of(self, module: object, name: str) -> list[Handler]:
+        others = [p for p in self.manager.get_plugins() if p is not module]
+        answers = self.manager.subset_hook_caller("register_handlers", others)()
+        found = [h for answer in answers for h in answer]
+        for item in found:
+            if not isinstance(item, Handler):
+                raise PluginError(
+                    f"register_handlers of {name} returned {item!r}, which is no handler",
+                    remedy="Decorate the function with @handler",
+                )
+        return found
+
+
+def _import_file(path: Path) -> ModuleType:
+    target = path / "__init__.py" if path.is_dir() else path
+    name = f"steward_plugins.{path.stem}"
+    spec = importlib.util.spec_from_file_location(
+        name, target, submodule_search_locations=[str(path)] if path.is_dir() else None
+    )
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Registered before execution, so that pydantic can resolve annotations and values can be pickled by reference.
+    sys.modules.setdefault("steward_plugins", ModuleType("steward_plugins"))
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _words(error: BaseException, origin: str) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}"
+    if isinstance(error, StewardError):
+        return str(error)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(origin.rpartition(".")[0])]
+    frames = frames or traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else f"{origin}: "
+    return f"{place}{type(error).__name__}: {error}"

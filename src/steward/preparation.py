@@ -1,0 +1,231 @@
+"""Turns payloads into finished letters and documents, sending nothing: the pure half of performing a task."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from steward.clock import moment
+from steward.compose import Message, compose
+from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
+from steward.handlers import Handler
+from steward.letters import Letters
+from steward.plugins import Registry
+from steward.source import Source
+from steward.spreadsheets import spool, write_csv, write_xlsx
+from steward.templates import Templates
+from steward.values import Attachment, Email, Note, Report
+
+log = logging.getLogger(__name__)
+CSV = "text/csv; charset=utf-8"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PDF = "application/pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One task to prepare."""
+
+    task_id: str
+    name: str
+    payload: str
+    secrets: list[str]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder."""
+
+    name: str
+    title: str
+    html: Path | None
+    files: tuple[tuple[str, str, Path], ...]
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A letter: finished bytes, or the message and the documents that are still to be attached to it."""
+
+    recipient: str
+    message_id: str
+    subject: str
+    wire: bytes | None
+    message: Message | None = None
+    documents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a task asks for."""
+
+    letters: tuple[Draft, ...] = ()
+    documents: tuple[Document, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task could not be prepared. `final`: a retry cannot help. `crashed`: it ended or hung its process."""
+
+    words: str
+    final: bool = False
+    crashed: int = 0
+
+
+Outcome = Prepared | Failure
+
+
+@dataclass
+class Preparer:
+    """Runs handlers in this process. `system` gives maintenance handlers their operations."""
+
+    registry: Registry
+    templates: Templates
+    letters: Letters
+    source: Source | None
+    folder: Path
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(
+        self, request: Request, progress: Callable[[float, str], None] = lambda fraction, text: None
+    ) -> Outcome:
+        """Return what the task asks for, or why it cannot be had. Raises nothing: a handler's errors are data."""
+        try:
+            return self._prepare(request, progress)
+        except (SourceUnavailable, StorageUnavailable) as error:
+            return Failure(str(error))
+        except StewardError as error:
+            return Failure(str(error), final=isinstance(error, (TaskError, InvalidPayload)))
+        except MemoryError:
+            return Failure("The handler needed more memory than it may have.", crashed=1)
+        except Exception as error:
+            log.exception("the handler of %s raised", request.name)
+            return Failure(_where(error))
+
+    def prepare_many(
+        self,
+        requests: Sequence[Request],
+        progress: Callable[[str, float, str], None] = lambda task_id, fraction, text: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Outcome]:
+        """Return the outcome of each request by task id."""
+        return {r.task_id: self.prepare(r, lambda f, t, i=r.task_id: progress(i, f, t)) for r in requests}  # type: ignore[misc]
+
+    def _prepare(self, request: Request, progress: Callable[[float, str], None]) -> Prepared:
+        handler = self.registry.get(request.name)
+        payload = self._payload(handler, request)
+        needs = {**self.given, "source": self.source, "progress": _Reporter(progress)}
+        wishes = handler.function(payload, **{name: needs[wanted] for name, wanted in handler.needs})
+        if wishes is None:
+            wishes = ()
+        elif isinstance(wishes, (Email, Report, Note)):
+            wishes = (wishes,)
+        return self._fulfil(list(_checked(wishes, handler)), request)
+
+    def _payload(self, handler: Handler, request: Request) -> Any:
+        try:
+            return handler.payload.model_validate(json.loads(request.payload), context={"secrets": request.secrets})
+        except ValidationError as error:
+            raise InvalidPayload(
+                f"The stored payload no longer fits the handler {handler.name}",
+                remedy=f"The plugin has changed since the task was accepted: {error.error_count()} fields differ",
+            ) from error
+
+    def _fulfil(self, wishes: list[Any], request: Request) -> Prepared:
+        reports = [w for w in wishes if isinstance(w, Report)]
+        kept = len(reports)
+        for email in (w for w in wishes if isinstance(w, Email)):
+            reports += [a for a in email.attachments if isinstance(a, Report) and not any(a is r for r in reports)]
+        documents = tuple(self._document(r, request, n, kept=n < kept) for n, r in enumerate(reports))
+        letters: list[Draft] = []
+        for email in (w for w in wishes if isinstance(w, Email)):
+            attached = tuple(
+                next(n for n, r in enumerate(reports) if r is a) for a in email.attachments if isinstance(a, Report)
+            )
+            files = [a for a in email.attachments if isinstance(a, Attachment)]
+            for message in self.letters.write(
+                email,
+                task_id=request.task_id,
+                created_at=moment(request.created_at),
+                first=len(letters),
+                attachments=files,
+            ):
+                letters.append(
+                    Draft(
+                        message.recipient,
+                        message.message_id,
+                        message.subject,
+                        None if attached else compose(message),
+                        message if attached else None,
+                        attached,
+                    )
+                )
+        notes = [w.text for w in wishes if isinstance(w, Note)]
+        return Prepared(tuple(letters), documents, " ".join(notes) or None)
+
+    def _document(self, report: Report, request: Request, n: int, *, kept: bool) -> Document:
+        folder = self.folder / request.task_id / str(n)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with contextlib.ExitStack() as stack:
+            tables = [stack.enter_context(spool(table, folder)) for table in report.tables]
+            files: list[tuple[str, str, Path]] = []
+            many = len(tables) > 1
+            for table in tables:
+                stem = f"{report.name}-{table.name}" if many else report.name
+                for kind, media_type, write in (("csv", CSV, write_csv), ("xlsx", XLSX, write_xlsx)):
+                    if kind in report.formats:
+                        path = folder / f"{table.name}.{kind}"
+                        write(table, path)
+                        files.append((f"{stem}.{kind}", media_type, path))
+            html = None
+            if "pdf" in report.formats:
+                html = folder / "report.html"
+                html.write_text(
+                    self.templates.render(
+                        f"{report.template}/report.html.j2",
+                        report.context,
+                        tables={table.name: table for table in tables},
+                        organization=self.letters.organization,
+                        created_at=moment(request.created_at),
+                        template_version=self.templates.version(report.template),
+                        title=report.title or report.name,
+                    ),
+                    encoding="utf-8",
+                )
+        return Document(report.name, report.title or report.name, html, tuple(files), kept)
+
+
+class _Reporter:
+    def __init__(self, send: Callable[[float, str], None]) -> None:
+        self._send = send
+
+    def __call__(self, fraction: float, text: str = "") -> None:
+        self._send(fraction, text)
+
+
+def _checked(wishes: Iterable[Any], handler: Handler) -> Iterable[Email | Report | Note]:
+    for wish in wishes:
+        if not isinstance(wish, (Email, Report, Note)):
+            raise TaskError(
+                f"The handler {handler.name} returned {type(wish).__name__}",
+                "It may return Email, Report, Note, a list of them, or None",
+                f"Mend it at {handler.origin}",
+            )
+        yield wish
+
+
+def _where(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"The handler failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})."

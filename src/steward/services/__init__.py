@@ -1,0 +1,1 @@
+"""The engines that keep the promise of `steward.service`."""

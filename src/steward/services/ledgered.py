@@ -1,0 +1,284 @@
+"""What every engine does the same: find the handler, validate, commit to the ledger, read back."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+
+from steward.clock import micros, new_id, now
+from steward.errors import (
+    FieldProblem,
+    InvalidOption,
+    InvalidPayload,
+    InvalidRequest,
+    Rejected,
+    SourceUnavailable,
+    Unsupported,
+)
+from steward.handlers import Handler
+from steward.ledger import Ledger, acceptance, control, search
+from steward.plugins import Registry
+from steward.results import TaskResult
+from steward.sealing import Seal
+from steward.service import Accepted, HandlerLike, Options, Page, Query, TaskService
+from steward.source import Source
+from steward.tasks import State
+
+LARGEST_PAYLOAD = 256 * 1024
+LONGEST_KEY = 255
+OPTIONS = ("key", "expires_at", "priority", "requested_by")
+HIGHEST_PRIORITY = 100
+
+
+class LedgerTaskService(TaskService):
+    """Accepts into the ledger and announces; a subclass says by whom tasks are then performed."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        seal: Seal,
+        *,
+        source: Source | None = None,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`guard` is called before anything is accepted, and raises if there is no room to keep it."""
+        self.ledger, self.registry, self._seal, self._source, self._guard = ledger, registry, seal, source, guard
+
+    def enqueue(self, func: HandlerLike, *args: Any, **kwargs: Any) -> str:
+        """Accept a task; see `TaskService.enqueue`. With `connection=` it joins that transaction."""
+        handler = self.registry.resolve(func)
+        connection = kwargs.pop("connection", None) if "connection" not in handler.payload.model_fields else None
+        payload, options = _arguments(handler, args, kwargs)
+        return self._accept(handler, payload, options, connection).id
+
+    def schedule(self, func: HandlerLike, run_at: datetime, *args: Any, **kwargs: Any) -> str:
+        """Accept a task for later; see `TaskService.schedule`."""
+        handler = self.registry.resolve(func)
+        payload, options = _arguments(handler, args, kwargs)
+        return self._accept(handler, payload, _at(options, run_at)).id
+
+    def submit(self, func: HandlerLike, payload: Any, options: Options) -> Accepted:
+        """Accept one task; see `TaskService.submit`."""
+        return self._accept(self.registry.resolve(func), payload, options)
+
+    def enqueue_many(self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None) -> list[str]:
+        """Accept all payloads in one commit, or none; see `TaskService.enqueue_many`."""
+        handler = self.registry.resolve(func)
+        options = options or Options()
+        if options.key is not None:
+            raise InvalidOption("A key stands for one task", remedy="Give no key when handing over many")
+        self._guard()
+        entries, problems = [], []
+        for index, payload in enumerate(payloads):
+            try:
+                entries.append(self._entry(handler, payload, options)[0])
+            except InvalidPayload as error:
+                problems += [FieldProblem(f"{index}.{p.field}", p.message, p.nearest) for p in error.problems]
+        if problems:
+            raise InvalidPayload(f"Some of the payloads of {handler.name} are not valid; none was accepted", problems)
+        if entries:
+            self.ledger.apply(lambda connection: acceptance.accept(connection, entries))
+            self._announce([entry.id for entry in entries])
+        return [entry.id for entry in entries]
+
+    def get_status(self, task_id: str) -> TaskResult:
+        """Return the task as it stands; see `TaskService.get_status`."""
+        with self.ledger.read() as connection:
+            return search.get(connection, task_id)
+
+    def find(self, query: Query | None = None) -> Page:
+        """Return one page of tasks; see `TaskService.find`."""
+        with self.ledger.read() as connection:
+            return search.find(connection, query or Query())
+
+    def cancel(self, task_id: str, *, by: str = "") -> TaskResult:
+        """Stop a task that is not finished; see `TaskService.cancel`."""
+        self.ledger.apply(lambda c: (control.cancel(c, task_id, now()), _acted(c, task_id, by, "cancelled")))
+        return self.get_status(task_id)
+
+    def retry(self, task_id: str, *, by: str = "") -> TaskResult:
+        """Try a task again now; see `TaskService.retry`."""
+        self.ledger.apply(lambda c: (control.retry(c, task_id, now()), _acted(c, task_id, by, "asked to try again")))
+        self._announce([task_id])
+        return self.get_status(task_id)
+
+    def _announce(self, ids: list[str]) -> None:
+        """Say that `ids` are due. Nothing is lost if nobody hears it: the ledger has them."""
+
+    def _refuse_unable(self, handler: Handler, options: Options) -> None:
+        if options.run_at is not None and not self.abilities.schedules:
+            raise Unsupported("This engine cannot schedule", self.abilities.why, "Set STEWARD_ENGINE=durable")
+
+    def _accept(
+        self, handler: Handler, payload: Any, options: Options, connection: sa.Connection | None = None
+    ) -> Accepted:
+        self._guard()
+        entry, digest = self._entry(handler, payload, options)
+        key = options.key
+        if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+            raise InvalidOption("The key cannot be used", f"It needs 1 to {LONGEST_KEY} printable characters")
+
+        def change(open_connection: sa.Connection) -> tuple[str, bool]:
+            if key is not None:
+                return acceptance.accept_once(open_connection, entry, key, digest)
+            acceptance.accept(open_connection, [entry])
+            return entry.id, True
+
+        task_id, created = change(connection) if connection is not None else self.ledger.apply(change)
+        if created and connection is None:
+            self._announce([task_id])
+        return Accepted(task_id, created)
+
+    def _entry(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.Entry, str]:
+        self._refuse_unable(handler, options)
+        model = validated(handler, payload)
+        self._look(handler, model)
+        secrets: list[str] = []
+        text = model.model_dump_json(context={"secrets": secrets})
+        if len(text) > LARGEST_PAYLOAD:
+            raise InvalidPayload(
+                f"The payload of {handler.name} is too large",
+                [FieldProblem("", f"it has {len(text):,} bytes, and at most {LARGEST_PAYLOAD:,} are taken")],
+                "Hand over a reference to the data instead of the data",
+            )
+        moment = now()
+        due, expires = self._times(handler, options, moment)
+        task_id = new_id()
+        priority = handler.priority if options.priority is None else options.priority
+        if not -HIGHEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+            raise InvalidOption(f"The priority {priority} cannot be used", "It goes from -100 to 100, higher first")
+        entry = acceptance.Entry(
+            id=task_id,
+            name=handler.name,
+            state=State.SCHEDULED if due > moment else State.QUEUED,
+            lane=handler.lane,
+            priority=priority,
+            payload=text,
+            sealed=self._seal.close_texts(secrets, task_id),
+            recipient=_recipient(model),
+            requested_by=options.requested_by[:80],
+            created_at=moment,
+            due_at=due,
+            expires_at=expires,
+        )
+        return entry, self._seal.digest(json.dumps([handler.name, text, secrets]).encode())
+
+    def _times(self, handler: Handler, options: Options, moment: int) -> tuple[int, int | None]:
+        try:
+            due = moment if options.run_at is None else max(micros(options.run_at), moment)
+            expires = None if options.expires_at is None else micros(options.expires_at)
+        except ValueError as error:
+            raise InvalidOption("A time cannot be used", str(error)) from error
+        if expires is None and handler.expires_after is not None:
+            expires = due + int(handler.expires_after.total_seconds() * 1_000_000)
+        if expires is not None and expires <= due:
+            raise InvalidOption(
+                "The task would expire before it starts",
+                "expires_at is not after the time it is due",
+                "Choose a later expires_at",
+            )
+        return due, expires
+
+    def _look(self, handler: Handler, model: BaseModel) -> None:
+        """Let the handler look at the request while its sender is still there to mend it."""
+        if handler.check is None:
+            return
+        given = {name: self._source for name, wanted in handler.check_needs if wanted == "source"}
+        if None in given.values():
+            return
+        try:
+            handler.check(model, **given)
+        except Rejected as error:
+            raise InvalidRequest(error.what, error.why, error.remedy) from error
+        except SourceUnavailable:
+            return  # the task waits for the source; the look comes again when it runs
+
+
+def validated(handler: Handler, payload: Any) -> BaseModel:
+    """Return `payload` (the model, or a mapping) as the handler's model.
+
+    Raises:
+        InvalidPayload: each problem names its field, and the nearest field for a name that does not exist.
+    """
+    model = handler.payload
+    if isinstance(payload, model):
+        return payload
+    if isinstance(payload, BaseModel):
+        if type(payload).__qualname__ != model.__qualname__:
+            raise InvalidPayload(
+                f"The payload of {handler.name} is not valid",
+                [FieldProblem("", f"it is a {type(payload).__name__}, and a {model.__name__} is needed")],
+            )
+        payload = {name: getattr(payload, name) for name in type(payload).model_fields}
+    if not isinstance(payload, Mapping):
+        raise InvalidPayload(f"The payload of {handler.name} is not valid", [FieldProblem("", "it is not an object")])
+    known = {field.alias or name for name, field in model.model_fields.items()} | set(model.model_fields)
+    problems = [
+        FieldProblem(
+            str(name)[:80], "there is no such field", next(iter(difflib.get_close_matches(str(name), known)), None)
+        )
+        for name in payload
+        if name not in known
+    ]
+    try:
+        result = model.model_validate(dict(payload))
+    except ValidationError as error:
+        problems += [
+            FieldProblem(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
+            for e in error.errors(include_url=False, include_input=False)
+            if e["type"] != "extra_forbidden"
+        ]
+    if problems:
+        raise InvalidPayload(f"The payload of {handler.name} is not valid", problems)
+    return result
+
+
+def _arguments(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Options]:
+    fields = handler.payload.model_fields
+    if len(args) > 1:
+        raise InvalidPayload(
+            f"{handler.name} takes one payload",
+            [FieldProblem("", f"{len(args)} positional arguments were given")],
+            "Pass one payload object, or its fields by keyword",
+        )
+    both = sorted(name for name in OPTIONS if name in kwargs and name in fields)
+    if both and not args:
+        raise InvalidOption(
+            f"'{both[0]}' is an option and also a field of {handler.name}",
+            remedy="Pass the payload as one object; the keyword is then the option",
+        )
+    options = Options(**{name: kwargs.pop(name) for name in OPTIONS if name in kwargs})
+    if not args:
+        return kwargs, options
+    if kwargs:
+        raise InvalidPayload(
+            f"{handler.name} was given its payload twice",
+            [FieldProblem(name, "it stands beside a whole payload") for name in kwargs],
+        )
+    return args[0], options
+
+
+def _at(options: Options, run_at: datetime) -> Options:
+    return Options(options.key, options.expires_at, options.priority, run_at, options.requested_by)
+
+
+def _recipient(model: BaseModel) -> str | None:
+    """The address to find the task by before it has run: the first field that is named and shaped like one."""
+    for name in ("email", "to", "recipient", "recipients"):
+        value = getattr(model, name, None)
+        if isinstance(value, (list, tuple)) and value:
+            value = value[0]
+        if isinstance(value, str) and "@" in value:
+            return value[:320]
+    return None
+
+
+def _acted(connection: sa.Connection, task_id: str, by: str, action: str) -> None:
+    acceptance.note_action(connection, new_id(), task_id, now(), by[:80], action)
