@@ -103,6 +103,12 @@ def caller_of(connection: sa.Connection, token: str) -> tuple[Caller | None, boo
     return Caller(row.name, frozenset(row.scopes.split()), row.id), stale
 
 
+def key_stands(connection: sa.Connection, key_id: str) -> bool:
+    """Return whether the key with this id is still in use."""
+    found = sa.select(sa.literal(1)).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+    return connection.scalar(found) is not None
+
+
 def note_use(connection: sa.Connection, key_id: str) -> None:
     """Record that a key has been used just now."""
     connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(used_at=now()))
@@ -122,6 +128,14 @@ def create_link(connection: sa.Connection, name: str, scopes: list[str], seconds
         )
     )
     return token
+
+
+def link_stands(connection: sa.Connection, token: str) -> bool:
+    """Return whether the link could be used now; it is not ended by asking."""
+    found = sa.select(sa.literal(1)).where(
+        links.c.hash == token_hash(token), links.c.used_at.is_(None), links.c.expires_at > now()
+    )
+    return connection.scalar(found) is not None
 
 
 def use_link(connection: sa.Connection, token: str) -> Caller | None:

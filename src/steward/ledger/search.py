@@ -79,11 +79,13 @@ def _statement(query: Query) -> sa.Select[Any]:
     return statement
 
 
-def counts(connection: sa.Connection) -> dict[str, int]:
-    """Return how many tasks there are in each state; every state is named."""
+def counts(connection: sa.Connection, requested_by: str | None = None) -> dict[str, int]:
+    """Return how many tasks (of `requested_by`, or of all) there are in each state; every state is named."""
     found = dict.fromkeys((s.value for s in State), 0)
-    rows = connection.execute(sa.select(tasks.c.state, sa.func.count().label("n")).group_by(tasks.c.state))
-    return found | {row.state: row.n for row in rows}
+    statement = sa.select(tasks.c.state, sa.func.count().label("n")).group_by(tasks.c.state)
+    if requested_by is not None:
+        statement = statement.where(tasks.c.requested_by == requested_by)
+    return found | {row.state: row.n for row in connection.execute(statement)}
 
 
 def history(connection: sa.Connection, task_id: str) -> list[dict[str, Any]]:
