@@ -122,6 +122,7 @@ class _Loader:
         self.plugins: list[Plugin] = []
 
     def add(self, name: str, origin: str, importer: Callable[[], object]) -> None:
+        unique = name
         try:
             module = importer()
             unique = name if not self.manager.has_plugin(name) else f"{name} ({origin})"
@@ -130,13 +131,14 @@ class _Loader:
             added = self._handlers_of(module, unique)
             taken = [h.name for h in added if h.name in self.handlers]
             if taken:
-                self.manager.unregister(name=unique)
                 raise PluginError(
                     f"The name '{taken[0]}' is already taken by {self.handlers[taken[0]].origin}",
                     remedy="Rename one of the two",
                 )
         # A plugin is a stranger's code: whatever it raises (SystemExit too) must not stop the rest.
         except (Exception, SystemExit) as error:
+            if self.manager.has_plugin(unique):
+                self.manager.unregister(name=unique)
             words = _words(error, origin)
             log.error("plugin %s cannot be used: %s", name, words)
             self.plugins.append(Plugin(name, origin, error=words))
@@ -183,6 +185,5 @@ def _words(error: BaseException, origin: str) -> str:
     if isinstance(error, StewardError):
         return str(error)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(origin.rpartition(".")[0])]
-    frames = frames or traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else f"{origin}: "
     return f"{place}{type(error).__name__}: {error}"

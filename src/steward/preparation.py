@@ -15,75 +15,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from steward.clock import moment
-from steward.compose import Message, compose
+from steward.compose import compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
 from steward.handlers import Handler
 from steward.letters import Letters
 from steward.plugins import Registry
+from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
 from steward.spreadsheets import spool, write_csv, write_xlsx
 from steward.templates import Templates
 from steward.values import Attachment, Email, Note, Report
 
 log = logging.getLogger(__name__)
-CSV = "text/csv; charset=utf-8"
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-PDF = "application/pdf"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One task to prepare."""
-
-    task_id: str
-    name: str
-    payload: str
-    secrets: list[str]
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder."""
-
-    name: str
-    title: str
-    html: Path | None
-    files: tuple[tuple[str, str, Path], ...]
-    kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A letter: finished bytes, or the message and the documents that are still to be attached to it."""
-
-    recipient: str
-    message_id: str
-    subject: str
-    wire: bytes | None
-    message: Message | None = None
-    documents: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything a task asks for."""
-
-    letters: tuple[Draft, ...] = ()
-    documents: tuple[Document, ...] = ()
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a task could not be prepared. `final`: a retry cannot help. `crashed`: it ended or hung its process."""
-
-    words: str
-    final: bool = False
-    crashed: int = 0
-
-
-Outcome = Prepared | Failure
 
 
 @dataclass
@@ -113,14 +56,16 @@ class Preparer:
             log.exception("the handler of %s raised", request.name)
             return Failure(_where(error))
 
-    def prepare_many(
+    def prepare_each(
         self,
         requests: Sequence[Request],
+        ready: Callable[[str, Outcome], None],
         progress: Callable[[str, float, str], None] = lambda task_id, fraction, text: None,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> dict[str, Outcome]:
-        """Return the outcome of each request by task id."""
-        return {r.task_id: self.prepare(r, lambda f, t, i=r.task_id: progress(i, f, t)) for r in requests}  # type: ignore[misc]
+        cancelled: Callable[[str], bool] = lambda task_id: False,
+    ) -> None:
+        """Call `ready` with the outcome of each request, one after the other."""
+        for request in requests:
+            ready(request.task_id, self.prepare(request, lambda f, t, i=request.task_id: progress(i, f, t)))  # type: ignore[misc]
 
     def _prepare(self, request: Request, progress: Callable[[float, str], None]) -> Prepared:
         handler = self.registry.get(request.name)
@@ -163,6 +108,7 @@ class Preparer:
             ):
                 letters.append(
                     Draft(
+                        self.letters.envelope_sender,
                         message.recipient,
                         message.message_id,
                         message.subject,

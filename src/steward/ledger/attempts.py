@@ -77,7 +77,10 @@ def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended: the task's next state, and for `retrying` when it is due again."""
+    """How an attempt ended: the task's next state, and for `retrying` when it is due again.
+
+    `lost` starts ended their process; `counts` is false where the fault was not the task's own.
+    """
 
     task_id: str
     number: int
@@ -88,6 +91,7 @@ class Ending:
     note: str | None = None
     due_at: int | None = None
     lost: int = 0
+    counts: bool = True
     outcome: str = ""
 
 
@@ -109,7 +113,9 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
         "progress_text": None,
     }
     if ending.state == State.RETRYING:
-        values |= {"due_at": ending.due_at, "failures": tasks.c.failures + 1, "progress": None}
+        values |= {"due_at": ending.due_at, "progress": None}
+        if ending.counts:
+            values |= {"failures": tasks.c.failures + 1}
     elif ending.state == State.BLOCKED:
         values |= {"progress": None}
     else:
@@ -190,26 +196,32 @@ def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: 
     )
 
 
-def release(connection: sa.Connection, workers: sa.Select[tuple[str]] | Sequence[str], now: int) -> tuple[int, int]:
+def release(connection: sa.Connection, workers: Sequence[str], now: int, *, counts: bool = True) -> tuple[int, int]:
     """Take tasks out of the hands of `workers`; return how many are queued again and how many are given up.
 
-    A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails.
+    A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails. With
+    `counts` false (a worker that leaves in good order) the start is not held against the task.
     """
     held = tasks.c.worker.in_(workers)
     ran = sa.and_(held, tasks.c.state == State.RUNNING)
+    lost_now = int(counts)
     lost = sa.select(tasks.c.id).where(ran)
     connection.execute(
         attempts.update()
         .where(attempts.c.task_id.in_(lost), attempts.c.finished_at.is_(None))
-        .values(finished_at=now, outcome="lost", error="The worker died or froze")
+        .values(
+            finished_at=now,
+            outcome="lost" if counts else "stopped",
+            error="The worker died or froze" if counts else None,
+        )
     )
     given_up = connection.execute(
         tasks.update()
-        .where(ran, tasks.c.lost + 1 >= MAX_STARTS)
+        .where(ran, tasks.c.lost + lost_now >= MAX_STARTS)
         .values(
             state=State.FAILED,
             finished_at=now,
-            lost=tasks.c.lost + 1,
+            lost=tasks.c.lost + lost_now,
             error=f"Stopped after {MAX_STARTS} starts: each time the process that ran it died. Look at the handler.",
             worker=None,
             claim=None,
@@ -219,9 +231,30 @@ def release(connection: sa.Connection, workers: sa.Select[tuple[str]] | Sequence
     connection.execute(
         tasks.update()
         .where(ran)
-        .values(state=State.QUEUED, lost=tasks.c.lost + 1, worker=None, claim=None, handed_at=None)
+        .values(state=State.QUEUED, lost=tasks.c.lost + lost_now, worker=None, claim=None, handed_at=None)
     )
     freed = connection.execute(
         tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)
     ).rowcount
     return freed, given_up
+
+
+def interrupt(connection: sa.Connection, now: int) -> int:
+    """Mark queued and running tasks as interrupted; return how many. For an engine that forgets them at a stop."""
+    left = tasks.c.state.in_([State.QUEUED, State.RUNNING])
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.task_id.in_(sa.select(tasks.c.id).where(left)), attempts.c.finished_at.is_(None))
+        .values(finished_at=now, outcome="interrupted")
+    )
+    return connection.execute(
+        tasks.update()
+        .where(left)
+        .values(
+            state=State.INTERRUPTED,
+            finished_at=now,
+            error="The service stopped while this task was waiting or running. Try again if it should be done.",
+            worker=None,
+            claim=None,
+        )
+    ).rowcount

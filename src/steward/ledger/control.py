@@ -88,11 +88,11 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
         )
     ).rowcount
     if done:
-        # A refused copy gets another chance: a person has looked, and mended the address's mailbox or the account.
+        # A person has looked: a refused copy gets another chance, and an uncertain one may be sent twice.
+        again = deliveries.update().where(deliveries.c.task_id == task_id)
+        connection.execute(again.where(deliveries.c.outcome == "refused").values(outcome="deferred"))
         connection.execute(
-            deliveries.update()
-            .where(deliveries.c.task_id == task_id, deliveries.c.outcome == "refused")
-            .values(outcome="deferred")
+            again.where(deliveries.c.outcome == "uncertain").values(outcome="deferred", possible_duplicate=True)
         )
         return
     state = state_of(connection, task_id)

@@ -117,9 +117,35 @@ def unblock(connection: sa.Connection, names: Sequence[str]) -> int:
     ).rowcount
 
 
-def stopped_lanes(connection: sa.Connection, now: int) -> dict[str, str]:
-    """Return the lanes that stand still, with the reason."""
-    found = connection.execute(
-        sa.select(lanes.c.name, lanes.c.reason).where(lanes.c.stopped_at.is_not(None), lanes.c.try_at > now)
-    )
+def stopped_lanes(connection: sa.Connection) -> dict[str, str]:
+    """Return the lanes that stand still, with the reason; `smtp` stands for every lane that sends letters."""
+    found = connection.execute(sa.select(lanes.c.name, lanes.c.reason).where(lanes.c.stopped_at.is_not(None)))
     return {r.name: r.reason for r in found}
+
+
+def hand_back(connection: sa.Connection, worker: str) -> None:
+    """Take every queued task out of `worker`'s hand."""
+    connection.execute(
+        tasks.update()
+        .where(tasks.c.worker == worker, tasks.c.state == State.QUEUED)
+        .values(worker=None, handed_at=None)
+    )
+
+
+def give_back(connection: sa.Connection, ids: Sequence[str], worker: str) -> None:
+    """Take queued tasks out of `worker`'s hand again."""
+    connection.execute(
+        tasks.update()
+        .where(tasks.c.id.in_(ids), tasks.c.worker == worker, tasks.c.state == State.QUEUED)
+        .values(worker=None, handed_at=None)
+    )
+
+
+def queued(connection: sa.Connection) -> list[Due]:
+    """Return every queued task that nobody has in hand, in the order in which they are due."""
+    rows = connection.execute(
+        sa.select(tasks.c.id, tasks.c.lost)
+        .where(tasks.c.state == State.QUEUED, tasks.c.worker.is_(None))
+        .order_by(tasks.c.priority.desc(), tasks.c.due_at)
+    )
+    return [Due(r.id, r.lost > 0) for r in rows]

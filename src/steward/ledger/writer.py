@@ -23,7 +23,7 @@ class GroupWriter:
     """Takes changes from any thread. A change that fails does not take its neighbours down with it."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._queue: queue.SimpleQueue[tuple[Change, Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
         self._thread.start()
@@ -64,7 +64,7 @@ class GroupWriter:
 
     def _flush(self, batch: list[tuple[Change, Future[Any]]]) -> None:
         try:
-            with self._ledger.write() as connection:
+            with self.ledger.write() as connection:
                 values = [change(connection) for change, _ in batch]
         except Exception as error:
             if len(batch) == 1:

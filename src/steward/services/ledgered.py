@@ -100,12 +100,16 @@ class LedgerTaskService(TaskService):
 
     def cancel(self, task_id: str, *, by: str = "") -> TaskResult:
         """Stop a task that is not finished; see `TaskService.cancel`."""
-        self.ledger.apply(lambda c: (control.cancel(c, task_id, now()), _acted(c, task_id, by, "cancelled")))
+        with self.ledger.write() as connection:
+            control.cancel(connection, task_id, now())
+            _acted(connection, task_id, by, "cancelled")
         return self.get_status(task_id)
 
     def retry(self, task_id: str, *, by: str = "") -> TaskResult:
         """Try a task again now; see `TaskService.retry`."""
-        self.ledger.apply(lambda c: (control.retry(c, task_id, now()), _acted(c, task_id, by, "asked to try again")))
+        with self.ledger.write() as connection:
+            control.retry(connection, task_id, now())
+            _acted(connection, task_id, by, "asked to try again")
         self._announce([task_id])
         return self.get_status(task_id)
 

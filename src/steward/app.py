@@ -1,0 +1,156 @@
+"""The composition root: builds each part from the settings, once, when it is first asked for."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from email.utils import parseaddr
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from steward import plugins
+from steward.archives.folder import FolderArchive
+from steward.errors import ConfigurationError, StorageFull
+from steward.ledger import Ledger
+from steward.letters import Letters
+from steward.plugins import Registry
+from steward.preparation import Preparer
+from steward.sealing import Seal
+from steward.services.background import BackgroundTaskService
+from steward.services.durable import DurableTaskService
+from steward.services.ledgered import LedgerTaskService
+from steward.settings import Settings
+from steward.source import Source
+from steward.templates import Templates
+from steward.transport import Transport
+from steward.transports.outbox import OutboxTransport
+from steward.transports.smtp import SmtpTransport
+
+
+class Steward:
+    """One installation: its ledger, plugins, templates, archive, and the service in front of them."""
+
+    def __init__(self, settings: Settings, *, extra_plugins: tuple[object, ...] = ()) -> None:
+        self.settings = settings
+        self._extra = extra_plugins
+        self._space_seen = (0.0, 0)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, opened and migrated."""
+        ledger = Ledger(self.settings.ledger_url)
+        ledger.open()
+        return ledger
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Every handler that the plugins register."""
+        return plugins.load(self.settings.plugin_directories, extra=self._extra)
+
+    @cached_property
+    def seal(self) -> Seal:
+        """What encrypts secrets at rest."""
+        return Seal(self.settings.key)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The templates, an installation's own before the shipped."""
+        return Templates(self.settings.template_directories)
+
+    @cached_property
+    def letters(self) -> Letters:
+        """What writes letters from templates."""
+        _name, sender = parseaddr(self.settings.mail_from)
+        if "@" not in sender:
+            raise ConfigurationError(
+                "STEWARD_MAIL_FROM is not an address",
+                f"It is '{self.settings.mail_from}'",
+                "Example: STEWARD_MAIL_FROM='Local 214 <office@example.org>'",
+            )
+        return Letters(
+            self.templates,
+            sender=self.settings.mail_from,
+            organization=self.settings.organization,
+            public_url=self.settings.public_url,
+            domain=sender.rpartition("@")[2],
+        )
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The application's database, if one is set."""
+        return Source(self.settings.source_url) if self.settings.source_url else None
+
+    @cached_property
+    def archive(self) -> FolderArchive:
+        """Where finished files are kept."""
+        return FolderArchive(self.settings.data_dir / "archive")
+
+    @property
+    def outbox_folder(self) -> Path:
+        """Where captured mail lies outside production."""
+        return self.settings.data_dir / "outbox"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where reports in the making lie."""
+        return self.settings.data_dir / "spool"
+
+    @cached_property
+    def service(self) -> LedgerTaskService:
+        """The service that the settings choose, for accepting tasks. Performing them is the worker's."""
+        shared: dict[str, Any] = {"source": self.source, "guard": self.require_space}
+        if self.settings.engine == "background":
+            return BackgroundTaskService(
+                self.ledger, self.registry, self.seal, allow_important=self.settings.allow_interruptible, **shared
+            )
+        return DurableTaskService(self.ledger, self.registry, self.seal, **shared)
+
+    def preparer(self, given: dict[str, Any] | None = None) -> Preparer:
+        """Return what runs handlers in this process."""
+        return Preparer(self.registry, self.templates, self.letters, self.source, self.spool_folder, given or {})
+
+    def transport(self) -> Transport:
+        """Return a new transport: the mail server, or outside production the outbox.
+
+        Raises:
+            ConfigurationError: production without a mail server, or an address that cannot be used.
+        """
+        if self.settings.captures_mail:
+            return OutboxTransport(self.outbox_folder)
+        if not self.settings.smtp_url:
+            raise ConfigurationError(
+                "No mail server is set",
+                "In production mail is sent, never captured",
+                "Set STEWARD_SMTP_URL, for example smtp://user:password@mail.example.org:587",
+            )
+        return SmtpTransport(
+            self.settings.smtp_url,
+            connections=self.settings.smtp_connections,
+            in_flight=self.settings.smtp_in_flight,
+            ca_file=self.settings.smtp_ca_file,
+        )
+
+    def require_space(self) -> None:
+        """Return if there is room to keep what is accepted; looked at most once a second.
+
+        Raises:
+            StorageFull: less than `STEWARD_FREE_SPACE_MB` is free.
+        """
+        seen, free = self._space_seen
+        if time.monotonic() - seen > 1:
+            free = shutil.disk_usage(self.settings.data_dir).free
+            self._space_seen = (time.monotonic(), free)
+        if free < self.settings.free_space_mb * 1024 * 1024:
+            raise StorageFull(
+                "There is no room left on the disk",
+                f"{free // 1024 // 1024} MB are free, and {self.settings.free_space_mb} MB are kept in reserve",
+                "Free some space; it works again by itself",
+            )
+
+    def close(self) -> None:
+        """Free what was opened."""
+        if "source" in self.__dict__ and self.source is not None:
+            self.source.close()
+        if "ledger" in self.__dict__:
+            self.ledger.close()

@@ -1,0 +1,130 @@
+"""Decides how an attempt ends: pure functions from what happened to the task's next state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from steward.clock import SECOND
+from steward.handlers import Handler, RetryPolicy
+from steward.ledger.attempts import Ending
+from steward.prepared import Failure
+from steward.results import Outcome
+from steward.tasks import MAX_STARTS, State, Task
+
+HOLD = (
+    "It is not known whether {to} got this letter: the connection was lost after it had been sent."
+    " Try again to send it once more, or leave it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one recipient's copy in this attempt."""
+
+    to: str
+    outcome: Outcome
+    words: str = ""
+    hold: bool = False
+    counts: bool = True
+
+
+def blocked(task: Task, claim: str, now: int) -> Ending:
+    """Return the ending of a task whose plugin is missing: held, not lost."""
+    return Ending(
+        task.id,
+        task.attempt,
+        claim,
+        State.BLOCKED,
+        now,
+        error=f"No plugin offers '{task.name}' at present. The task waits, and goes on when the plugin is back.",
+    )
+
+
+def expired(task: Task, claim: str, now: int) -> Ending:
+    """Return the ending of a task whose time has passed."""
+    return Ending(
+        task.id,
+        task.attempt,
+        claim,
+        State.EXPIRED,
+        now,
+        error="It expired before it could be sent; nothing was sent after that.",
+    )
+
+
+def failed(task: Task, claim: str, handler: Handler, failure: Failure, now: int, chance: float | None = None) -> Ending:
+    """Return the ending after a handler or a render failed: again later, or for good."""
+    words = failure.words
+    if failure.crashed:
+        starts = task.lost + failure.crashed
+        if starts >= MAX_STARTS:
+            words = f"Stopped after {starts} starts: {words}"
+        else:
+            # Soon, but not at once: a process that died for want of memory needs a moment's room.
+            due = now + (2**starts) * SECOND
+            return Ending(task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due, lost=failure.crashed)
+        return Ending(task.id, task.attempt, claim, State.FAILED, now, words, lost=failure.crashed)
+    if failure.final:
+        return Ending(task.id, task.attempt, claim, State.FAILED, now, words)
+    return _later(task, claim, handler.retry, words, now, chance)
+
+
+def delivered(
+    task: Task,
+    claim: str,
+    handler: Handler,
+    fates: Sequence[Fate],
+    now: int,
+    note: str | None = None,
+    chance: float | None = None,
+) -> Ending:
+    """Return the ending after every copy of the task has been tried once in this attempt."""
+    again = [f for f in fates if not f.outcome.final and not f.hold]
+    refused = [f for f in fates if f.outcome is Outcome.REFUSED]
+    held = [f for f in fates if f.hold]
+    if again:
+        ours = next((f for f in again if not f.counts), None)
+        if ours is not None:  # our own account or connection: wait without counting it against the task
+            due = now + SECOND
+            return Ending(task.id, task.attempt, claim, State.RETRYING, now, ours.words, due_at=due, counts=False)
+        return _later(task, claim, handler.retry, _summary(again, len(fates)), now, chance)
+    if held:
+        return Ending(task.id, task.attempt, claim, State.FAILED, now, HOLD.format(to=", ".join(f.to for f in held)))
+    if refused:
+        return Ending(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
+    return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note)
+
+
+def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, chance: float | None) -> Ending:
+    delay = policy.delay(task.failures + 1, chance)
+    if delay is None:
+        return Ending(
+            task.id, task.attempt, claim, State.FAILED, now, f"{words} Given up after {task.failures + 1} attempts."
+        )
+    due = now + int(delay * SECOND)
+    if task.expires_at is not None and due >= task.expires_at:
+        # One last try just before the end is worth more than none.
+        last = task.expires_at - 5 * SECOND
+        if last <= now:
+            return Ending(
+                task.id, task.attempt, claim, State.EXPIRED, now, f"{words} It expired before it could be sent."
+            )
+        due = last
+    elif due - task.created_at > policy.within.total_seconds() * SECOND:
+        return Ending(
+            task.id,
+            task.attempt,
+            claim,
+            State.FAILED,
+            now,
+            f"{words} Given up after {policy.within.total_seconds() / 3600:g} hours.",
+        )
+    return Ending(task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due)
+
+
+def _summary(fates: Sequence[Fate], all_of: int) -> str:
+    first = fates[0]
+    if all_of == 1:
+        return first.words
+    return f"{len(fates)} of {all_of} letters not sent. {first.to}: {first.words}"

@@ -1,0 +1,156 @@
+"""Runs handlers in warm child processes, where a crash, a hang or a hunger for memory cannot take the worker down."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from typing import Any
+
+from steward.children import (
+    ChildCancelled,
+    ChildDied,
+    ChildOverMemory,
+    ChildRaised,
+    Children,
+    ChildTimedOut,
+    Limits,
+    send,
+)
+from steward.errors import StewardError
+from steward.plugins import Registry
+from steward.preparation import Preparer
+from steward.prepared import Failure, Outcome, Request
+from steward.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STALL = 2.0
+"""Seconds after which a handler in a batch is taken out of it, so that its neighbours do not wait for it."""
+MEMORY_MB = 512
+LONE = 3
+"""How many handlers may run alone at once: reports, jobs, and those that stalled or crashed in a batch."""
+
+
+def host(argument: dict[str, Any]) -> Callable[[list[Request]], None]:
+    """Make ready in a child process: plugins, templates and source; return what prepares a list of requests."""
+    from steward.app import Steward
+    from steward.operations import operations_for
+
+    steward = Steward(Settings.model_validate(argument))
+    preparer: Preparer = steward.preparer({"operations": operations_for(steward)})
+
+    def serve(requests: list[Request]) -> None:
+        preparer.prepare_each(
+            requests,
+            ready=lambda task_id, outcome: send(("ready", task_id, outcome)),
+            progress=lambda task_id, fraction, text: send(("progress", task_id, fraction, text)),
+        )
+
+    return serve
+
+
+class HostedPreparer:
+    """Batches go to one pool of children, what must run alone to another."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._registry = registry
+        longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
+        limits = Limits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
+        argument = settings.model_dump() | {"secret_key": settings.key.decode()}
+        self._batches = Children(
+            "steward.hosting:host", argument=argument, size=settings.handler_processes, limits=limits, name="handlers"
+        )
+        self._lone = Children(
+            "steward.hosting:host", argument=argument, size=LONE, limits=limits, name="handlers alone"
+        )
+        self._threads = ThreadPoolExecutor(16, thread_name_prefix="alone")
+
+    def prepare_each(
+        self,
+        requests: Sequence[Request],
+        ready: Callable[[str, Outcome], None],
+        progress: Callable[[str, float, str], None],
+        cancelled: Callable[[str], bool],
+    ) -> None:
+        """Call `ready` once for each request and return when all have been reported."""
+        left = list(requests)
+        alone = []
+        while len(left) > 1:
+            reported = self._batch(left, ready, progress)
+            left = [r for r in left if r.task_id not in reported]
+            if left:  # the first that has no answer is the one that stalled or crashed
+                alone.append(self._threads.submit(self._alone, left.pop(0), ready, progress, cancelled))
+        if left:
+            if alone:
+                alone.append(self._threads.submit(self._alone, left[0], ready, progress, cancelled))
+            else:
+                self._alone(left[0], ready, progress, cancelled)
+        wait_for(alone)
+
+    def close(self) -> None:
+        """Stop the children."""
+        self._batches.close()
+        self._lone.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(
+        self,
+        requests: list[Request],
+        ready: Callable[[str, Outcome], None],
+        progress: Callable[[str, float, str], None],
+    ) -> set[str]:
+        reported: set[str] = set()
+        heard = [time.monotonic() + 30]  # a child that is still starting has longer
+
+        def listen(message: Any) -> None:
+            heard[0] = time.monotonic()
+            if message[0] == "ready":
+                reported.add(message[1])
+                ready(message[1], message[2])
+            else:
+                progress(*message[1:])
+
+        try:
+            self._batches.call(requests, cancelled=lambda: time.monotonic() - heard[0] > STALL, on_message=listen)
+        except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised) as error:
+            log.warning("a batch of %d handlers was broken off after %d: %s", len(requests), len(reported), error)
+        return reported
+
+    def _alone(
+        self,
+        request: Request,
+        ready: Callable[[str, Outcome], None],
+        progress: Callable[[str, float, str], None],
+        cancelled: Callable[[str], bool],
+    ) -> None:
+        handler = self._registry.handlers[request.name]
+        # Quick letters share the batch pool, which is warm; only what takes long has processes of its own.
+        pool = (
+            self._batches if handler.lane in ("urgent", "mail", "bulk") and handler.time_limit <= STALL else self._lone
+        )
+        answer: list[Outcome] = []
+
+        def listen(message: Any) -> None:
+            if message[0] == "ready":
+                answer.append(message[2])
+            else:
+                progress(*message[1:])
+
+        try:
+            pool.call(
+                [request], seconds=handler.time_limit, cancelled=lambda: cancelled(request.task_id), on_message=listen
+            )
+        except ChildTimedOut:
+            answer = [Failure(f"The handler was stopped at its limit of {handler.time_limit:g} seconds.", crashed=1)]
+        except ChildOverMemory:
+            answer = [Failure(f"The handler needed more memory than its {MEMORY_MB} MB.", crashed=1)]
+        except ChildDied as error:
+            answer = [Failure(f"The handler ended its process ({error}).", crashed=1)]
+        except ChildCancelled:
+            answer = [Failure("Cancelled.", final=True)]
+        except (ChildRaised, StewardError) as error:
+            answer = [Failure(str(error))]
+        ready(request.task_id, answer[0] if answer else Failure("The handler gave no answer.", crashed=1))

@@ -1,0 +1,70 @@
+"""What a task asks for once its handler has run, or why it could not be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from steward.compose import Message
+
+CSV = "text/csv; charset=utf-8"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PDF = "application/pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One task to prepare."""
+
+    task_id: str
+    name: str
+    payload: str
+    secrets: list[str]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder."""
+
+    name: str
+    title: str
+    html: Path | None
+    files: tuple[tuple[str, str, Path], ...]
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A letter: finished bytes, or the message and the documents that are still to be attached to it."""
+
+    sender: str
+    recipient: str
+    message_id: str
+    subject: str
+    wire: bytes | None
+    message: Message | None = None
+    documents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a task asks for."""
+
+    letters: tuple[Draft, ...] = ()
+    documents: tuple[Document, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task could not be prepared. `final`: a retry cannot help. `crashed`: it ended or hung its process."""
+
+    words: str
+    final: bool = False
+    crashed: int = 0
+
+
+Outcome = Prepared | Failure

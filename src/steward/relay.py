@@ -1,0 +1,137 @@
+"""Hands due tasks to the engine: wakes what waits, ends what expired, frees what the dead held, packs the rest."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from steward.clock import SECOND, now
+from steward.engine import Engine
+from steward.errors import StorageUnavailable
+from steward.ledger import Ledger, attempts, due
+from steward.nudge import NudgeReceiver
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0
+"""Seconds between looks when nobody nudges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """How much of one kind of work may be in hand at once, and in batches of how many."""
+
+    name: str
+    most: int
+    batch: int
+    sends_mail: bool = True
+
+
+def lanes(renders: int) -> tuple[Lane, ...]:
+    """Return the lanes of a worker that lays out `renders` documents at once, the most urgent first."""
+    return (
+        Lane("urgent", 100, 25),
+        Lane("mail", 400, 100),
+        Lane("reports", renders + 1, 1, sends_mail=False),
+        Lane("jobs", 2, 1, sends_mail=False),
+        Lane("bulk", 400, 100),
+    )
+
+
+class Relay:
+    """One per worker. `step` decides nothing twice: taking a task in hand is one conditional update."""
+
+    def __init__(
+        self, ledger: Ledger, engine: Engine, worker: str, receiver: NudgeReceiver, its_lanes: Sequence[Lane]
+    ) -> None:
+        self._ledger, self._engine, self._worker, self._receiver = ledger, engine, worker, receiver
+        self._lanes = tuple(its_lanes)
+        self._in_hand: dict[str, int] = {lane.name: 0 for lane in its_lanes}
+        self._lock = threading.Lock()
+        self._full = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Look, hand over and wait, until `stop` is set. A store that fails is tried again at the next look."""
+        while not stop.is_set():
+            try:
+                handed = self.step()
+                pause = 0.0 if handed and not self._full else self._pause()
+            except StorageUnavailable as error:
+                log.warning("the relay waits for the store: %s", error)
+                pause = POLL
+            if pause:
+                self._receiver.wait(pause)
+
+    def step(self) -> int:
+        """Hand over what is due and return how many tasks that was."""
+        moment = now()
+        with self._ledger.read() as connection:
+            if not due.anything(connection, moment):
+                return 0
+            dead = due.dead_holders(connection, moment)
+            still = due.stopped_lanes(connection)
+        if dead:
+            freed, given_up = self._ledger.apply(lambda c: attempts.release(c, dead, moment))
+            log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
+        taken = self._ledger.apply(lambda c: self._take(c, moment, still))
+        count = 0
+        for lane in self._lanes:
+            for batch in packed(taken.get(lane.name, ()), lane.batch):
+                count += len(batch)
+                self._hand_over(lane, batch)
+        return count
+
+    def in_hand(self) -> dict[str, int]:
+        """Return how many tasks of each lane this worker has in hand."""
+        with self._lock:
+            return dict(self._in_hand)
+
+    def _take(self, connection: sa.Connection, moment: int, still: Mapping[str, str]) -> dict[str, list[due.Due]]:
+        due.expire(connection, moment)
+        due.wake(connection, moment)
+        taken: dict[str, list[due.Due]] = {}
+        self._full = True
+        for lane in self._lanes:
+            if lane.name in still or (lane.sends_mail and "smtp" in still):
+                continue
+            with self._lock:
+                room = lane.most - self._in_hand[lane.name]
+            if room > 0:
+                self._full = False
+                taken[lane.name] = due.take(connection, lane.name, min(room, lane.batch), self._worker, moment)
+        return taken
+
+    def _hand_over(self, lane: Lane, batch: list[str]) -> None:
+        with self._lock:
+            self._in_hand[lane.name] += len(batch)
+
+        def done() -> None:
+            with self._lock:
+                self._in_hand[lane.name] -= len(batch)
+            self._receiver.wake()
+
+        try:
+            self._engine.hand_over(batch, done)
+        except Exception:
+            # The tasks stay in this worker's hand on paper; give them back, so that the next look takes them again.
+            log.exception("the engine did not take %d tasks", len(batch))
+            self._ledger.apply(lambda c: due.give_back(c, batch, self._worker))
+            done()
+
+    def _pause(self) -> float:
+        with self._ledger.read() as connection:
+            moment = due.next_moment(connection)
+        if moment is None:
+            return POLL
+        return min(POLL, max((moment - now()) / SECOND, 0.001))
+
+
+def packed(tasks: Sequence[due.Due], most: int) -> list[list[str]]:
+    """Return `tasks` as batches: a suspect alone, so that if it is a poison pill its neighbours do not pay for it."""
+    batches = [[t.id] for t in tasks if t.suspect]
+    rest = [t.id for t in tasks if not t.suspect]
+    return batches + [rest[i : i + most] for i in range(0, len(rest), most)]

@@ -1,0 +1,195 @@
+"""Performs tasks: begins attempts, has them prepared, lays out reports, sends letters, stores fact after fact."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from steward import endings
+from steward.archive import Archive
+from steward.clock import SECOND, new_id, now
+from steward.dispatch import Dispatch
+from steward.errors import StewardError, StorageUnavailable
+from steward.ledger import artifacts, attempts, deliveries, workers
+from steward.ledger.writer import GroupWriter
+from steward.performance import Parts, Performance
+from steward.plugins import Registry
+from steward.prepared import Failure, Outcome, Prepared, Request
+from steward.renderer import Renderer
+from steward.sealing import Seal
+from steward.tasks import Task
+from steward.transport import Transport
+
+log = logging.getLogger(__name__)
+
+
+class Preparing(Protocol):
+    """Prepares requests, here or in child processes, and reports each as soon as it is ready."""
+
+    def prepare_each(
+        self,
+        requests: Sequence[Request],
+        ready: Callable[[str, Outcome], None],
+        progress: Callable[[str, float, str], None],
+        cancelled: Callable[[str], bool],
+    ) -> None:
+        """Call `ready` once for each request, from any thread, and return when all have been reported."""
+
+
+class Runner:
+    """Performs batches of ids for one worker. Any number of threads may call `perform` at once."""
+
+    def __init__(
+        self,
+        worker: str,
+        writer: GroupWriter,
+        registry: Registry,
+        seal: Seal,
+        preparing: Preparing,
+        transport: Transport,
+        archive: Archive,
+        renderer: Renderer,
+        spool: Path,
+        *,
+        in_flight: int = 16,
+        retry_delays: Sequence[float] | None = None,
+        threads: int = 8,
+    ) -> None:
+        self.worker, self._writer, self._registry, self._seal = worker, writer, registry, seal
+        self._preparing, self._spool = preparing, spool
+        self._parts = Parts(
+            writer=writer,
+            dispatch=Dispatch(writer, transport, seal, in_flight),
+            seal=seal,
+            archive=archive,
+            renderer=renderer,
+            lane_stopped=self._stop_lane,
+            stopped=lambda: self._stopped,
+            retry_delays=tuple(retry_delays) if retry_delays else None,
+        )
+        self._stopped = ""
+        self._held: dict[str, str] = {}
+        self._lost: set[str] = set()
+        self._lock = threading.Lock()
+        # Layouts wait for child processes; their own threads keep them out of the way of letters.
+        self._layouts = ThreadPoolExecutor(threads, thread_name_prefix="layout")
+
+    def perform(self, ids: Sequence[str]) -> None:
+        """Perform those of `ids` that are queued and in nobody else's hand; return when each attempt has ended."""
+        claim = new_id()
+        try:
+            begun = self._writer.apply(lambda c: attempts.begin(c, ids, self.worker, claim, now()))
+        except StorageUnavailable as error:
+            log.warning("%d tasks could not be started: %s", len(ids), error)
+            return  # they stay in the ledger, and the relay hands them over again
+        if not begun:
+            return
+        with self._lock:
+            self._held |= {task.id: claim for task in begun}
+        try:
+            self._perform(begun, claim)
+        finally:
+            with self._lock:
+                for task in begun:
+                    self._held.pop(task.id, None)
+                    self._lost.discard(task.id)
+
+    def held(self) -> dict[str, str]:
+        """Return the tasks in hand: id to claim."""
+        with self._lock:
+            return dict(self._held)
+
+    def drop(self, ids: set[str]) -> None:
+        """Stop working for tasks that were cancelled or given to another worker."""
+        with self._lock:
+            self._lost |= ids & self._held.keys()
+
+    def lane_moves(self) -> None:
+        """Let letters go out again: the mail server has taken us back."""
+        self._stopped = ""
+
+    def close(self) -> None:
+        """Free the threads."""
+        self._layouts.shutdown(wait=False, cancel_futures=True)
+
+    def _perform(self, begun: list[Task], claim: str) -> None:
+        moment = now()
+        going: list[Performance] = []
+        for task in begun:
+            handler = self._registry.handlers.get(task.name)
+            if handler is None:
+                self._end(endings.blocked(task, claim, moment))
+            elif task.expires_at is not None and task.expires_at <= moment:
+                self._end(endings.expired(task, claim, moment))
+            else:
+                going.append(Performance(task, claim, handler, self._parts, lambda i=task.id: self._is_lost(i)))  # type: ignore[misc]
+        if not going:
+            return
+        resumed = [p.task.id for p in going if p.task.attempt > 1]
+        if resumed:
+            with self._writer.ledger.read() as connection:
+                copies = deliveries.stored(connection, resumed)
+                for performance in going:
+                    performance.copies = copies.get(performance.task.id, [])
+                    if performance.task.id in resumed:
+                        performance.artifacts = artifacts.stored(connection, performance.task.id)
+        by_id = {p.task.id: p for p in going}
+        requests = []
+        for performance in going:
+            task = performance.task
+            try:
+                texts = self._seal.open_texts(task.sealed, task.id)
+            except StewardError as error:
+                performance.fail(Failure(str(error), final=True))
+            else:
+                requests.append(Request(task.id, task.name, task.payload, texts, task.created_at))
+        layouts: list[Future[None]] = []
+
+        def ready(task_id: str, outcome: Outcome) -> None:
+            performance = by_id[task_id]
+            if isinstance(outcome, Prepared) and outcome.documents:
+                layouts.append(self._layouts.submit(performance.go, outcome))
+            elif isinstance(outcome, Prepared):
+                performance.go(outcome)
+            else:
+                performance.fail(outcome)
+
+        self._preparing.prepare_each(requests, ready, self._progress(by_id, claim), self._is_lost)
+        wait_for([p.done for p in going])
+        for performance in going:
+            if performance.has_documents:
+                shutil.rmtree(self._spool / performance.task.id, ignore_errors=True)
+
+    def _progress(self, by_id: dict[str, Performance], claim: str) -> Callable[[str, float, str], None]:
+        seen: dict[str, int] = {}
+
+        def say(task_id: str, fraction: float, text: str) -> None:
+            moment = now()
+            if moment - seen.get(task_id, 0) > SECOND // 4:
+                seen[task_id] = moment
+                self._writer.submit(lambda c: attempts.say_progress(c, task_id, claim, fraction, text))
+
+        return say
+
+    def _is_lost(self, task_id: str) -> bool:
+        return task_id in self._lost
+
+    def _end(self, ending: attempts.Ending) -> None:
+        try:
+            self._writer.apply(lambda c: attempts.end(c, ending))
+        except StorageUnavailable as error:
+            log.warning("the end of %s could not be recorded: %s", ending.task_id, error)
+
+    def _stop_lane(self, connection: sa.Connection, reason: str) -> None:
+        self._stopped = reason
+        moment = now()
+        if workers.stop_lane(connection, "smtp", reason, moment, moment + 30 * SECOND):
+            log.error("mail stands still: %s", reason)

@@ -1,0 +1,73 @@
+"""The simple engine: FastAPI's `BackgroundTasks` in the web process, honest about what a stop interrupts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from fastapi import BackgroundTasks
+
+from steward.clock import now
+from steward.engine import Perform
+from steward.errors import Unsupported
+from steward.handlers import Handler
+from steward.ledger import attempts
+from steward.service import Abilities, Options
+from steward.services.ledgered import LedgerTaskService
+
+_request: ContextVar[BackgroundTasks | None] = ContextVar("steward_request", default=None)
+
+WHY = "BackgroundTasks live in the web process and end with it"
+
+
+@contextmanager
+def during(tasks: BackgroundTasks) -> Iterator[None]:
+    """Let tasks that are handed over inside the block run after this request's response."""
+    token = _request.set(tasks)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+class BackgroundTaskService(LedgerTaskService):
+    """Tasks are committed before the 202 and run after the response; what a stop interrupts shows as interrupted."""
+
+    abilities = Abilities(survives_restart=False, schedules=False, retries_later=False, why=WHY)
+
+    def __init__(
+        self, *args: Any, perform: Perform | None = None, allow_important: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._perform, self._allow_important = perform, allow_important
+
+    def use(self, perform: Perform) -> None:
+        """Say who performs tasks; called once when the web process is ready."""
+        self._perform = perform
+
+    def interrupt_left_over(self) -> int:
+        """Mark what an earlier process left unfinished as interrupted and return how many; called at the start."""
+        return self.ledger.apply(lambda c: attempts.interrupt(c, now()))
+
+    def _refuse_unable(self, handler: Handler, options: Options) -> None:
+        super()._refuse_unable(handler, options)
+        if handler.important and not self._allow_important:
+            raise Unsupported(
+                f"The engine 'background' does not take {handler.name}",
+                f"It is marked as important, and a restart would interrupt it: {WHY}",
+                "Set STEWARD_ENGINE=durable, or STEWARD_ALLOW_INTERRUPTIBLE=true if losing it is acceptable",
+            )
+        if _request.get() is None or self._perform is None:
+            raise Unsupported(
+                "The engine 'background' takes tasks only inside a request",
+                WHY,
+                "Send it over HTTP, or set STEWARD_ENGINE=durable",
+            )
+
+    def _announce(self, ids: list[str]) -> None:
+        tasks = _request.get()
+        if tasks is None or self._perform is None:
+            raise Unsupported("The engine 'background' runs tasks only inside a request", WHY, "Do it over HTTP")
+        tasks.add_task(self._perform, ids)

@@ -1,0 +1,109 @@
+"""Declaring a kind of task."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from steward import Email, Progress, RetryPolicy, Source, handler
+from steward.errors import PluginError
+
+
+class Joined(BaseModel):
+    name: str
+    email: str
+
+
+ADA = Joined(name="Ada", email="ada@example.org")
+
+
+def test_one_declaration_gives_name_payload_and_summary():
+    @handler(example=ADA, lane="urgent", priority=5)
+    def welcome(joined: Joined, source: Source, progress: Progress) -> Email:
+        """Greet a member.
+
+        On the first day.
+        """
+        return Email(to=joined.email, template="welcome")
+
+    assert (welcome.name, welcome.payload, welcome.lane, welcome.priority) == ("welcome", Joined, "urgent", 5)
+    assert welcome.summary == "Greet a member."
+    assert welcome.description == "On the first day."
+    assert welcome.needs == (("source", "source"), ("progress", "progress"))
+    assert welcome(ADA, None, None).to == "ada@example.org"
+
+
+def test_a_check_may_ask_for_the_source():
+    def look(joined: Joined, source: Source) -> None: ...
+
+    @handler(example=ADA, check=look)
+    def welcome(joined: Joined) -> Email: ...
+
+    assert welcome.check_needs == (("source", "source"),)
+
+
+def declare_without_payload():
+    @handler(example=ADA)
+    def broken(): ...
+
+
+def declare_with_plain_type():
+    @handler(example=ADA)
+    def broken(name: str): ...
+
+
+def declare_without_example():
+    @handler
+    def broken(joined: Joined): ...
+
+
+def declare_with_wrong_example():
+    class Other(BaseModel):
+        pass
+
+    @handler(example=Other())
+    def broken(joined: Joined): ...
+
+
+def declare_with_unknown_need():
+    @handler(example=ADA)
+    def broken(joined: Joined, database: int): ...
+
+
+def declare_with_wrong_name():
+    @handler(example=ADA, name="Not A Name")
+    def broken(joined: Joined): ...
+
+
+@pytest.mark.parametrize(
+    ("declare", "words"),
+    [
+        (declare_without_payload, "does not say what its payload is"),
+        (declare_with_plain_type, "does not say what its payload is"),
+        (declare_without_example, "has no example"),
+        (declare_with_wrong_example, "is not a Joined"),
+        (declare_with_unknown_need, "asks for 'database'"),
+        (declare_with_wrong_name, "cannot be named"),
+    ],
+)
+def test_a_declaration_that_cannot_be_used_says_why_and_where(declare, words):
+    with pytest.raises(PluginError) as caught:
+        declare()
+    assert words in str(caught.value)
+    assert "test_handlers.py:" in str(caught.value)
+
+
+@given(st.integers(1, 29), st.floats(0, 1))
+def test_delays_grow_to_hourly_with_jitter(failures, chance):
+    policy = RetryPolicy()
+    base = policy.delays[failures - 1] if failures <= 5 else 3600
+    delay = policy.delay(failures, chance)
+    assert base * 0.8 - 1e-6 <= delay <= base * 1.2 + 1e-6
+
+
+def test_the_last_attempt_is_not_followed_by_another():
+    assert RetryPolicy(attempts=3).delay(2) is not None
+    assert RetryPolicy(attempts=3).delay(3) is None
+    assert RetryPolicy().within == timedelta(days=1)

@@ -1,0 +1,25 @@
+"""Loopback datagrams."""
+
+import threading
+
+from steward.nudge import NudgeReceiver, NudgeSender
+
+
+def test_a_nudge_ends_the_wait_and_many_count_as_one():
+    receiver = NudgeReceiver()
+    sender = NudgeSender(lambda: [receiver.port])
+    for _ in range(5):
+        sender.send()
+    assert receiver.wait(5)
+    assert not receiver.wait(0.01)
+    threading.Timer(0.05, sender.send).start()
+    assert receiver.wait(5)
+    receiver.close()
+
+
+def test_nobody_listening_is_no_error():
+    def broken() -> list[int]:
+        raise OSError
+
+    NudgeSender(broken).send()
+    NudgeSender(lambda: [1]).send()
