@@ -228,15 +228,15 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
             handed_at=None,
         )
     ).rowcount
-    connection.execute(
+    again = connection.execute(
         tasks.update()
         .where(ran)
         .values(state=State.QUEUED, lost=tasks.c.lost + lost_now, worker=None, claim=None, handed_at=None)
-    )
+    ).rowcount
     freed = connection.execute(
         tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)
     ).rowcount
-    return freed, given_up
+    return again + freed, given_up
 
 
 def interrupt(connection: sa.Connection, now: int) -> int:

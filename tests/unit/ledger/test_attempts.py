@@ -1,0 +1,132 @@
+"""Attempts: conditional updates, late writers, dead workers, poison pills."""
+
+import pytest
+
+from steward.clock import SECOND, now
+from steward.errors import StateConflict
+from steward.ledger import attempts, control, deliveries, due, search, workers
+from steward.ledger.attempts import Ending
+from steward.results import Outcome
+from steward.tasks import MAX_STARTS, State
+
+
+def begin(ledger, ids, worker="w1", claim="c1"):
+    return ledger.apply(lambda c: attempts.begin(c, ids, worker, claim, now()))
+
+
+def get(ledger, task_id):
+    with ledger.read() as connection:
+        return search.get(connection, task_id)
+
+
+def register(ledger, worker, moment=None):
+    ledger.apply(lambda c: workers.register(c, worker, "host", "slot-0", 1, "durable", None, moment or now()))
+
+
+def ending(task_id, claim="c1", state=State.SUCCEEDED, number=1, **more):
+    return Ending(task_id, number, claim, state, now(), **more)
+
+
+def test_only_one_of_two_begins(ledger, add):
+    task_id = add()
+    assert [t.id for t in begin(ledger, [task_id])] == [task_id]
+    assert begin(ledger, [task_id], "w2", "c2") == []
+    assert begin(ledger, [task_id], "w1", "c3") == []
+    assert get(ledger, task_id).attempt == 1
+
+
+def test_the_order_of_a_batch_is_kept(ledger, add):
+    ids = [add() for _ in range(5)]
+    assert [t.id for t in begin(ledger, ids[::-1])] == ids[::-1]
+
+
+def test_a_late_writer_is_refused(ledger, add):
+    task_id = add()
+    register(ledger, "w1", now() - 60 * SECOND)
+    begin(ledger, [task_id])
+    with ledger.read() as connection:
+        assert due.dead_holders(connection, now()) == ["w1"]
+    assert ledger.apply(lambda c: attempts.release(c, ["w1"], now())) == (1, 0)
+    begin(ledger, [task_id], "w2", "c2")
+    assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
+    assert ledger.apply(lambda c: attempts.succeed_all(c, "c1", [task_id], now())) == set()
+    copy = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"x")
+    assert not ledger.apply(lambda c: deliveries.mark(c, copy))
+    assert ledger.apply(lambda c: attempts.end(c, ending(task_id, "c2", number=2)))
+    task = get(ledger, task_id)
+    assert (task.state, [a.outcome for a in task.attempts]) == ("succeeded", ["lost", "succeeded"])
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.EXPIRED])
+def test_what_is_finished_stays_so(ledger, add, state):
+    task_id = add()
+    begin(ledger, [task_id])
+    assert ledger.apply(lambda c: attempts.end(c, ending(task_id, state=state)))
+    assert not ledger.apply(lambda c: attempts.end(c, ending(task_id, state=State.RETRYING, due_at=1)))
+    with pytest.raises(StateConflict):
+        ledger.apply(lambda c: control.cancel(c, task_id, now()))
+    assert get(ledger, task_id).state == state
+
+
+def test_cancelling_a_running_task_refuses_its_worker(ledger, add):
+    task_id = add()
+    begin(ledger, [task_id])
+    ledger.apply(lambda c: control.cancel(c, task_id, now()))
+    with ledger.read() as connection:
+        assert attempts.no_longer_held(connection, {task_id: "c1"}) == {task_id}
+    assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
+    assert get(ledger, task_id).state == "cancelled"
+
+
+def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
+    pill, neighbour = add(), add()
+    for start in range(MAX_STARTS):
+        ids = [pill, neighbour] if start == 0 else [pill]
+        begin(ledger, ids, f"w{start}", f"c{start}")
+        ledger.apply(lambda c, w=f"w{start}": attempts.release(c, [w], now()))
+    assert get(ledger, pill).state == "failed"
+    assert "4 starts" in get(ledger, pill).error
+    assert get(ledger, neighbour).state == "queued"
+    with ledger.write() as connection:
+        assert due.take(connection, "mail", 10, "w9", now()) == [due.Due(neighbour, suspect=True)]
+
+
+def test_a_worker_that_leaves_in_good_order_is_not_held_against_its_tasks(ledger, add):
+    task_id = add()
+    for n in range(6):
+        begin(ledger, [task_id], f"w{n}", f"c{n}")
+        ledger.apply(lambda c, w=f"w{n}": attempts.release(c, [w], now(), counts=False))
+    assert get(ledger, task_id).state == "queued"
+
+
+def test_retry_resumes_with_who_did_not_get_it(ledger, add):
+    task_id = add()
+    begin(ledger, [task_id])
+    for n, outcome in enumerate((Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNCERTAIN)):
+        copy = deliveries.OnWire(task_id, "c1", n, f"{n}@x.org", f"<{n}@x>", "s", 1, now(), b"x")
+        ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
+        if outcome is not Outcome.UNCERTAIN:
+            ledger.apply(lambda c, n=n, o=outcome: deliveries.record(c, task_id, n, 1, o, 250, "ok", now()))
+    ledger.apply(lambda c: attempts.end(c, ending(task_id, state=State.FAILED)))
+    ledger.apply(lambda c: control.retry(c, task_id, now()))
+    with ledger.read() as connection:
+        copies = deliveries.stored(connection, [task_id])[task_id]
+    assert [c.outcome for c in copies] == [Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.DEFERRED]
+    assert [c.possible_duplicate for c in copies] == [False, False, True]
+    assert [c.wire for c in copies] == [None, None, b"x"]
+
+
+def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_first_bytes(ledger, add):
+    task_id = add()
+    begin(ledger, [task_id])
+    first = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"first")
+    ledger.apply(lambda c: deliveries.mark(c, first))
+    ledger.apply(lambda c: attempts.release(c, ["w1"], now()))
+    begin(ledger, [task_id], "w2", "c2")
+    second = deliveries.OnWire(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, now(), b"second")
+    ledger.apply(lambda c: deliveries.mark(c, second))
+    # The frozen worker wakes and records its reply: the attempt is not its own any more.
+    ledger.apply(lambda c: deliveries.record(c, task_id, 0, 1, Outcome.REFUSED, 550, "late", now()))
+    with ledger.read() as connection:
+        copy = deliveries.stored(connection, [task_id])[task_id][0]
+    assert (copy.outcome, copy.possible_duplicate, copy.wire) == (Outcome.UNCERTAIN, True, b"first")
