@@ -98,6 +98,7 @@ class Ending:
 _END_ATTEMPT = (
     attempts.update()
     .where(attempts.c.task_id == sa.bindparam("b_id"), attempts.c.number == sa.bindparam("b_number"))
+    .where(attempts.c.finished_at.is_(None))  # an attempt that was closed as lost stays lost
     .values(finished_at=sa.bindparam("b_at"), outcome=sa.bindparam("b_outcome"), error=sa.bindparam("b_error"))
 )
 
@@ -140,7 +141,7 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
             "b_number": ending.number,
             "b_at": ending.at,
             "b_outcome": (ending.outcome or ending.state.value) if done else "refused",
-            "b_error": ending.error if done else "Another worker had taken the task over",
+            "b_error": ending.error if done else "The task had been cancelled or taken over by another worker",
         },
     )
     return bool(done)
