@@ -1,0 +1,1 @@
+"""The web door: the HTTP interface, the pages, health and metrics."""

@@ -1,0 +1,53 @@
+"""Builds the web application from an installation: the interface, the pages, health, and how errors are told."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+import steward as package
+from steward.errors import StewardError
+from steward.web import health, lookups, openapi, problems, submissions
+from steward.web.auth import Doorkeeper
+from steward.web.envelope import Envelope
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+log = logging.getLogger(__name__)
+
+
+def create(steward: Steward) -> FastAPI:
+    """Return the application for one installation. Nothing is global: two may live in one process.
+
+    Raises:
+        ConfigurationError: the installation cannot be used as it is set up.
+    """
+    base = steward.settings.public_url
+    app = FastAPI(title="Steward", version=package.__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    keeper = Doorkeeper(steward.ledger)
+
+    async def explain(request: Request, error: BaseException, instance: str = "") -> Response:
+        if problems.status_of(error) >= 500:
+            log.error("%s %s: %s", request.method, request.url.path, problems.in_words(error).what)
+        return problems.as_response(error, base, instance)
+
+    for kind in (StewardError, HTTPException, PoolTimeout):
+        app.add_exception_handler(kind, explain)
+    app.add_exception_handler(ClientDisconnect, lambda request, error: Response(status_code=400))
+    submissions.add_routes(app, steward, keeper)
+    lookups.add_routes(app, steward, keeper)
+    app.router.routes.extend(health.routes(steward))
+
+    async def describe(request: Request) -> Response:
+        return lookups.as_json(openapi.describe(app, steward))
+
+    app.add_route("/openapi.json", describe)
+    app.add_middleware(Envelope, explain=explain, secure=base.startswith("https:"))
+    return app

@@ -1,0 +1,120 @@
+"""Says who is asking through the HTTP interface: bearer keys (RFC 6750) and their scopes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from steward.errors import StorageUnavailable, UnknownTask
+from steward.ledger import Ledger, access
+from steward.ledger.access import Caller
+from steward.results import TaskResult
+from steward.sealing import token_hash
+from steward.web.problems import MissingScope, NotSignedIn
+
+log = logging.getLogger(__name__)
+
+TRUSTED_FOR = 2.0
+"""Seconds for which a key that was looked up is not looked up again: the longest that a revoked key still works."""
+
+_MOST_KNOWN = 1024
+
+
+class Doorkeeper:
+    """Knows callers by their keys; remembers each for a moment, so that a hundred requests cost one look-up."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+
+    async def admit(self, request: Request, *scopes: str) -> Caller:
+        """Return who sent `request`; any one of `scopes` suffices, and none at all means any key.
+
+        Raises:
+            NotSignedIn: there is no key, or it is not in use.
+            MissingScope: the key has none of the scopes.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise NotSignedIn(
+                "This needs a key", "None came with the request", "Send the header Authorization: Bearer stw_…"
+            )
+        caller = await self.holder_of(token)
+        if caller is None:
+            raise NotSignedIn(
+                "The key is not known",
+                "It was revoked, or is not complete",
+                "Ask an operator for a key",
+                presented=True,
+            )
+        require(caller, *scopes)
+        return caller
+
+    async def holder_of(self, token: str) -> Caller | None:
+        """Return who holds `token`, or None if it is no key in use."""
+        digest = token_hash(token)
+        known = self._known.get(digest)
+        if known is not None and known[1] > time.monotonic():
+            return known[0]
+        self._known.pop(digest, None)
+        caller = await run_in_threadpool(self._look_up, token)
+        if caller is not None:
+            self._known[digest] = (caller, time.monotonic() + TRUSTED_FOR)
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return caller
+
+    def still_stands(self, caller: Caller) -> bool:
+        """Return whether the key that a session was opened with is still in use; a link's session has no key."""
+        if not caller.key_id:
+            return True
+        with self._ledger.read() as connection:
+            return access.key_stands(connection, caller.key_id)
+
+    def _look_up(self, token: str) -> Caller | None:
+        with self._ledger.read() as connection:
+            caller, stale = access.caller_of(connection, token)
+        if caller is not None and stale:
+            try:
+                self._ledger.apply(lambda connection: access.note_use(connection, caller.key_id))
+            except StorageUnavailable:
+                log.warning("the use of key %s could not be noted", caller.key_id)
+        return caller
+
+
+def require(caller: Caller, *scopes: str) -> None:
+    """Return if `caller` has any of `scopes`.
+
+    Raises:
+        MissingScope: none of them.
+    """
+    if scopes and caller.scopes.isdisjoint(scopes):
+        raise MissingScope(
+            f"This needs the scope {' or '.join(scopes)}",
+            f"'{caller.name}' has {', '.join(sorted(caller.scopes)) or 'none'}",
+            "Ask an operator for a key that has it",
+            scope=" ".join(scopes),
+        )
+
+
+def own(caller: Caller, task: TaskResult) -> TaskResult:
+    """Return `task` if `caller` may see it: it is their own, or they operate.
+
+    Raises:
+        UnknownTask: it is another's. The words are those for a task that is not there, so that nothing is learnt.
+    """
+    if "operate" in caller.scopes or task.requested_by == caller.name:
+        return task
+    raise unknown(task.id)
+
+
+def unknown(task_id: str) -> UnknownTask:
+    """Return the error for a task that is not there, or not theirs."""
+    return UnknownTask(
+        f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
+    )

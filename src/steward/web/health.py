@@ -1,0 +1,122 @@
+"""Says whether the service lives, whether it can take tasks and work them off, and counts for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from steward.clock import SECOND, now
+from steward.errors import StewardError
+from steward.ledger import search, workers
+from steward.ledger.schema import deliveries, tasks
+from steward.results import Outcome
+from steward.tasks import State
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+KEPT_FOR = 1.0
+"""Seconds for which the counts stand, so that a storm of scrapes is no storm of queries."""
+
+
+def routes(steward: Steward) -> list[Route]:
+    """Return `/livez`, `/readyz` and `/metrics`; they need no key, and tell nothing personal."""
+    gauge = Metrics(steward)
+
+    async def livez(request: Request) -> Response:
+        return Response(to_json({"status": "alive"}), media_type="application/json")
+
+    async def readyz(request: Request) -> Response:
+        ready, report = await run_in_threadpool(readiness, steward)
+        return Response(to_json(report), 200 if ready else 503, media_type="application/json")
+
+    async def metrics(request: Request) -> Response:
+        return Response(await run_in_threadpool(gauge.text), media_type=PROMETHEUS)
+
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+def readiness(steward: Steward) -> tuple[bool, dict[str, Any]]:
+    """Return whether tasks can be accepted and will be performed, and the reasons why not."""
+    reasons, warnings = [], []
+    report: dict[str, Any] = {"status": "ready", "workers": 0}
+    try:
+        with steward.ledger.read() as connection:
+            alive = workers.living(connection, now())
+            stopped = workers.stopped(connection)
+        report["workers"] = len(alive)
+        if not alive and steward.settings.engine != "background":
+            reasons.append("No worker is running; what is accepted waits until one starts (steward work).")
+        warnings += [f"The lane '{lane}' stands still: {why}" for lane, (_, why) in sorted(stopped.items())]
+    except StewardError as error:
+        reasons.append(str(error))
+    try:
+        steward.require_space()
+    except (StewardError, OSError) as error:
+        reasons.append(str(error))
+    warnings += [f"The plugin {p.name} cannot be used." for p in steward.registry.plugins if p.error]
+    if reasons:
+        report |= {"status": "not ready", "reasons": reasons}
+    if warnings:
+        report["warnings"] = warnings
+    return not reasons, report
+
+
+class Metrics:
+    """The figures of the ledger in Prometheus' text format, made at most once a second."""
+
+    def __init__(self, steward: Steward) -> None:
+        self._steward = steward
+        self._made, self._text = -KEPT_FOR, ""
+        self._lock = threading.Lock()
+
+    def text(self) -> str:
+        """Return the metrics. Raises StorageUnavailable if the ledger does not answer."""
+        with self._lock:
+            if time.monotonic() - self._made >= KEPT_FOR:
+                self._text = self._make()
+                self._made = time.monotonic()
+            return self._text
+
+    def _make(self) -> str:
+        moment = now()
+        with self._steward.ledger.read() as connection:
+            by_state = search.counts(connection)
+            outcomes = {
+                row.outcome: row.n
+                for row in connection.execute(
+                    sa.select(deliveries.c.outcome, sa.func.count().label("n")).group_by(deliveries.c.outcome)
+                )
+            }
+            oldest = connection.scalar(sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state == State.QUEUED))
+            alive = workers.living(connection, moment)
+            stopped = workers.stopped(connection)
+        lines = _family("steward_tasks", "Tasks in the ledger by state.", "state", by_state)
+        every = dict.fromkeys((o.value for o in Outcome), 0) | outcomes
+        lines += _family("steward_deliveries", "Recipients' copies by outcome.", "outcome", every)
+        age = 0.0 if oldest is None else max(0, moment - oldest) / SECOND
+        lines += _single("steward_oldest_waiting_seconds", "Age of the oldest task that is due and not begun.", age)
+        lines += _single("steward_workers", "Worker processes whose lease runs.", len(alive))
+        lines += _single("steward_tasks_in_hand", "Tasks that workers have in hand.", sum(w.holding for w in alive))
+        lines += _single("steward_lanes_stopped", "Lanes that stand still.", len(stopped))
+        broken = sum(bool(p.error) for p in self._steward.registry.plugins)
+        lines += _single("steward_plugins_broken", "Plugins that cannot be used.", broken)
+        return "\n".join(lines) + "\n"
+
+
+def _family(name: str, words: str, label: str, values: dict[str, int]) -> list[str]:
+    head = [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
+    return head + [f'{name}{{{label}="{key}"}} {value}' for key, value in sorted(values.items())]
+
+
+def _single(name: str, words: str, value: float) -> list[str]:
+    return [f"# HELP {name} {words}", f"# TYPE {name} gauge", f"{name} {value:g}"]

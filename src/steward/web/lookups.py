@@ -1,0 +1,144 @@
+"""Routes that read tasks back and change one's fate, and that say what this installation can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steward.handlers import Handler
+from steward.results import TaskResult
+from steward.tasks import State
+from steward.web import downloads, openapi, parameters
+from steward.web.auth import Doorkeeper, own
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+SEERS = ("read", "reports", "operate")
+_ID = openapi.parameter("task_id", {"type": "string"}, "The task's id.", "path")
+_SEARCH = [
+    openapi.parameter("state", {"type": "string", "enum": [s.value for s in State]}, "May be given several times."),
+    openapi.parameter("name", {"type": "string"}, "The handler's name."),
+    openapi.parameter("recipient", {"type": "string"}, "The whole address."),
+    openapi.parameter("since", openapi.TIME, "Accepted then or later."),
+    openapi.parameter("until", openapi.TIME, "Accepted before then."),
+    openapi.parameter("text", {"type": "string"}, "Part of a recipient, an id, an error or a name."),
+    openapi.parameter("cursor", {"type": "string"}, "`next_cursor` of the page before."),
+    openapi.parameter("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "Most per page."),
+]
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """Return `value` as a JSON response."""
+    return Response(to_json(value), status, media_type="application/json")
+
+
+def describe(handler: Handler) -> dict[str, Any]:
+    """Return what a caller needs to know of a handler."""
+    return {
+        "name": handler.name,
+        "title": handler.title,
+        "summary": handler.summary,
+        "description": handler.description,
+        "lane": handler.lane,
+        "staff": handler.staff,
+        "important": handler.important,
+        "schedules": list(handler.schedules),
+        "schema": openapi.payload_schema(handler),
+        "example": openapi.example(handler),
+    }
+
+
+def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
+    """Add the routes under `/v1` that read, cancel, retry, download and describe."""
+    service = steward.service
+
+    def route(path: str, method: str, summary: str, endpoint: Any, extra: dict[str, Any]) -> None:
+        app.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            summary=summary,
+            operation_id=endpoint.__name__,
+            response_class=Response,
+            openapi_extra=extra,
+            tags=["tasks" if path.startswith("/v1/tasks") else "installation"],
+        )
+
+    def one_of(schema: str, words: str, *statuses: int, parameters_: tuple[Any, ...] = ()) -> dict[str, Any]:
+        return {
+            "parameters": list(parameters_),
+            "responses": {"200": openapi.answer(schema, words), **openapi.problems(*statuses)},
+        }
+
+    async def find_tasks(request: Request) -> Response:
+        caller = await keeper.admit(request, *SEERS)
+        page = await run_in_threadpool(service.find, parameters.query(request, caller))
+        return as_json({"tasks": [t.as_json() for t in page.tasks], "next_cursor": page.next_cursor})
+
+    async def get_task(request: Request) -> Response:
+        caller = await keeper.admit(request, *SEERS)
+        task = await run_in_threadpool(service.get_status, request.path_params["task_id"])
+        return as_json(own(caller, task).as_json())
+
+    async def cancel_task(request: Request) -> Response:
+        return await change(request, service.cancel)
+
+    async def retry_task(request: Request) -> Response:
+        return await change(request, service.retry)
+
+    async def change(request: Request, act: Any) -> Response:
+        caller = await keeper.admit(request, "operate")
+
+        def acted() -> TaskResult:
+            task: TaskResult = act(request.path_params["task_id"], by=caller.name)
+            return task
+
+        return as_json((await run_in_threadpool(acted)).as_json())
+
+    async def get_artifact(request: Request) -> Response:
+        caller = await keeper.admit(request, "reports", "operate")
+        path = request.path_params
+        return await run_in_threadpool(downloads.respond, steward, caller, path["task_id"], path["n"], request)
+
+    async def list_handlers(request: Request) -> Response:
+        await keeper.admit(request)
+        return as_json({"handlers": [describe(h) for _, h in sorted(steward.registry.handlers.items())]})
+
+    async def list_plugins(request: Request) -> Response:
+        await keeper.admit(request, "read", "operate")
+        return as_json(
+            {
+                "plugins": [
+                    {"name": p.name, "origin": p.origin, "handlers": list(p.handlers), "error": p.error or None}
+                    for p in steward.registry.plugins
+                ]
+            }
+        )
+
+    found = one_of("Tasks", "One page, newest first.", 401, 403, 422, parameters_=tuple(_SEARCH))
+    task = one_of("Task", "The task as it stands.", 401, 403, 404, parameters_=(_ID,))
+    changed = one_of("Task", "The task as it stands now.", 401, 403, 404, 409, 503, parameters_=(_ID,))
+    number = openapi.parameter("n", {"type": "string"}, "The file's number.", "path")
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    file = {
+        "parameters": [_ID, number],
+        "responses": {
+            "200": {"description": "The file.", "content": content},
+            "304": {"description": "The file that you have is the same."},
+            **openapi.problems(401, 403, 404, 503),
+        },
+    }
+    listed = {"responses": {"200": {"description": "Listed.", "content": {"application/json": {"schema": {}}}}}}
+    route("/v1/tasks", "GET", "Find tasks", find_tasks, found)
+    route("/v1/tasks/{task_id}", "GET", "See how a task fares", get_task, task)
+    route("/v1/tasks/{task_id}/cancel", "POST", "Stop a task that is not finished", cancel_task, changed)
+    route("/v1/tasks/{task_id}/retry", "POST", "Try a task again now", retry_task, changed)
+    route("/v1/tasks/{task_id}/artifacts/{n}", "GET", "Download a file", get_artifact, file)
+    route("/v1/handlers", "GET", "List the kinds of tasks", list_handlers, listed)
+    route("/v1/plugins", "GET", "List the plugins, broken ones too", list_plugins, listed)

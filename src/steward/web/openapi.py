@@ -1,0 +1,209 @@
+"""Describes the HTTP interface: each handler's payload schema, its example, and what may come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from steward.handlers import Handler
+from steward.results import Outcome
+from steward.tasks import State
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+TIME = {"type": "string", "format": "date-time"}
+PRIVATE = ("choices_query",)
+"""What a schema tells only our own forms: statements for the application's database."""
+
+
+def _maybe(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+_TEXT = {"type": "string"}
+_WHOLE = {"type": "integer"}
+
+SCHEMAS: dict[str, Any] = {
+    "Delivery": _object(
+        {
+            "to": _TEXT,
+            "outcome": {"type": "string", "enum": [o.value for o in Outcome]},
+            "code": _maybe(_WHOLE),
+            "reply": _TEXT,
+            "message_id": _TEXT,
+            "subject": _TEXT,
+            "possible_duplicate": {"type": "boolean"},
+            "at": _maybe(TIME),
+        }
+    ),
+    "Artifact": _object({"n": _WHOLE, "name": _TEXT, "media_type": _TEXT, "size": _WHOLE, "sha256": _TEXT}),
+    "Task": _object(
+        {
+            "id": _TEXT,
+            "name": _TEXT,
+            "state": {"type": "string", "enum": [s.value for s in State]},
+            "attempt": _WHOLE,
+            "created_at": TIME,
+            "due_at": TIME,
+            "started_at": _maybe(TIME),
+            "finished_at": _maybe(TIME),
+            "expires_at": _maybe(TIME),
+            "progress": _maybe({"type": "number", "minimum": 0, "maximum": 1}),
+            "progress_text": _TEXT,
+            "error": _maybe(_TEXT),
+            "note": _maybe(_TEXT),
+            "deliveries": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}},
+            "artifacts": {"type": "array", "items": {"$ref": "#/components/schemas/Artifact"}},
+        }
+    ),
+    "Tasks": _object(
+        {
+            "tasks": {"type": "array", "items": {"$ref": "#/components/schemas/Task"}},
+            "next_cursor": _maybe(_TEXT),
+        }
+    ),
+    "Ids": _object({"ids": {"type": "array", "items": _TEXT}, "count": _WHOLE}),
+    "Problem": {
+        "type": "object",
+        "description": "A problem document (RFC 9457).",
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": _TEXT,
+            "status": _WHOLE,
+            "detail": _TEXT,
+            "remedy": _TEXT,
+            "instance": _TEXT,
+            "errors": {
+                "type": "array",
+                "items": _object({"field": _TEXT, "message": _TEXT, "nearest": _maybe(_TEXT)}),
+            },
+            "errors_left_out": _WHOLE,
+        },
+        "required": ["type", "title", "status", "detail"],
+    },
+}
+
+_WORDS = {
+    400: "The body cannot be read.",
+    401: "No key, or one that is not in use.",
+    403: "The key lacks the scope.",
+    404: "No such task, or not yours.",
+    409: "The present state, or an idempotency key, does not allow it.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "The payload or an option is not valid; `errors` names each field.",
+    503: "The store cannot be used just now; nothing was accepted.",
+    507: "There is no room left; nothing was accepted.",
+}
+
+
+def problems(*statuses: int) -> dict[str, Any]:
+    """Return the responses of these statuses, each a problem document."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {str(status): {"description": _WORDS[status], "content": content} for status in statuses}
+
+
+def answer(schema: str, description: str) -> dict[str, Any]:
+    """Return a response whose body is the named schema."""
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }
+
+
+def parameter(name: str, schema: dict[str, Any], description: str, where: str = "query") -> dict[str, Any]:
+    """Return one parameter."""
+    return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": description}
+
+
+_OPTIONS = [
+    parameter("run_at", TIME, "Start then, not now."),
+    parameter("expires_at", TIME, "Nothing is sent after this time."),
+    parameter("priority", {"type": "integer", "minimum": -100, "maximum": 100}, "Higher goes first."),
+]
+
+
+def submission(handler: Handler) -> dict[str, Any]:
+    """Return what OpenAPI says of handing over one task of this kind."""
+    body = {"schema": {"$ref": f"#/components/schemas/{handler.name}"}, "example": example(handler)}
+    key = parameter("Idempotency-Key", {"type": "string", "maxLength": 255}, "Makes a repeat harmless.", "header")
+    accepted = answer("Task", "The task is on disk and will not be lost.")
+    accepted["headers"] = {"Location": {"description": "Where the task is found.", "schema": _TEXT}}
+    return {
+        "parameters": [key, *_OPTIONS],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"202": accepted, **problems(400, 401, 403, 409, 413, 415, 422, 503, 507)},
+    }
+
+
+def bulk(handler: Handler, most: int) -> dict[str, Any]:
+    """Return what OpenAPI says of handing over many tasks of this kind."""
+    items = {"type": "array", "maxItems": most, "items": {"$ref": f"#/components/schemas/{handler.name}"}}
+    return {
+        "parameters": _OPTIONS,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": items, "example": [example(handler)]}},
+        },
+        "responses": {
+            "202": answer("Ids", "All are on disk, in one commit; the ids are in the order of the array."),
+            **problems(400, 401, 403, 413, 415, 422, 503, 507),
+        },
+    }
+
+
+def example(handler: Handler) -> Any:
+    """Return the handler's example as JSON values, secrets masked."""
+    return handler.example.model_dump(mode="json", by_alias=True)
+
+
+def payload_schema(handler: Handler) -> dict[str, Any]:
+    """Return the JSON schema of the handler's payload, without what only our forms may know."""
+    schema: dict[str, Any] = public(handler.payload.model_json_schema(by_alias=True))
+    return schema
+
+
+def public(schema: Any) -> Any:
+    """Return `schema` without its private members."""
+    if isinstance(schema, dict):
+        return {key: public(value) for key, value in schema.items() if key not in PRIVATE}
+    return [public(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def component_schemas(handlers: dict[str, Handler]) -> dict[str, Any]:
+    """Return each payload's schema under its handler's name; nested models are named `<handler>.<model>`."""
+    found: dict[str, Any] = {}
+    for name, handler in handlers.items():
+        # Two plugins may both call a model "Request"; each payload is therefore described by itself.
+        template = f"#/components/schemas/{name}.{{model}}"
+        refs, described = models_json_schema([(handler.payload, "validation")], ref_template=template)
+        for model, schema in described.get("$defs", {}).items():
+            found[f"{name}.{model}"] = public(schema)
+        found[name] = refs[(handler.payload, "validation")]
+    return found
+
+
+def describe(app: FastAPI, steward: Steward) -> dict[str, Any]:
+    """Return the whole OpenAPI document; made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title="Steward",
+            version=app.version,
+            summary="Hand over a task, and think of it no more.",
+            routes=app.routes,
+            servers=[{"url": steward.settings.public_url}],
+        )
+        components = document.setdefault("components", {})
+        components["schemas"] = {**SCHEMAS, **component_schemas(steward.registry.handlers)}
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,141 @@
+"""Routes that hand tasks over: one per handler and one for its bulk, so that each carries its payload's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import BackgroundTasks, FastAPI
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steward.errors import InvalidOption, KeyConflict
+from steward.handlers import Handler
+from steward.ledger.access import Caller
+from steward.results import TaskResult
+from steward.service import Options
+from steward.services.background import during
+from steward.web import openapi, parameters
+from steward.web.auth import Doorkeeper, require
+from steward.web.bodies import BULK, read_json
+from steward.web.problems import MalformedBody
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+MOST_AT_ONCE = 10_000
+JSON = "application/json"
+
+
+def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
+    """Add `POST /v1/tasks/{name}` and `/bulk` for every handler, and for names that nobody has registered."""
+    for handler in steward.registry.handlers.values():
+        app.add_api_route(
+            f"/v1/tasks/{handler.name}",
+            _one(steward, keeper, handler.name),
+            methods=["POST"],
+            status_code=202,
+            response_class=Response,
+            name=handler.name,
+            operation_id=handler.name,
+            tags=["hand over"],
+            summary=handler.summary or handler.title,
+            description=handler.description,
+            openapi_extra=openapi.submission(handler),
+        )
+        app.add_api_route(
+            f"/v1/tasks/{handler.name}/bulk",
+            _many(steward, keeper, handler.name),
+            methods=["POST"],
+            status_code=202,
+            response_class=Response,
+            name=f"{handler.name}_bulk",
+            operation_id=f"{handler.name}_bulk",
+            tags=["hand over many"],
+            summary=f"{handler.summary or handler.title} (many at once)",
+            openapi_extra=openapi.bulk(handler, MOST_AT_ONCE),
+        )
+    app.add_api_route("/v1/tasks/{name}", _unknown(steward, keeper), methods=["POST"], include_in_schema=False)
+    app.add_api_route("/v1/tasks/{name}/bulk", _unknown(steward, keeper), methods=["POST"], include_in_schema=False)
+
+
+async def hand_over(
+    steward: Steward, caller: Caller, name: str, payload: Any, options: Options
+) -> tuple[TaskResult, BackgroundTasks]:
+    """Accept one task and return it, with what is to run after the response (for the engine that needs it).
+
+    Raises:
+        KeyConflict: the key stands for a task of somebody else's.
+        StewardError: as `TaskService.submit`.
+    """
+    service = steward.service
+
+    def accept() -> TaskResult:
+        accepted = service.submit(name, payload, options)
+        task = accepted.result or service.get_status(accepted.id)
+        if not accepted.created and task.requested_by != caller.name and "operate" not in caller.scopes:
+            raise KeyConflict(
+                "The key has been used for another request", "Somebody else holds it", "Use a key of your own"
+            )
+        return task
+
+    later = BackgroundTasks()
+    with during(later):
+        return await run_in_threadpool(accept), later
+
+
+def require_sender(caller: Caller, handler: Handler) -> None:
+    """Return if `caller` may hand over tasks of this kind: with `send` any, with `reports` those made for staff.
+
+    Raises:
+        MissingScope: neither.
+    """
+    require(caller, "send", *(("reports",) if handler.staff else ()))
+
+
+def _one(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
+    handler = steward.registry.get(name)
+
+    async def submit(request: Request) -> Response:
+        caller = await keeper.admit(request)
+        require_sender(caller, handler)
+        options = parameters.options(request, caller)
+        payload = await read_json(request)
+        task, later = await hand_over(steward, caller, name, payload, options)
+        headers = {"Location": f"/v1/tasks/{task.id}"}
+        return Response(to_json(task.as_json()), 202, headers, JSON, later)
+
+    return submit
+
+
+def _many(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
+    handler = steward.registry.get(name)
+
+    async def submit_many(request: Request) -> Response:
+        caller = await keeper.admit(request)
+        require_sender(caller, handler)
+        options = parameters.options(request, caller)
+        payloads = await read_json(request, BULK)
+        if not isinstance(payloads, list):
+            raise MalformedBody("The body is not an array", "An array of payloads is expected", "Send [{…}, {…}]")
+        if len(payloads) > MOST_AT_ONCE:
+            raise InvalidOption(
+                f"{len(payloads):,} payloads are too many", f"At most {MOST_AT_ONCE:,} are taken at once", "Send less"
+            )
+        later = BackgroundTasks()
+        with during(later):
+            ids = await run_in_threadpool(steward.service.enqueue_many, name, payloads, options=options)
+        return Response(to_json({"ids": ids, "count": len(ids)}), 202, None, JSON, later)
+
+    return submit_many
+
+
+def _unknown(steward: Steward, keeper: Doorkeeper) -> Callable[..., Any]:
+    async def refuse(request: Request) -> Response:
+        require(await keeper.admit(request), "send", "reports")
+        steward.registry.get(request.path_params["name"])
+        raise AssertionError("a registered handler has a route of its own")
+
+    return refuse
