@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -16,6 +18,7 @@ from steward.errors import StewardError
 from steward.web import health, lookups, openapi, problems, submissions
 from steward.web.auth import Doorkeeper
 from steward.web.envelope import Envelope
+from steward.web.intake import Intake
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -30,7 +33,24 @@ def create(steward: Steward) -> FastAPI:
         ConfigurationError: the installation cannot be used as it is set up.
     """
     base = steward.settings.public_url
-    app = FastAPI(title="Steward", version=package.__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    steward.service.ledger = intake = Intake(steward.ledger)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        intake.begin()
+        try:
+            yield
+        finally:
+            intake.end()
+
+    app = FastAPI(
+        title="Steward",
+        version=package.__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
     keeper = Doorkeeper(steward.ledger)
 
     async def explain(request: Request, error: BaseException, instance: str = "") -> Response:

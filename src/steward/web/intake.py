@@ -1,0 +1,36 @@
+"""Commits together what many requests hand over at the same moment: the disk is waited for once, not for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from steward.ledger import Ledger
+from steward.ledger.writer import GroupWriter
+
+T = TypeVar("T")
+
+
+class Intake(Ledger):
+    """The same ledger on the same connections. Between `begin` and `end` its `apply` groups commits."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.url, self.is_sqlite, self.path, self.engine = ledger.url, ledger.is_sqlite, ledger.path, ledger.engine
+        self._writer: GroupWriter | None = None
+
+    def begin(self) -> None:
+        """Start grouping."""
+        self._writer = self._writer or GroupWriter(self)
+
+    def end(self) -> None:
+        """Commit what is waiting, and group no more."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def apply(self, change: Callable[[sa.Connection], T]) -> T:
+        """Return what `change` returns, committed. Raises as `Ledger.apply`."""
+        writer = self._writer
+        return super().apply(change) if writer is None else writer.apply(change)
