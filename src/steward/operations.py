@@ -2,19 +2,98 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+import sqlalchemy as sa
+
+from steward import backup
+from steward.clock import micros
+from steward.errors import StewardError, StorageUnavailable
+from steward.ledger import upkeep
+from steward.ledger.schema import artifacts, tasks
 
 if TYPE_CHECKING:
     from steward.app import Steward
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an integrity check has looked at, and each problem in words."""
+
+    tasks: int
+    files: int
+    problems: tuple[str, ...]
+
+
 class Operations:
-    """The installation's own housekeeping."""
+    """The installation's own housekeeping. Every method returns figures, and raises `StewardError` in words."""
 
     injected_as: ClassVar[str] = "operations"
 
     def __init__(self, steward: Steward) -> None:
         self._steward = steward
+
+    def integrity(self) -> Findings:
+        """Check the ledger's rules, every kept file against its checksum, and that the source answers."""
+        with self._steward.ledger.read() as connection:
+            problems = [f"{b.count} times broken: {b.rule}" for b in upkeep.breaches(connection)]
+            count = int(connection.scalar(sa.select(sa.func.count()).select_from(tasks)) or 0)
+            files = connection.execute(sa.select(artifacts.c.location, artifacts.c.sha256, artifacts.c.task_id)).all()
+        for file in files:
+            try:
+                sound = self._steward.archive.checksum(file.location) == file.sha256
+            except StorageUnavailable:
+                problems.append(f"a file of task {file.task_id} is missing: {file.location}")
+            else:
+                if not sound:
+                    problems.append(f"a file of task {file.task_id} was altered: {file.location}")
+        if self._steward.source is not None:
+            try:
+                self._steward.source.check()
+            except StewardError as error:
+                problems.append(str(error))
+        return Findings(count, len(files), tuple(problems))
+
+    def backup(self, to: Path | None = None, keep: int = 7) -> backup.Backup:
+        """Make a copy, prove that it can be restored, and delete all but the newest `keep` of them."""
+        settings = self._steward.settings
+        target = to or settings.data_dir / "backups"
+        key = None if settings.secret_key else settings.data_dir / "secret.key"
+        made = backup.make(self._steward.ledger, self._steward.archive, key, target, datetime.now(UTC))
+        verified = backup.verify(made.folder)
+        for old in sorted(target.glob("steward-*Z"))[: -max(keep, 1)]:
+            shutil.rmtree(old)
+        return verified
+
+    def purge(self, older_than: timedelta) -> int:
+        """Delete tasks that ended longer ago than `older_than`, with their files; return how many."""
+        before = micros(datetime.now(UTC) - older_than)
+        deleted = 0
+        while True:
+            with self._steward.ledger.read() as connection:
+                ids = upkeep.finished_before(connection, before)
+            if not ids:
+                return deleted
+            # Rows first: a file without a row is only room lost, a row without its file would be a broken promise.
+            self._steward.ledger.apply(lambda c, ids=ids: upkeep.delete(c, ids))  # type: ignore[misc]
+            for task_id in ids:
+                self._steward.archive.remove(task_id)
+            deleted += len(ids)
+
+    def forget(self, address: str) -> int:
+        """Remove a person from finished tasks and delete the files made for them; return how many tasks that were.
+
+        Raises:
+            StateConflict: a task for this person is still open.
+        """
+        with self._steward.ledger.write() as connection:
+            ids = upkeep.tasks_of(connection, address)
+            upkeep.forget(connection, address, ids)
+        return len(ids)
 
 
 def operations_for(steward: Steward) -> Operations:

@@ -21,7 +21,7 @@ from steward.clock import SECOND, new_id, now
 from steward.engine import Engine
 from steward.errors import StewardError
 from steward.hosting import HostedPreparer
-from steward.ledger import acceptance, attempts, due, workers
+from steward.ledger import acceptance, attempts, due, upkeep, workers
 from steward.ledger.writer import GroupWriter
 from steward.nudge import NudgeReceiver
 from steward.relay import Relay
@@ -187,6 +187,7 @@ class Worker:
     def _tidy(self) -> None:
         moment = now()
         self._writer.apply(lambda c: acceptance.forget_keys(c, moment))
+        self._writer.apply(lambda c: upkeep.erase_secrets(c, moment))
         self._writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
         if self._engine is not None:
             self._engine.prune()

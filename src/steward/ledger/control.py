@@ -67,6 +67,12 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
         UnknownTask: no task has this id.
         StateConflict: the task's state does not allow it, or its time has passed.
     """
+    if _secret_erased(connection, task_id):
+        raise StateConflict(
+            "The task cannot be tried again: its secret has been erased",
+            "Secrets are kept for ten minutes after a task has ended",
+            "Ask for a new one",
+        )
     done = connection.execute(
         tasks.update()
         .where(
@@ -102,4 +108,17 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
         f"The task is {state} and cannot be tried again",
         f"Only {', '.join(sorted(RETRYABLE))} tasks can",
         "Ask for a new task instead" if state in (State.SUCCEEDED, State.CANCELLED, State.EXPIRED) else "",
+    )
+
+
+def _secret_erased(connection: sa.Connection, task_id: str) -> bool:
+    return bool(
+        connection.scalar(
+            sa.select(sa.literal(1)).where(
+                tasks.c.id == task_id,
+                tasks.c.state.in_([State.FAILED, State.INTERRUPTED]),
+                tasks.c.sealed.is_(None),
+                tasks.c.payload.like('%{"$secret":%'),
+            )
+        )
     )

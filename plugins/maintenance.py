@@ -1,0 +1,61 @@
+"""Housekeeping as ordinary tasks: check the installation, back it up, delete what is old."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, Field
+
+from steward import NO_RETRY, Handler, Note, Rejected, handler, hookimpl
+from steward.operations import Operations
+
+
+class IntegrityCheck(BaseModel):
+    """Nothing to choose."""
+
+
+class BackupOrder(BaseModel):
+    """How many copies to keep."""
+
+    keep: int = Field(7, ge=1, le=366, title="Copies to keep", description="Older ones are deleted.")
+
+
+class PurgeOrder(BaseModel):
+    """What is old."""
+
+    older_than_days: int = Field(
+        365, ge=1, le=36500, title="Older than (days)", description="Finished tasks that ended longer ago are deleted."
+    )
+
+
+@handler(example=IntegrityCheck(), lane="jobs", time_limit=3600, retry=NO_RETRY, important=False)
+def integrity_check(order: IntegrityCheck, operations: Operations) -> Note:
+    """Check the ledger's rules, every kept file against its checksum, and that the source answers."""
+    found = operations.integrity()
+    if found.problems:
+        raise Rejected(f"{len(found.problems)} problems found", "; ".join(found.problems[:10]), "See docs/operations")
+    return Note(
+        f"{found.tasks:,} tasks and {found.files:,} files checked, no problem found.",
+        {"tasks": found.tasks, "files": found.files},
+    )
+
+
+@handler(example=BackupOrder(), lane="jobs", time_limit=3600, important=False)
+def backup(order: BackupOrder, operations: Operations) -> Note:
+    """Make a copy of the installation and prove that it can be restored."""
+    made = operations.backup(keep=order.keep)
+    return Note(
+        f"{made.folder.name}: {made.tasks:,} tasks and {made.files:,} files, {made.size / 1e6:,.1f} MB, verified.",
+        {"tasks": made.tasks, "files": made.files, "bytes": made.size},
+    )
+
+
+@handler(example=PurgeOrder(), lane="jobs", time_limit=3600, important=False)
+def purge(order: PurgeOrder, operations: Operations) -> Note:
+    """Delete tasks that ended long ago, with their files."""
+    deleted = operations.purge(timedelta(days=order.older_than_days))
+    return Note(f"{deleted:,} tasks deleted that ended more than {order.older_than_days} days ago.", {"tasks": deleted})
+
+
+@hookimpl
+def register_handlers() -> list[Handler]:
+    """Return the three jobs."""
+    return [integrity_check, backup, purge]

@@ -1,0 +1,147 @@
+"""Keeping the ledger small and clean: secrets erased, old tasks deleted, a person forgotten, invariants checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from steward.clock import SECOND
+from steward.errors import StateConflict
+from steward.ledger.schema import actions, artifacts, attempts, deliveries, keys, tasks
+from steward.tasks import FINISHED, OPEN, State
+
+SECRET_LIFE = 10 * 60 * SECOND
+"""How long a failed task keeps its secrets for a retry by hand (microseconds); promised is at most 15 minutes."""
+
+ERASED = "erased"
+
+
+def erase_secrets(connection: sa.Connection, now: int) -> int:
+    """Erase what was sealed for tasks that ended `SECRET_LIFE` ago; return how many tasks that were."""
+    over = sa.and_(tasks.c.state.in_(FINISHED), tasks.c.finished_at < now - SECRET_LIFE)
+    connection.execute(
+        deliveries.update()
+        .where(deliveries.c.wire.is_not(None), deliveries.c.task_id.in_(sa.select(tasks.c.id).where(over)))
+        .values(wire=None)
+    )
+    return connection.execute(tasks.update().where(over, tasks.c.sealed.is_not(None)).values(sealed=None)).rowcount
+
+
+def finished_before(connection: sa.Connection, moment: int, most: int = 500) -> list[str]:
+    """Return ids of tasks that ended before `moment`, at most `most`."""
+    return list(
+        connection.scalars(
+            sa.select(tasks.c.id)
+            .where(tasks.c.state.in_(FINISHED), tasks.c.finished_at < moment)
+            .order_by(tasks.c.id)
+            .limit(most)
+        )
+    )
+
+
+def delete(connection: sa.Connection, ids: Iterable[str]) -> None:
+    """Delete tasks and everything that is recorded of them."""
+    ids = list(ids)
+    for table in (attempts, deliveries, artifacts, actions, keys):
+        connection.execute(table.delete().where(table.c.task_id.in_(ids)))
+    connection.execute(tasks.delete().where(tasks.c.id.in_(ids)))
+
+
+def tasks_of(connection: sa.Connection, address: str) -> list[str]:
+    """Return ids of tasks that concern a person: addressed to them, delivered to them, or with their address within.
+
+    Raises:
+        StateConflict: one of them is still open.
+    """
+    like = "%" + address.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    sent = sa.select(deliveries.c.task_id).where(sa.func.lower(deliveries.c.recipient) == address.lower())
+    found = connection.execute(
+        sa.select(tasks.c.id, tasks.c.state).where(
+            sa.or_(
+                sa.func.lower(tasks.c.recipient) == address.lower(),
+                tasks.c.id.in_(sent),
+                tasks.c.payload.ilike(like, escape="\\"),
+            )
+        )
+    ).all()
+    open_ = [r.id for r in found if r.state in OPEN]
+    if open_:
+        raise StateConflict(
+            f"{len(open_)} tasks for this person are still open",
+            f"The first is {open_[0]}",
+            "Wait for them, or cancel them, and erase then",
+        )
+    return [r.id for r in found]
+
+
+def forget(connection: sa.Connection, address: str, ids: list[str]) -> None:
+    """Remove a person from finished tasks; that there were tasks, when, and how they ended stays."""
+    connection.execute(
+        tasks.update()
+        .where(tasks.c.id.in_(ids))
+        .values(payload="{}", sealed=None, recipient=ERASED, error=None, note=None, progress_text=None)
+    )
+    connection.execute(
+        deliveries.update()
+        .where(deliveries.c.task_id.in_(ids), sa.func.lower(deliveries.c.recipient) == address.lower())
+        .values(recipient=ERASED, subject="", reply=None, wire=None)
+    )
+    connection.execute(attempts.update().where(attempts.c.task_id.in_(ids)).values(error=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """An invariant that does not hold, and how many rows break it."""
+
+    rule: str
+    count: int
+
+
+def breaches(connection: sa.Connection) -> list[Breach]:
+    """Return every invariant of the ledger that is broken; none in a sound one."""
+    unknown = tasks.c.state.not_in([s.value for s in State])
+    held = sa.select(deliveries.c.task_id).where(deliveries.c.outcome.in_(["deferred", "uncertain", "pending"]))
+    final = [State.SUCCEEDED, State.CANCELLED, State.EXPIRED]
+    rules: list[tuple[str, sa.Select[Any]]] = [
+        ("every task has a known state", _count(tasks, unknown)),
+        (
+            "a running task is in a worker's hand",
+            _count(tasks, tasks.c.state == State.RUNNING, tasks.c.claim.is_(None)),
+        ),
+        ("a finished task says when", _count(tasks, tasks.c.state.in_(FINISHED), tasks.c.finished_at.is_(None))),
+        ("an open task has not finished", _count(tasks, tasks.c.state.in_(OPEN), tasks.c.finished_at.is_not(None))),
+        (
+            "a task that succeeded has no open delivery",
+            _count(tasks, tasks.c.state == State.SUCCEEDED, tasks.c.id.in_(held)),
+        ),
+        ("a finished task keeps no secret", _count(tasks, tasks.c.state.in_(final), tasks.c.sealed.is_not(None))),
+        (
+            "a message is kept only until its outcome is known",
+            _count(deliveries, deliveries.c.outcome.in_(["accepted", "captured"]), deliveries.c.wire.is_not(None)),
+        ),
+        (
+            "every delivery, attempt and file has its task",
+            sa.select(
+                _orphans(deliveries).scalar_subquery()
+                + _orphans(attempts).scalar_subquery()
+                + _orphans(artifacts).scalar_subquery()
+            ),
+        ),
+    ]
+    found = [Breach(rule, int(connection.scalar(count) or 0)) for rule, count in rules]
+    if connection.dialect.name == "sqlite":
+        answer = connection.scalar(sa.text("PRAGMA integrity_check"))
+        if answer != "ok":
+            found.append(Breach(f"the file is sound ({answer})", 1))
+    return [breach for breach in found if breach.count]
+
+
+def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(table).where(*conditions)
+
+
+def _orphans(table: sa.Table) -> sa.Select[Any]:
+    return _count(table, table.c.task_id.not_in(sa.select(tasks.c.id)))
