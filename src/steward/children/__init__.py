@@ -1,0 +1,25 @@
+"""Warm child processes that work within limits: a pool for the parent, and the child's own side."""
+
+from steward.children.failures import (
+    ChildCancelled,
+    ChildDied,
+    ChildFailed,
+    ChildOverMemory,
+    ChildRaised,
+    ChildTimedOut,
+)
+from steward.children.limits import Limits
+from steward.children.pool import Children
+from steward.children.sending import send
+
+__all__ = [
+    "ChildCancelled",
+    "ChildDied",
+    "ChildFailed",
+    "ChildOverMemory",
+    "ChildRaised",
+    "ChildTimedOut",
+    "Children",
+    "Limits",
+    "send",
+]

@@ -1,0 +1,20 @@
+"""The first lines of a child process: take over the parent's import path, then serve. Run as a script."""
+
+import json
+import os
+import sys
+
+if __name__ == "__main__":
+    name, channel, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    os.set_inheritable(channel, False)
+    path = b""
+    while not path.endswith(b"\n"):
+        letter = os.read(channel, 1)
+        if not letter:  # the parent is gone
+            os._exit(0)
+        path += letter
+    sys.path[:] = json.loads(path)
+
+    from steward.children.inside import serve
+
+    serve(name, channel, parent)

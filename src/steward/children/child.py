@@ -1,0 +1,307 @@
+"""One child process as its parent sees it: started, asked, watched, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from steward import errors
+from steward.children import frames
+from steward.children.failures import (
+    ChildCancelled,
+    ChildDied,
+    ChildFailed,
+    ChildOverMemory,
+    ChildRaised,
+    ChildTimedOut,
+)
+from steward.children.inside import Order
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 0.1  # seconds between looks at the clock, the memory and `cancelled`, while a call runs and only then
+START_SECONDS: Final = 60.0
+_BOOT: Final = str(Path(__file__).with_name("boot.py"))
+_PAGE: Final = resource.getpagesize()
+_MB: Final = 1 << 20
+# How C libraries end when memory is refused: GLib traps, C++ aborts, others follow the null pointer.
+_SIGNALS_OF_WANT: Final = {signal.SIGABRT, signal.SIGTRAP, signal.SIGSEGV, signal.SIGBUS}
+_WORDS_OF_WANT: Final = ("failed to allocate", "Cannot allocate memory", "out of memory", "MemoryError", "bad_alloc")
+
+
+class Child:
+    """A process of its own session, started by the constructor and warming up from then on.
+
+    The thread that constructs it must live as long as it does: the kernel counts that thread as the parent.
+    """
+
+    def __init__(self, order: Order, name: str, environment: Mapping[str, str] | None = None) -> None:
+        self.name, self._order = name, order
+        self.uses = 0
+        self.usable = True
+        self._ready = False
+        self._cancelled = False
+        self._inbox = frames.Inbox()
+        self._words: deque[str] = deque(maxlen=20)
+        self._word = b""
+        self._memory = 0
+        path = json.dumps(sys.path).encode() + b"\n"
+        self._outgoing = memoryview(path + frames.frame(frames.ORDER, pickle.dumps(order)))
+        self._ending = threading.Lock()
+        self._line, theirs = socket.socketpair()
+        self._stderr, stderr = os.pipe()
+        try:
+            # No preexec_fn, so that any number of threads may run here; Python closes every other descriptor.
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", _BOOT, name, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env=None if environment is None else dict(environment),
+            )
+        except OSError:
+            self._line.close()
+            os.close(self._stderr)
+            raise
+        finally:
+            theirs.close()
+            os.close(stderr)
+        self._line.setblocking(False)
+        os.set_blocking(self._stderr, False)
+        with contextlib.suppress(OSError):
+            self._send()
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also that of its group and session."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs. It is not reaped, so that its id stays its own until `kill`."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None
+        except ChildProcessError:
+            return False
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it has finished warming up, or at least has something to say."""
+        if self._ready:
+            return True
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        return bool(poll.poll(0))
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether it holds more than half of its memory while it rests."""
+        return self._resident() * 2 > self._order.limits.memory_mb * _MB
+
+    def ask(
+        self,
+        request: bytes,
+        seconds: float,
+        cancelled: Callable[[], bool],
+        on_message: Callable[[Any], None] | None,
+    ) -> Any:
+        """Return the reply to the pickled `request`. After any ChildFailed but ChildRaised the process is gone."""
+        try:
+            if not self._ready:
+                self._exchange(START_SECONDS, cancelled, None)
+                self._ready = True
+            self.uses += 1
+            self._outgoing = memoryview(frames.frame(frames.REQUEST, request))
+            return self._exchange(seconds, cancelled, on_message)
+        except ChildRaised:
+            self.usable = self.usable and self._ready
+            raise
+        except errors.StewardError as error:
+            if isinstance(error, ChildFailed) or not self._ready:
+                self.kill()
+            raise
+        except BaseException:
+            self.kill()
+            raise
+
+    def cancel(self) -> None:
+        """Stop the process from another thread; a call in progress ends with ChildCancelled."""
+        self._cancelled = True
+        with self._ending:
+            if self._process.returncode is None:  # else it is reaped, and its id may be another's
+                self._kill_group()
+
+    def kill(self) -> None:
+        """Stop the process and all that it started, now, and free what it held here. Harmless when repeated."""
+        if self._line.fileno() < 0:
+            return
+        self.usable = False
+        self._end()
+        self._line.close()
+        os.close(self._stderr)
+
+    def _end(self) -> int:
+        """Kill the process (if it only closed its socket) and all that it started; return its exit code."""
+        with self._ending:
+            if self._process.returncode is None:
+                self._kill_group()
+            return self._process.wait()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _exchange(self, seconds: float, cancelled: Callable[[], bool], on_message: Callable[[Any], None] | None) -> Any:
+        """Send what is outgoing and return the child's reply."""
+        poll = select.poll()
+        poll.register(self._stderr, select.POLLIN)
+        end = time.monotonic() + seconds
+        look = 0.0
+        while True:
+            now = time.monotonic()
+            if now >= look or now >= end:
+                look = now + TICK
+                self._check(cancelled)
+                if now >= end:
+                    raise ChildTimedOut(self.name, seconds)
+            poll.register(self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+            for descriptor, event in poll.poll(max(0.0, min(look, end) - now) * 1000):
+                if descriptor == self._stderr:
+                    if not self._listen():
+                        poll.unregister(self._stderr)
+                    continue
+                if event & select.POLLOUT:
+                    self._send()
+                if event & ~select.POLLOUT:
+                    self._receive()
+            while (arrived := self._take()) is not None:
+                kind, content = arrived
+                if kind == frames.MESSAGE:
+                    if on_message is not None:
+                        on_message(self._value(content))
+                elif kind == frames.READY:
+                    return None
+                elif kind == frames.REPLY:
+                    return self._value(content)
+                else:
+                    raise self._error(content)
+
+    def _check(self, cancelled: Callable[[], bool]) -> None:
+        if self._cancelled or cancelled():
+            raise ChildCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
+        if self._resident() > self._order.limits.memory_mb * _MB:
+            raise ChildOverMemory(self.name, self._order.limits.memory_mb)
+        if not self.is_alive:
+            raise self._death()
+
+    def _send(self) -> None:
+        try:
+            while self._outgoing:
+                self._outgoing = self._outgoing[self._line.send(self._outgoing) :]
+        except BlockingIOError:
+            pass
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._death() from None
+
+    def _receive(self) -> None:
+        try:
+            piece = self._line.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            piece = b""
+        if not piece:
+            raise self._death()
+        self._inbox.add(piece)
+
+    def _take(self) -> tuple[bytes, bytes] | None:
+        try:
+            return self._inbox.take()
+        except ValueError as error:
+            raise self._nonsense(error) from error
+
+    def _value(self, content: bytes) -> Any:
+        try:
+            return frames.unpack(content, self._order.codec)
+        except Exception as error:
+            raise self._nonsense(error) from error
+
+    def _nonsense(self, error: Exception) -> ChildFailed:
+        return ChildFailed(f"The process for {self.name} sent something that cannot be read", str(error))
+
+    def _error(self, content: bytes) -> Exception:
+        try:
+            told = json.loads(content)
+            if told["memory"]:
+                return ChildOverMemory(self.name, self._order.limits.memory_mb)
+            if told.get("pickle") and self._order.codec == "pickle":
+                with contextlib.suppress(Exception):  # a plugin's own class may be unknown here
+                    again = pickle.loads(bytes.fromhex(told["pickle"]))  # noqa: S301  # see frames.unpack
+                    if isinstance(again, errors.StewardError):
+                        return again
+            if told.get("words"):
+                known, what, why, remedy = told["words"]
+                kind = getattr(errors, known)
+                if issubclass(kind, errors.StewardError):
+                    words: errors.StewardError = kind(what, why, remedy)
+                    return words
+            return ChildRaised(told["type"], told["message"], told["where"], told["trace"])
+        except (ValueError, KeyError, TypeError, AttributeError) as unreadable:
+            return self._nonsense(unreadable)
+
+    def _death(self) -> ChildFailed:
+        """Return why the process ended; it is reaped."""
+        limits = self._order.limits
+        code = self._end()
+        self._listen()
+        if self._word:
+            self._words.append(self._word.decode(errors="replace"))
+        words = "\n".join(self._words)
+        if self._cancelled:
+            return ChildCancelled(f"The work in {self.name} was given up", "The service is stopping")
+        if code == -signal.SIGXCPU:
+            return ChildTimedOut(self.name, limits.cpu_seconds, of_processor=True)
+        wanting = any(sign in words for sign in _WORDS_OF_WANT) or self._memory > 0.8 * limits.memory_mb * _MB
+        if -code in _SIGNALS_OF_WANT and wanting:
+            return ChildOverMemory(self.name, limits.memory_mb)
+        return ChildDied(self.name, code, words)
+
+    def _listen(self) -> bool:
+        """Take what the child wrote to its standard error; return whether more may come."""
+        try:
+            while piece := os.read(self._stderr, 1 << 16):
+                *lines, self._word = (self._word + piece).split(b"\n")
+                self._word = self._word[-4096:]
+                for line in lines:
+                    text = line.decode(errors="replace")[:4096]
+                    self._words.append(text)
+                    log.info("%s[%d]: %s", self.name, self.pid, text)
+        except BlockingIOError:
+            return True
+        return False
+
+    def _resident(self) -> int:
+        try:
+            fields = Path(f"/proc/{self.pid}/statm").read_bytes().split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        if len(fields) > 5 and int(fields[1]):
+            self._memory = int(fields[5]) * _PAGE
+        return int(fields[1]) * _PAGE if fields else 0

@@ -1,0 +1,146 @@
+"""A pool of warm child processes: each call has one to itself; those that die are replaced."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from steward.children.child import TICK, Child
+from steward.children.failures import ChildCancelled
+from steward.children.frames import Codec
+from steward.children.inside import Order
+from steward.children.limits import Limits
+
+
+def _never() -> bool:
+    return False
+
+
+class Children:
+    """Up to `size` processes that serve `entry`.
+
+    `entry` is "module:function", importable in a child through this process's import path. In the child,
+    `function(argument)` is called once to warm up and returns the callable that answers each request. A child that has
+    answered `max_uses` times, or keeps more than half of its memory while at rest, is replaced. `codec` says how what
+    comes back is written: "pickle", or "json" for children that read hostile input, from which nothing is unpickled.
+    `environment` replaces the inherited one. Nothing starts before the first call or `warm`; idle children cost no
+    processor time. A pool belongs to the process that made it: make it after forking.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        *,
+        argument: Any = None,
+        size: int = 1,
+        limits: Limits,
+        max_uses: int = 500,
+        name: str,
+        codec: Codec = "pickle",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self.limits = name, limits
+        self._order: Final = Order(entry, argument, limits, codec)
+        self._size, self._max_uses, self._environment = size, max_uses, environment
+        self._changed = threading.Condition()
+        self._all: set[Child] = set()
+        self._idle: list[Child] = []
+        self._closed = False
+        # The kernel ends a child with the thread that started it: so one thread starts them all, and lives on.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-starter")
+
+    def warm(self) -> None:
+        """Start every process now, and do not wait for them."""
+        with self._changed:
+            while not self._closed and len(self._all) < self._size:
+                self._idle.append(self._start())
+
+    def call(
+        self,
+        request: Any,
+        *,
+        seconds: float | None = None,
+        cancelled: Callable[[], bool] = _never,
+        on_message: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """Return the child's reply to `request`; waits for a free child. From any thread.
+
+        `seconds` replaces the limit of time for this call; waiting and warming up do not count. `cancelled` is asked
+        ten times a second. `on_message` gets what the child sends while it works, in this thread.
+
+        Raises:
+            ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled: the process is gone; the next call gets another.
+            ChildRaised: the child's function raised; it lives on.
+            StewardError: the child's function raised this very error; it lives on.
+        """
+        content = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
+        child = self._take(cancelled)
+        try:
+            return child.ask(content, self.limits.seconds if seconds is None else seconds, cancelled, on_message)
+        finally:
+            self._give_back(child)
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the children."""
+        with self._changed:
+            return sorted(child.pid for child in self._all)
+
+    def close(self) -> None:
+        """Stop every process; calls in progress end with ChildCancelled. Harmless when repeated."""
+        with self._changed:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            busy = self._all.difference(idle)
+            self._all.difference_update(idle)
+            self._changed.notify_all()
+        for child in busy:
+            child.cancel()
+        for child in idle:
+            child.kill()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._all, timeout=1)
+        self._starter.shutdown(wait=False)
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self, cancelled: Callable[[], bool]) -> Child:
+        while True:
+            with self._changed:
+                if self._closed:
+                    raise ChildCancelled(f"The work in {self.name} was not begun", "The service is stopping")
+                while self._idle:
+                    child = next((c for c in self._idle if c.is_warm), self._idle[0])
+                    self._idle.remove(child)
+                    if child.is_alive:
+                        return child
+                    self._all.discard(child)
+                    child.kill()
+                if len(self._all) < self._size:
+                    return self._start()
+                self._changed.wait(TICK)
+            if cancelled():
+                raise ChildCancelled(f"The work in {self.name} was not begun", "It is no longer wanted")
+
+    def _give_back(self, child: Child) -> None:
+        with self._changed:
+            served = child.uses > 0
+            if child.usable and child.uses < self._max_uses and not child.has_grown and not self._closed:
+                self._idle.append(child)
+            else:
+                child.kill()
+                self._all.discard(child)
+                if served and not self._closed:  # one that could not even warm up would fail again: wait for a call
+                    self._idle.append(self._start())
+            self._changed.notify_all()
+
+    def _start(self) -> Child:
+        child = self._starter.submit(Child, self._order, self.name, self._environment).result()
+        self._all.add(child)
+        return child
