@@ -90,6 +90,10 @@ class HostedPreparer:
                 self._alone(left[0], ready, progress, cancelled)
         wait_for(alone)
 
+    def warm(self) -> None:
+        """Start the children of the quick pool ahead of the first batch."""
+        self._batches.warm()
+
     def close(self) -> None:
         """Stop the children."""
         self._batches.close()

@@ -76,6 +76,8 @@ class Runner:
             retry_delays=tuple(retry_delays) if retry_delays else None,
         )
         self._stopped = ""
+        self.idle = threading.Event()
+        self.idle.set()
         self._held: dict[str, str] = {}
         self._lost: set[str] = set()
         self._lock = threading.Lock()
@@ -94,6 +96,7 @@ class Runner:
             return
         with self._lock:
             self._held |= {task.id: claim for task in begun}
+            self.idle.clear()
         try:
             self._perform(begun, claim)
         finally:
@@ -101,6 +104,8 @@ class Runner:
                 for task in begun:
                     self._held.pop(task.id, None)
                     self._lost.discard(task.id)
+                if not self._held:
+                    self.idle.set()
 
     def held(self) -> dict[str, str]:
         """Return the tasks in hand: id to claim."""
@@ -111,6 +116,11 @@ class Runner:
         """Stop working for tasks that were cancelled or given to another worker."""
         with self._lock:
             self._lost |= ids & self._held.keys()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether letters stand still because the mail server refused us."""
+        return bool(self._stopped)
 
     def lane_moves(self) -> None:
         """Let letters go out again: the mail server has taken us back."""

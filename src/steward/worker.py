@@ -1,15 +1,11 @@
-"""A worker process: holds a slot, keeps its lease, relays due tasks to the engine, and leaves cleanly."""
+"""The default worker: holds a slot, relays due tasks to DBOS in its own process, and adopts what the dead held."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
-import socket
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
 
 import sqlalchemy as sa
@@ -17,213 +13,100 @@ import sqlalchemy as sa
 from steward import relay as relays
 from steward import slots
 from steward.app import Steward
-from steward.clock import SECOND, new_id, now
-from steward.engine import Engine
+from steward.clock import now
 from steward.errors import StewardError
-from steward.hosting import HostedPreparer
-from steward.ledger import acceptance, attempts, due, upkeep, workers
-from steward.ledger.writer import GroupWriter
+from steward.ledger import attempts, workers
 from steward.nudge import NudgeReceiver
+from steward.performer import Performer
 from steward.relay import Relay
-from steward.renderers.weasy import WeasyRenderer
-from steward.results import Outcome
-from steward.runner import Runner
 from steward.services.durable import DurableEngine, system_store
-from steward.transport import Transport
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 1.0
-DRAIN = 25.0
-"""Seconds a stopping worker waits for what is in hand; the rest is freed for others and resumes later."""
-HOUSEKEEPING = 30.0
 
-
-class Worker:
-    """Everything one worker process runs. `start`, then `stop`."""
+class Worker(Performer):
+    """One per slot. What a dead worker left is freed at once here, and adopted within a second by any other."""
 
     def __init__(self, steward: Steward) -> None:
-        self.steward = steward
-        settings, ledger = steward.settings, steward.ledger
-        self.slot = slots.take(settings.data_dir / "slots")
-        self.host = socket.gethostname()
-        self.id = f"{self.host}/{self.slot.name}/{new_id()[:13]}"
-        self._slots = settings.data_dir / "slots"
+        self._folder = steward.settings.data_dir / "slots"
+        self._slot = slots.take(self._folder)
         self._receiver = NudgeReceiver()
-        self._writer = GroupWriter(ledger)
-        self._transport: Transport = steward.transport()
-        self._preparing = HostedPreparer(settings, steward.registry)
-        self._renderer = WeasyRenderer(
-            steward.templates.assets,
-            processes=settings.render_processes,
-            seconds=settings.render_seconds,
-            memory_mb=settings.render_memory_mb,
-        )
-        self.runner = Runner(
-            self.id,
-            self._writer,
-            steward.registry,
-            steward.seal,
-            self._preparing,
-            self._transport,
-            steward.archive,
-            self._renderer,
-            steward.spool_folder,
-            in_flight=settings.smtp_in_flight,
-            retry_delays=settings.retry_delays,
-        )
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._engine: Engine | None = None
+        super().__init__(steward, engine="durable", slot=self._slot.name, nudge_port=self._receiver.port)
+        self._dbos: DurableEngine | None = None
 
-    def start(self) -> None:
-        """Take over what earlier holders of this slot left, enter the ledger, and begin."""
-        ledger = self.steward.ledger
-        ledger.apply(self._enter)
-        self._engine = DurableEngine(
-            system_store(self.steward.settings.ledger_url, self.steward.settings.data_dir),
-            self.slot.name,
-            self.runner.perform,
+    def begin(self) -> None:
+        """Take over what earlier holders of this slot left, enter the ledger, and work."""
+        self.start(self._take_over)
+        settings = self.steward.settings
+        self._dbos = DurableEngine(
+            system_store(settings.ledger_url, settings.data_dir), self._slot.name, self.runner.perform
         )
-        relay = Relay(
-            ledger, self._engine, self.id, self._receiver, relays.lanes(self.steward.settings.render_processes)
-        )
-        self._spawn("relay", partial(relay.run, self._stop))
-        self._spawn("heartbeat", self._beat)
-        self._spawn("housekeeping", self._keep_house)
+        relay = Relay(self.steward.ledger, self._dbos, self.id, self._receiver, relays.lanes(settings.render_processes))
+        self.spawn("relay", partial(relay.run, self.stopping))
+        self.warm()
         log.info("worker %s is ready", self.id)
 
-    def stop(self) -> None:
-        """Take nothing more on, finish what is in hand within `DRAIN` seconds, free the rest, and leave."""
-        self._stop.set()
+    def end(self) -> None:
+        """Leave in good order."""
+        self.stopping.set()
         self._receiver.wake()
-        started = time.monotonic()
-        while self.runner.held() and time.monotonic() - started < DRAIN:
-            self._beat_once()
-            threading.Event().wait(0.05)
-        left = len(self.runner.held())
-        if left:
-            log.warning("leaving with %d tasks in hand; they go on elsewhere or after the restart", left)
-        self._renderer.close()
-        self._preparing.close()
-        self._transport.close()
-        if self._engine is not None and not left:
-            self._engine.close(0)
-        with contextlib.suppress(StewardError):
-            self.steward.ledger.apply(self._leave)
-        self._writer.close()
-        for thread in self._threads:
-            thread.join(timeout=2)
-        self.slot.release()
+        if self.stop() and self._dbos is not None:
+            self._dbos.close(0)
+        self._slot.release()
 
-    def _enter(self, connection: sa.Connection) -> None:
-        moment = now()
-        # We hold the slot's lock, so whoever held it before is dead, whatever its lease says.
-        before = workers.of_slot(connection, self.host, self.slot.name)
-        workers.retire(connection, before, moment)
-        attempts.release(connection, before, moment)
-        workers.register(
-            connection, self.id, self.host, self.slot.name, os.getpid(), "durable", self._receiver.port, moment
-        )
-        due.unblock(connection, list(self.steward.registry.handlers))
-
-    def _leave(self, connection: sa.Connection) -> None:
-        moment = now()
-        due.hand_back(connection, self.id)
-        attempts.release(connection, [self.id], moment, counts=False)
-        workers.retire(connection, [self.id], moment)
-
-    # What runs beside the relay
-
-    def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT):
-            self._beat_once()
-            self._adopt()
-
-    def _beat_once(self) -> None:
-        try:
-            with self.steward.ledger.read() as connection:
-                gone = attempts.no_longer_held(connection, self.runner.held())
-            self.runner.drop(gone)
-            self._writer.apply(lambda c: workers.heartbeat(c, self.id, now()))
-        except StewardError as error:
-            log.warning("the heartbeat could not be recorded: %s", error)
-
-    def _adopt(self) -> None:
+    def each_heartbeat(self) -> None:
         """Free what the dead hold: a slot file that nobody locks belonged to a process that is no more."""
         try:
-            for slot in slots.free(self._slots, self.slot.number):
+            for slot in slots.free(self._folder, self._slot.number):
                 try:
-                    with self.steward.ledger.read() as connection:
-                        dead = workers.of_slot(connection, self.host, slot.name)
-                    if dead:
-                        log.warning("adopting the tasks of %s", ", ".join(dead))
-                        if self._engine is not None:
-                            self._engine.adopt([slot.name])
-                        self.steward.ledger.apply(lambda c, d=dead: self._free(c, d))  # type: ignore[misc]
+                    self._adopt(slot.name)
                 finally:
                     slot.release()
         except (StewardError, OSError) as error:
             log.warning("dead workers could not be looked for: %s", error)
 
-    def _free(self, connection: sa.Connection, dead: list[str]) -> None:
-        moment = now()
-        workers.retire(connection, dead, moment)
-        attempts.release(connection, dead, moment)
+    def mail_moves(self) -> None:
+        """Hand over what waited for the mail server."""
         self._receiver.wake()
 
-    def _keep_house(self) -> None:
-        last = 0.0
-        while not self._stop.wait(1.0):
-            try:
-                self._probe_mail()
-                if time.monotonic() - last > HOUSEKEEPING:
-                    last = time.monotonic()
-                    self._tidy()
-            except Exception as error:
-                # Housekeeping must never end: what it could not do now it tries again.
-                log.warning("housekeeping failed: %s", error)
+    def prune(self) -> None:
+        """Forget finished batches."""
+        if self._dbos is not None:
+            self._dbos.prune()
 
-    def _tidy(self) -> None:
-        moment = now()
-        self._writer.apply(lambda c: acceptance.forget_keys(c, moment))
-        self._writer.apply(lambda c: upkeep.erase_secrets(c, moment))
-        self._writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
-        if self._engine is not None:
-            self._engine.prune()
+    def _take_over(self, connection: sa.Connection, moment: int) -> None:
+        # We hold the slot's lock, so whoever held it before is dead, whatever its lease says.
+        before = workers.of_slot(connection, self.host, self._slot.name)
+        workers.retire(connection, before, moment)
+        attempts.release(connection, before, moment)
 
-    def _probe_mail(self) -> None:
-        """Ask a mail server that has refused us whether it takes us back, every half minute."""
-        moment = now()
+    def _adopt(self, slot: str) -> None:
         with self.steward.ledger.read() as connection:
-            stopped = workers.due_for_trial(connection, "smtp", moment)
-        if not stopped:
+            dead = workers.of_slot(connection, self.host, slot)
+        if not dead:
             return
-        reply = self._transport.check()
-        if reply.outcome is Outcome.ACCEPTED or not reply.ours:
-            self.runner.lane_moves()
-            if self._writer.apply(lambda c: workers.start_lane(c, "smtp")):
-                log.warning("mail moves again")
-            self._receiver.wake()
-        else:
-            words = f"{reply.code or ''} {reply.text}".strip()
-            self._writer.apply(lambda c: workers.stop_lane(c, "smtp", words, moment, moment + 30 * SECOND))
+        log.warning("adopting the tasks of %s", ", ".join(dead))
+        if self._dbos is not None:
+            self._dbos.adopt([slot])
 
-    def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        def free(connection: sa.Connection) -> None:
+            moment = now()
+            workers.retire(connection, dead, moment)
+            attempts.release(connection, dead, moment)
+
+        self.steward.ledger.apply(free)
+        self._receiver.wake()
 
 
 def run(steward: Steward) -> int:
-    """Work until SIGTERM or SIGINT, then leave within half a minute; return the exit code."""
+    """Work until SIGTERM or SIGINT, then leave within half a minute; does not return but ends the process."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     worker = Worker(steward)
-    worker.start()
+    worker.begin()
     ended.wait()
-    worker.stop()
+    worker.end()
     log.info("worker %s has left", worker.id)
     logging.shutdown()
     # Threads of a handler that never returns must not hold the process up.

@@ -1,0 +1,183 @@
+"""One process that performs tasks: its runner, its entry in the ledger, its heartbeat and its housekeeping."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from steward.app import Steward
+from steward.clock import SECOND, new_id, now
+from steward.errors import StewardError
+from steward.hosting import HostedPreparer
+from steward.ledger import acceptance, attempts, due, upkeep, workers
+from steward.ledger.writer import GroupWriter
+from steward.renderers.weasy import WeasyRenderer
+from steward.results import Outcome
+from steward.runner import Runner
+from steward.transport import Transport
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 1.0
+DRAIN = 25.0
+"""Seconds a stopping process waits for what is in hand; the rest is freed for others and resumes later."""
+HOUSEKEEPING = 30.0
+TRIAL = 30 * SECOND
+"""Microseconds between two questions to a mail server that refused our sign-in."""
+
+
+class Performer:
+    """Everything that performing needs, whatever the engine. `start`, then `stop`."""
+
+    def __init__(self, steward: Steward, *, engine: str, slot: str = "", nudge_port: int | None = None) -> None:
+        self.steward, self._engine, self._nudge_port = steward, engine, nudge_port
+        settings, ledger = steward.settings, steward.ledger
+        self.host = socket.gethostname()
+        self.slot = slot or f"{engine}-{os.getpid()}"
+        self.id = f"{self.host[:40]}/{self.slot}/{new_id()[9:23]}{new_id()[-6:]}"
+        self.writer = GroupWriter(ledger)
+        self._transport: Transport = steward.transport()
+        self._preparing = HostedPreparer(settings, steward.registry)
+        self._renderer = WeasyRenderer(
+            steward.templates.assets,
+            processes=settings.render_processes,
+            seconds=settings.render_seconds,
+            memory_mb=settings.render_memory_mb,
+        )
+        self.runner = Runner(
+            self.id,
+            self.writer,
+            steward.registry,
+            steward.seal,
+            self._preparing,
+            self._transport,
+            steward.archive,
+            self._renderer,
+            steward.spool_folder,
+            in_flight=settings.smtp_in_flight,
+            retry_delays=settings.retry_delays,
+        )
+        self.stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, before: Callable[[sa.Connection, int], None] = lambda connection, moment: None) -> None:
+        """Enter the ledger, in one commit with `before`, and begin to show signs of life."""
+
+        def enter(connection: sa.Connection) -> None:
+            moment = now()
+            before(connection, moment)
+            workers.register(
+                connection, self.id, self.host, self.slot, os.getpid(), self._engine, self._nudge_port, moment
+            )
+            due.unblock(connection, list(self.steward.registry.handlers))
+
+        self.steward.ledger.apply(enter)
+        self.spawn("heartbeat", self._beat)
+        self.spawn("housekeeping", self._keep_house)
+
+    def warm(self) -> None:
+        """Start the child processes before the first task needs them."""
+        self._preparing.warm()
+        self._renderer.warm()
+
+    def stop(self) -> bool:
+        """Finish what is in hand within `DRAIN` seconds, free the rest, and leave; return whether nothing was left."""
+        self.stopping.set()
+        started = time.monotonic()
+        while self.runner.held() and time.monotonic() - started < DRAIN:
+            self._beat_once()
+            self.runner.idle.wait(HEARTBEAT)
+        left = len(self.runner.held())
+        if left:
+            log.warning("leaving with %d tasks in hand; they go on elsewhere or after the restart", left)
+        self._preparing.close()
+        self._renderer.close()
+        self._transport.close()
+        with contextlib.suppress(StewardError):
+            self.steward.ledger.apply(self._leave)
+        self.writer.close()
+        self.runner.close()
+        for thread in self._threads:
+            thread.join(timeout=2)
+        return not left
+
+    def spawn(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a thread that is waited for at the end."""
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def each_heartbeat(self) -> None:
+        """What else is done every second; a worker adopts the dead here."""
+
+    def mail_moves(self) -> None:
+        """What is done when a mail server takes us back."""
+
+    def prune(self) -> None:
+        """What else is tidied every half minute."""
+
+    def _leave(self, connection: sa.Connection) -> None:
+        moment = now()
+        due.hand_back(connection, self.id)
+        attempts.release(connection, [self.id], moment, counts=False)
+        workers.retire(connection, [self.id], moment)
+
+    def _beat(self) -> None:
+        while not self.stopping.wait(HEARTBEAT):
+            self._beat_once()
+            self.each_heartbeat()
+
+    def _beat_once(self) -> None:
+        try:
+            with self.steward.ledger.read() as connection:
+                gone = attempts.no_longer_held(connection, self.runner.held())
+            self.runner.drop(gone)
+            self.writer.apply(lambda c: workers.heartbeat(c, self.id, now()))
+        except StewardError as error:
+            log.warning("the heartbeat could not be recorded: %s", error)
+
+    def _keep_house(self) -> None:
+        last = 0.0
+        while not self.stopping.wait(1.0):
+            try:
+                self._probe_mail()
+                if time.monotonic() - last > HOUSEKEEPING:
+                    last = time.monotonic()
+                    self._tidy()
+            except Exception as error:
+                # Housekeeping must never end: what it could not do now it tries again.
+                log.warning("housekeeping failed: %s", error)
+
+    def _tidy(self) -> None:
+        moment = now()
+        self.writer.apply(lambda c: acceptance.forget_keys(c, moment))
+        self.writer.apply(lambda c: upkeep.erase_secrets(c, moment))
+        self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
+        self.prune()
+
+    def _probe_mail(self) -> None:
+        """Ask a mail server that has refused us whether it takes us back."""
+        moment = now()
+        with self.steward.ledger.read() as connection:
+            reason = workers.due_for_trial(connection, "smtp", moment)
+            stopped = bool(due.stopped_lanes(connection))
+        if not stopped and self.runner.stopped:
+            self.runner.lane_moves()  # another worker has found out
+        if reason is None:
+            return
+        reply = self._transport.check()
+        if reply.ours and reply.outcome is not Outcome.ACCEPTED:
+            words = f"{reply.code or ''} {reply.text}".strip()
+            self.writer.apply(lambda c: workers.stop_lane(c, "smtp", words, moment, moment + TRIAL))
+            return
+        self.runner.lane_moves()
+        if self.writer.apply(lambda c: workers.start_lane(c, "smtp")):
+            log.warning("mail moves again")
+        self.mail_moves()
