@@ -1,0 +1,1 @@
+"""Speed as ratios inside one run: each module is a command, `python -m benchmarks.NAME [--quick] [--json]`."""
