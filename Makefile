@@ -1,0 +1,46 @@
+# One command does one thing, with all of its set-up. `make` alone lists them.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format docs lock bench clean
+
+BIN := .venv/bin
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: ## see Steward work, with sample data, in a browser (ONCE=1: run through once and end)
+	@scripts/setup.sh demo
+	@$(BIN)/steward demo $(if $(ONCE),--once)
+
+test: ## every test, with real servers (about ten minutes)
+	@scripts/setup.sh test
+	@$(BIN)/pytest -m "not long" $(ARGS)
+
+test-long: ## hundreds of kills, and soaks
+	@scripts/setup.sh test
+	@$(BIN)/pytest -m long $(ARGS)
+
+check: ## format, lint, types, floors, and the quick tests (under a minute)
+	@scripts/setup.sh demo
+	@scripts/check.sh
+
+format: ## put the code into its one form
+	@scripts/setup.sh demo
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+docs: ## write the pages that are made from the code
+	@scripts/setup.sh demo
+	@$(BIN)/python scripts/document_settings.py
+
+lock: ## choose and pin every package anew
+	@scripts/setup.sh demo
+	@scripts/lock.sh $(BIN)/python
+
+bench: ## every benchmark, quickly
+	@scripts/setup.sh test
+	@for each in benchmarks/[a-z]*.py; do echo "$$each"; $(BIN)/python "$$each" --quick || exit 1; done
+
+clean: ## remove what the other commands made
+	@rm -rf .venv .demo .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
