@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import steward as package
 from steward.errors import StewardError
-from steward.web import health, lookups, openapi, problems, submissions
+from steward.web import asking, entrance, health, lookups, openapi, pages, problems, submissions
 from steward.web.auth import Doorkeeper
 from steward.web.envelope import Envelope
 from steward.web.intake import Intake
+from steward.web.sessions import Sessions
+from steward.web.site import Site
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -52,11 +55,27 @@ def create(steward: Steward) -> FastAPI:
         lifespan=lifespan,
     )
     keeper = Doorkeeper(steward.ledger)
+    site = Site(steward, keeper, Sessions(steward.seal, base))
 
     async def explain(request: Request, error: BaseException, instance: str = "") -> Response:
         if problems.status_of(error) >= 500:
             log.error("%s %s: %s", request.method, request.url.path, problems.in_words(error).what)
-        return problems.as_response(error, base, instance)
+        if not problems.wants_page(request):
+            return problems.as_response(error, base, instance)
+        try:
+            return await run_in_threadpool(error_page, request, error, instance)
+        except Exception as second:  # the page itself cannot be drawn: plain words are better than none
+            log.error("the page of an error could not be drawn: %s", type(second).__name__)
+            return problems.as_response(error, base, instance)
+
+    def error_page(request: Request, error: BaseException, instance: str) -> Response:
+        status, members, headers = problems.document(error, base, instance)
+        said = problems.in_words(error)
+        what = members["title"] if status == 405 else said.what.rstrip(".")
+        words = {"what": what, "why": said.why, "remedy": said.remedy, "instance": instance, "number": status}
+        page = site.page("error", site.sessions.read(request), title=what, status=status, **words)
+        page.headers.update({name: value for name, value in headers.items() if name != "WWW-Authenticate"})
+        return page
 
     for kind in (StewardError, HTTPException, PoolTimeout):
         app.add_exception_handler(kind, explain)
@@ -64,6 +83,8 @@ def create(steward: Steward) -> FastAPI:
     submissions.add_routes(app, steward, keeper)
     lookups.add_routes(app, steward, keeper)
     app.router.routes.extend(health.routes(steward))
+    for page in (entrance, pages, asking):
+        app.router.routes.extend(page.routes(site))
 
     async def describe(request: Request) -> Response:
         return lookups.as_json(openapi.describe(app, steward))

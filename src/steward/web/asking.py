@@ -1,0 +1,124 @@
+"""The pages on which staff ask for a report: the list of what there is, and a form for each."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from fastapi import BackgroundTasks
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from steward.errors import InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
+from steward.handlers import Handler
+from steward.service import Options
+from steward.services.background import during
+from steward.web import forms, openapi
+from steward.web.problems import NoSuchPage
+from steward.web.sessions import Session
+from steward.web.site import SENDERS, Fields, Site
+
+MOST_CHOICES = 1000
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of asking."""
+    asking = Asking(site)
+    return [
+        Route("/ask", site.get(asking.kinds, *SENDERS)),
+        Route("/ask/{name}", site.get(asking.form, *SENDERS), methods=["GET"]),
+        Route("/ask/{name}", site.post(asking.ask, *SENDERS), methods=["POST"]),
+    ]
+
+
+class Asking:
+    """Draws the forms from the payloads' schemas and hands over what was filled in."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._steward = site, site.steward
+
+    def kinds(self, request: Request, session: Session) -> Response:
+        """Return the list of what may be asked for."""
+        staff = [h for _, h in sorted(self._steward.registry.handlers.items()) if h.staff]
+        return self._site.page("ask", session, title="Ask for a report", here="ask", handlers=staff)
+
+    def form(self, request: Request, session: Session) -> Response:
+        """Return the empty form of one kind."""
+        handler = self._handler(request)
+        return self._draw(session, handler, self._fields(handler))
+
+    def ask(self, request: Request, session: Session, values: Fields) -> Response:
+        """Hand the request over and show its task; or the form again, with what is wrong beside each field."""
+        handler = self._handler(request)
+        drawn = self._fields(handler)
+        payload, problems = forms.payload(drawn, values)
+        ticket = (values.get("ticket") or [""])[0][:64]
+        words: list[str] = []
+        if not problems:
+            later = BackgroundTasks()
+            try:
+                with during(later):
+                    task_id = self._hand_over(handler, payload, ticket, session.caller.name)
+                return RedirectResponse(f"/tasks/{task_id}", 303, background=later)
+            except InvalidPayload as error:
+                problems = list(error.problems)
+            except InvalidRequest as error:
+                words = [str(error)]
+        kept = forms.filled(drawn, values, problems)
+        return self._draw(session, handler, kept, words + forms.elsewhere(drawn, problems), 422)
+
+    def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, by: str) -> str:
+        submit = self._steward.service.submit
+        try:
+            # The form's ticket is the key: a second press of the button is the same request.
+            key = f"form:{ticket}" if ticket.isalnum() else None
+            return submit(handler, payload, Options(key=key, requested_by=by)).id
+        except KeyConflict:
+            # Sent, gone back to, changed and sent again: a new request.
+            return submit(handler, payload, Options(requested_by=by)).id
+
+    def _handler(self, request: Request) -> Handler:
+        handler = self._steward.registry.handlers.get(request.path_params["name"])
+        if handler is None or not handler.staff:
+            raise NoSuchPage("There is no such report to ask for", remedy="Choose one from the list")
+        return handler
+
+    def _fields(self, handler: Handler) -> list[forms.Field]:
+        schema: dict[str, Any] = handler.payload.model_json_schema(by_alias=True)
+        return forms.fields(schema | {"example": openapi.example(handler)}, self._choices)
+
+    def _choices(self, statement: str) -> list[tuple[str, str]] | None:
+        source = self._steward.source
+        if source is None:
+            return None
+        try:
+            found = []
+            for row in source.rows(statement):
+                found.append((str(row["value"]), str(row.get("label", row["value"]))))
+                if len(found) >= MOST_CHOICES:
+                    break
+            return found
+        except (SourceUnavailable, KeyError):
+            return None
+
+    def _draw(
+        self,
+        session: Session,
+        handler: Handler,
+        drawn: list[forms.Field],
+        words: list[str] | None = None,
+        status: int = 200,
+    ) -> Response:
+        return self._site.page(
+            "ask_one",
+            session,
+            title=handler.title,
+            here="ask",
+            status=status,
+            handler=handler,
+            fields=drawn,
+            words=words or [],
+            wrong=sum(bool(f.error) for f in drawn) + len(words or []),
+            ticket=secrets.token_hex(16),
+        )

@@ -1,0 +1,135 @@
+"""The pages that sign people in and out: with a key, or with a one-time link."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from steward.ledger import access
+from steward.ledger.access import Caller
+from steward.web.attempts import Attempts
+from steward.web.bodies import read_form
+from steward.web.problems import NoSuchPage
+from steward.web.sessions import Session
+from steward.web.site import Site
+
+log = logging.getLogger(__name__)
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of signing in and out."""
+    entrance = Entrance(site)
+    return [
+        Route("/sign-in", entrance.show, methods=["GET"]),
+        Route("/sign-in", entrance.with_key, methods=["POST"]),
+        Route("/sign-in/{token}", entrance.show_link, methods=["GET"]),
+        Route("/sign-in/{token}", entrance.with_link, methods=["POST"]),
+        Route("/sign-out", entrance.leave, methods=["POST"]),
+    ]
+
+
+class Entrance:
+    """Lets people in. Guessing is slowed down per address."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._sessions, self._ledger = site, site.sessions, site.steward.ledger
+        self._attempts = Attempts()
+
+    async def show(self, request: Request) -> Response:
+        """Return the page that asks for a key."""
+        return self._form(request, request.query_params.get("next", ""))
+
+    async def with_key(self, request: Request) -> Response:
+        """Sign in with a key, and go where one wanted to."""
+        values = await read_form(request)
+        first = {name: given[0] for name, given in values.items()}
+        self._sessions.check_form(request, first.get("form_token", ""), None)
+        address = _address(request)
+        self._attempts.require(address)
+        caller = await self._site.keeper.holder_of(first.get("key", "").strip())
+        wanted = local(first.get("next", ""))
+        if caller is None:
+            self._attempts.failed(address)
+            return self._form(request, wanted, "This key is not known. Copy the whole of it; it starts with stw_.", 422)
+        return self._enter(caller, wanted)
+
+    async def show_link(self, request: Request) -> Response:
+        """Return a page with one button: mail scanners open links, and must not use this one up."""
+        token = request.path_params["token"]
+
+        def stands() -> bool:
+            with self._ledger.read() as connection:
+                return access.link_stands(connection, token)
+
+        if not await run_in_threadpool(stands):
+            raise _over()
+        response = Response()
+        form_token = self._sessions.first_form_token(request, response)
+        page = self._site.page("sign_in_link", None, title="Sign in", form_token=form_token)
+        return _carry(response, page)
+
+    async def with_link(self, request: Request) -> Response:
+        """Use the link up and sign in."""
+        values = await read_form(request)
+        self._sessions.check_form(request, (values.get("form_token") or [""])[0], None)
+        address, token = _address(request), request.path_params["token"]
+        self._attempts.require(address)
+        caller = await run_in_threadpool(self._ledger.apply, lambda c: access.use_link(c, token))
+        if caller is None:
+            self._attempts.failed(address)
+            raise _over()
+        return self._enter(caller, "/")
+
+    async def leave(self, request: Request) -> Response:
+        """Sign out."""
+        session = self._sessions.read(request)
+        if session is not None:
+            values = await read_form(request)
+            self._sessions.check_form(request, (values.get("form_token") or [""])[0], session)
+        response = RedirectResponse("/sign-in", 303)
+        self._sessions.end(response)
+        return response
+
+    def _enter(self, caller: Caller, wanted: str) -> Response:
+        log.info("signed in: %s", caller.name)
+        response = RedirectResponse(wanted or "/", 303)
+        self._sessions.open(response, caller)
+        return response
+
+    def _form(self, request: Request, wanted: str, error: str = "", status: int = 200) -> Response:
+        session: Session | None = self._sessions.read(request)
+        if session is not None and not error:
+            return RedirectResponse(local(wanted) or "/", 303)
+        response = Response()
+        token = self._sessions.first_form_token(request, response)
+        page = self._site.page(
+            "sign_in", None, title="Sign in", form_token=token, wanted=local(wanted), error=error, status=status
+        )
+        return _carry(response, page)
+
+
+def local(wanted: str) -> str:
+    """Return `wanted` if it is a path of this site, or nothing: no sign-in may lead elsewhere."""
+    safe = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted and wanted.isprintable()
+    return wanted if safe else ""
+
+
+def _carry(cookies: Response, page: Response) -> Response:
+    page.raw_headers += [(name, value) for name, value in cookies.raw_headers if name == b"set-cookie"]
+    return page
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _over() -> NoSuchPage:
+    return NoSuchPage(
+        "This sign-in link is not valid",
+        "A link works once, for a quarter of an hour",
+        "Ask for a new one, or sign in with a key",
+    )

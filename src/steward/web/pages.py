@@ -1,0 +1,172 @@
+"""The pages that show tasks: the list, one task with its buttons and files, and the plugins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from steward.ledger import search
+from steward.service import Page, Query
+from steward.tasks import OPEN, State
+from steward.web import downloads, openapi, words
+from steward.web.auth import own
+from steward.web.problems import KINDS, NoSuchPage
+from steward.web.sessions import Session
+from steward.web.site import Fields, Site
+
+SEERS = ("read", "reports", "operate")
+PER_PAGE = 30
+REFRESH = 4
+"""Seconds after which the page of a task that is under way is asked for again."""
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of these pages."""
+    pages = Pages(site)
+    return [
+        Route("/", site.get(pages.tasks, *SEERS)),
+        Route("/tasks/{task_id}", site.get(pages.task, *SEERS)),
+        Route("/tasks/{task_id}/cancel", site.post(pages.cancel, "operate"), methods=["POST"]),
+        Route("/tasks/{task_id}/retry", site.post(pages.retry, "operate"), methods=["POST"]),
+        Route("/tasks/{task_id}/files/{n}", site.get(pages.file, "reports", "operate")),
+        Route("/plugins", site.get(pages.plugins, "read", "operate")),
+        Route("/problems/{kind}", pages.problem),
+        Route("/static/{name}", site.static),
+    ]
+
+
+class Pages:
+    """Draws the pages."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._steward = site, site.steward
+
+    def tasks(self, request: Request, session: Session) -> Response:
+        """Return the list of tasks, filtered and paged."""
+        given = request.query_params
+        shown, name, text = given.get("show", ""), given.get("name", ""), given.get("q", "").strip()
+        group = words.group_of(shown)
+        whose = None if "operate" in session.caller.scopes else session.caller.name
+        query = Query(
+            states=[str(s) for s in group.states] if group else (),
+            name=name or None,
+            requested_by=whose,
+            cursor=given.get("cursor") or None,
+            limit=PER_PAGE,
+        )
+        with self._steward.ledger.read() as connection:
+            page = self._find(connection, query, text)
+            counts = search.counts(connection, whose)
+        kept = {"show": shown if group else "", "name": name, "q": text}
+        handlers = self._steward.registry.handlers
+        return self._site.page(
+            "tasks",
+            session,
+            title="Tasks",
+            here="tasks",
+            tasks=page.tasks,
+            chips=_chips(kept, counts),
+            kinds=[(h.name, h.title) for _, h in sorted(handlers.items())],
+            titles={h.name: h.title for h in handlers.values()},
+            kept=kept,
+            filtered=any(kept.values()),
+            total=sum(counts.values()),
+            later=_address(kept, cursor=page.next_cursor) if page.next_cursor else "",
+            first=_address(kept) if given.get("cursor") else "",
+        )
+
+    def task(self, request: Request, session: Session) -> Response:
+        """Return one task with everything that is known of it."""
+        task = own(session.caller, self._steward.service.get_status(request.path_params["task_id"]))
+        with self._steward.ledger.read() as connection:
+            history = search.history(connection, task.id)
+        handler = self._steward.registry.handlers.get(task.name)
+        state = State(task.state)
+        soon = state in OPEN and state is not State.SCHEDULED and state is not State.BLOCKED
+        return self._site.page(
+            "task",
+            session,
+            title=handler.title if handler else words.label(task.name),
+            here="tasks",
+            task=task,
+            summary=handler.summary if handler else "",
+            asked=words.asked(task.payload, openapi.payload_schema(handler) if handler else None),
+            history=history,
+            refresh=REFRESH if soon else 0,
+            downloads_allowed=not session.caller.scopes.isdisjoint(("reports", "operate")),
+            uncertain=any(d.outcome == "uncertain" for d in task.deliveries),
+        )
+
+    def cancel(self, request: Request, session: Session, values: Fields) -> Response:
+        """Cancel a task and show it."""
+        task = self._steward.service.cancel(request.path_params["task_id"], by=session.caller.name)
+        return RedirectResponse(f"/tasks/{task.id}", 303)
+
+    def retry(self, request: Request, session: Session, values: Fields) -> Response:
+        """Try a task again and show it."""
+        task = self._steward.service.retry(request.path_params["task_id"], by=session.caller.name)
+        return RedirectResponse(f"/tasks/{task.id}", 303)
+
+    def file(self, request: Request, session: Session) -> Response:
+        """Return a file of a task."""
+        path = request.path_params
+        return downloads.respond(self._steward, session.caller, path["task_id"], path["n"], request)
+
+    def plugins(self, request: Request, session: Session) -> Response:
+        """Return the cards of all plugins, the broken ones first."""
+        registry = self._steward.registry
+        cards = sorted(registry.plugins, key=lambda p: (not p.error, p.name))
+        return self._site.page(
+            "plugins",
+            session,
+            title="Plugins",
+            here="plugins",
+            cards=[(plugin, [registry.handlers[name] for name in plugin.handlers]) for plugin in cards],
+            broken=sum(bool(p.error) for p in cards),
+        )
+
+    async def problem(self, request: Request) -> Response:
+        """Return what a kind of problem means: the page under its type's address. Anybody may read it."""
+        kind = request.path_params["kind"]
+        if kind not in KINDS:
+            raise NoSuchPage("There is no such kind of problem", remedy="Check the address")
+        meaning, advice = KINDS[kind]
+        session = self._site.sessions.read(request)
+        return await run_in_threadpool(
+            lambda: self._site.page("problem_kind", session, title=meaning, kind=kind, advice=advice)
+        )
+
+    def _find(self, connection: Any, query: Query, text: str) -> Page:
+        whole = "@" in text and " " not in text and "." in text.rpartition("@")[2]
+        if whole:  # a whole address is also looked for among those that were written to
+            found = search.find(connection, replace(query, recipient=text))
+            if found.tasks:
+                return found
+        return search.find(connection, replace(query, text=text or None))
+
+
+def _chips(kept: dict[str, str], counts: dict[str, int]) -> list[dict[str, Any]]:
+    everything = {"title": "All", "count": sum(counts.values()), "address": _address(kept, show="")}
+    chips = [everything | {"current": not kept["show"], "slug": "all"}]
+    for group in words.GROUPS:
+        chips.append(
+            {
+                "title": group.title,
+                "slug": group.slug,
+                "count": sum(counts[s] for s in group.states),
+                "address": _address(kept, show=group.slug),
+                "current": kept["show"] == group.slug,
+            }
+        )
+    return chips
+
+
+def _address(kept: dict[str, str], **changes: str | None) -> str:
+    query = urlencode({key: value for key, value in {**kept, **changes}.items() if value})
+    return f"/?{query}" if query else "/"

@@ -1,0 +1,114 @@
+"""Remembers who is signed in, in the browser alone: a sealed cookie, and form tokens that belong to it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steward.clock import SECOND, now
+from steward.errors import ConfigurationError
+from steward.ledger.access import Caller
+from steward.sealing import Seal
+from steward.web.problems import FormExpired
+
+LIFE = 8 * 3600
+"""How long one stays signed in, in seconds: a working day."""
+
+_OWNER = "web session"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in person."""
+
+    caller: Caller
+    nonce: str
+
+
+class Sessions:
+    """Opens, reads and ends sessions. Nothing is stored: the cookie is sealed with the service's key."""
+
+    def __init__(self, seal: Seal, public_url: str) -> None:
+        self._seal = seal
+        self._origin = origin_of(public_url)
+        self.secure = public_url.startswith("https:")
+        # With the prefix a browser takes the cookie from this very host over HTTPS only (RFC 6265bis, section 4.1.3).
+        prefix = "__Host-" if self.secure else ""
+        self._cookie, self._form_cookie = f"{prefix}steward_session", f"{prefix}steward_form"
+
+    def open(self, response: Response, caller: Caller) -> None:
+        """Sign `caller` in with this response."""
+        content = {
+            "name": caller.name,
+            "scopes": sorted(caller.scopes),
+            "key": caller.key_id,
+            "until": now() + LIFE * SECOND,
+            "nonce": secrets.token_urlsafe(16),
+        }
+        sealed = self._seal.close(json.dumps(content).encode(), _OWNER)
+        self._set(response, self._cookie, base64.urlsafe_b64encode(sealed).decode(), LIFE)
+        response.delete_cookie(self._form_cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def read(self, request: Request) -> Session | None:
+        """Return who is signed in, or None: no cookie, an altered one, or its time is over."""
+        try:
+            sealed = base64.urlsafe_b64decode(request.cookies.get(self._cookie, ""))
+            content = json.loads(self._seal.open(sealed, _OWNER))
+        except (binascii.Error, ValueError, ConfigurationError):
+            return None
+        if content["until"] < now():
+            return None
+        return Session(Caller(content["name"], frozenset(content["scopes"]), content["key"]), content["nonce"])
+
+    def end(self, response: Response) -> None:
+        """Sign out with this response."""
+        response.delete_cookie(self._cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def form_token(self, session: Session) -> str:
+        """Return the token that each form of this session carries."""
+        return self._seal.digest(f"form {session.nonce}".encode())
+
+    def first_form_token(self, request: Request, response: Response) -> str:
+        """Return the token for a form of somebody who is not signed in yet; a cookie of its own goes with it."""
+        nonce = request.cookies.get(self._form_cookie, "") or secrets.token_urlsafe(16)
+        self._set(response, self._form_cookie, nonce, 3600)
+        return self._seal.digest(f"first form {nonce}".encode())
+
+    def check_form(self, request: Request, token: str, session: Session | None) -> None:
+        """Return if a form came from a page of ours that was shown to this very browser.
+
+        Raises:
+            FormExpired: its token is missing or another's, or the browser says that another site sent it.
+        """
+        if session is not None:
+            expected = self.form_token(session)
+        else:
+            nonce = request.cookies.get(self._form_cookie, "")
+            expected = self._seal.digest(f"first form {nonce}".encode()) if nonce else ""
+        known = {self._origin, f"{request.url.scheme}://{request.headers.get('host', '')}"}
+        foreign = request.headers.get("origin", self._origin) not in known or request.headers.get(
+            "sec-fetch-site", "same-origin"
+        ) not in ("same-origin", "none")
+        if foreign or not expected or not hmac.compare_digest(token.encode(), expected.encode()):
+            raise FormExpired(
+                "The form is no longer valid",
+                "It was sent from another site" if foreign else "It was open too long, or you have signed in anew",
+                "Go back, reload the page, and send it again",
+            )
+
+    def _set(self, response: Response, name: str, value: str, seconds: int) -> None:
+        response.set_cookie(name, value, max_age=seconds, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of `url`, as browsers send them in `Origin`."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

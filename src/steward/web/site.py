@@ -1,0 +1,143 @@
+"""What every page shares: who is signed in, how a page is drawn, and where the style comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from steward.web import words
+from steward.web.auth import Doorkeeper, require
+from steward.web.bodies import read_form
+from steward.web.problems import NoSuchPage
+from steward.web.sessions import Session, Sessions
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+Fields = Mapping[str, Sequence[str]]
+Draw = Callable[[Request, Session], Response]
+Act = Callable[[Request, Session, Fields], Response]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+SENDERS = ("send", "reports")
+_STATIC = re.compile(r"[a-z-]{1,40}\.(css|svg)")
+_MEDIA_TYPES = {"css": "text/css", "svg": "image/svg+xml"}
+_SPEECH = {
+    name: getattr(words, name)
+    for name in (
+        "headline",
+        "tone",
+        "whom",
+        "outcome_words",
+        "attempt_words",
+        "may_cancel",
+        "may_retry",
+        "time_tag",
+        "span",
+        "file_size",
+        "label",
+    )
+}
+
+
+class Site:
+    """Wraps what pages do: `get` for looking, `post` for acting; both turn strangers to the sign-in page."""
+
+    def __init__(self, steward: Steward, keeper: Doorkeeper, sessions: Sessions) -> None:
+        self.steward, self.keeper, self.sessions = steward, keeper, sessions
+
+    def get(self, draw: Draw, *scopes: str) -> Endpoint:
+        """Return an endpoint that draws a page for whoever is signed in and has any of `scopes`."""
+
+        async def endpoint(request: Request) -> Response:
+            session = self.sessions.read(request)
+            if session is None:
+                return self.to_sign_in(request)
+            return await run_in_threadpool(self._admit, request, session, scopes, lambda: draw(request, session))
+
+        return endpoint
+
+    def post(self, act: Act, *scopes: str) -> Endpoint:
+        """Return an endpoint that acts on a form of ours. The form's token is checked before anything else."""
+
+        async def endpoint(request: Request) -> Response:
+            session = self.sessions.read(request)
+            if session is None:
+                return self.to_sign_in(request)
+            values = await read_form(request)
+            self.sessions.check_form(request, (values.get("form_token") or [""])[0], session)
+            return await run_in_threadpool(self._admit, request, session, scopes, lambda: act(request, session, values))
+
+        return endpoint
+
+    def to_sign_in(self, request: Request) -> Response:
+        """Return the way to the sign-in page, and back here afterwards."""
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        way_back = "" if request.method != "GET" or wanted == "/" else f"?next={quote(wanted, safe='/')}"
+        return RedirectResponse(f"/sign-in{way_back}", 303)
+
+    def page(
+        self, name: str, session: Session | None, *, title: str, here: str = "", status: int = 200, **context: Any
+    ) -> Response:
+        """Return the page `pages/<name>.html.j2`. `here` names the entry of the menu that it belongs to."""
+        settings = self.steward.settings
+        scopes = session.caller.scopes if session else frozenset()
+        common = {
+            "title": title,
+            "here": here,
+            "organization": settings.organization,
+            "captures_mail": settings.captures_mail,
+            "who": session.caller.name if session else "",
+            "form_token": self.sessions.form_token(session) if session else "",
+            "may_ask": not scopes.isdisjoint(SENDERS),
+            "operates": "operate" in scopes,
+            "sees_plugins": not scopes.isdisjoint(("read", "operate")),
+            "sees_outbox": "operate" in scopes and settings.captures_mail,
+            "style": self.style,
+            "refresh": 0,
+        }
+        return HTMLResponse(
+            self.steward.templates.render(f"pages/{name}.html.j2", {**common, **_SPEECH, **context}), status
+        )
+
+    @cached_property
+    def style(self) -> str:
+        """The style sheet's address; it changes with its content, so that browsers may keep it for ever."""
+        path = self._static("style.css")
+        return f"/static/style.css?v={hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" if path else ""
+
+    async def static(self, request: Request) -> Response:
+        """Return a file of `pages/static`; an installation's own before the shipped one."""
+        name = request.path_params["name"]
+        path = self._static(name)
+        if path is None:
+            raise NoSuchPage("Nothing is found under this address", remedy="Check the address")
+        lasting = "public, max-age=31536000, immutable" if request.url.query else "public, max-age=3600"
+        content = await run_in_threadpool(path.read_bytes)
+        headers = {"Cache-Control": lasting}
+        return Response(content, 200, headers, _MEDIA_TYPES[name.rpartition(".")[2]])
+
+    def _static(self, name: str) -> Path | None:
+        if not _STATIC.fullmatch(name):
+            return None
+        found = (d / "pages" / "static" / name for d in self.steward.templates.directories)
+        return next((path for path in found if path.is_file()), None)
+
+    def _admit(
+        self, request: Request, session: Session, scopes: Sequence[str], answer: Callable[[], Response]
+    ) -> Response:
+        if not self.keeper.still_stands(session.caller):
+            response = self.to_sign_in(request)
+            self.sessions.end(response)
+            return response
+        require(session.caller, *scopes)
+        return answer()

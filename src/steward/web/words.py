@@ -1,0 +1,221 @@
+"""Says in the reader's words where a task stands, and when: pure functions for the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from steward.results import Delivery, Outcome, TaskResult
+from steward.tasks import RETRYABLE, TRANSITIONS, State
+from steward.values import MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """States that mean the same to a reader."""
+
+    slug: str
+    title: str
+    states: tuple[State, ...]
+
+
+GROUPS: Final = (
+    Group("waiting", "Waiting", (State.SCHEDULED, State.QUEUED, State.RETRYING)),
+    Group("running", "Under way", (State.RUNNING,)),
+    Group("attention", "Needs a look", (State.FAILED, State.INTERRUPTED, State.BLOCKED)),
+    Group("done", "Done", (State.SUCCEEDED,)),
+    Group("stopped", "Stopped", (State.CANCELLED, State.EXPIRED)),
+)
+
+TONES: Final[Mapping[str, str]] = {
+    State.SCHEDULED: "calm",
+    State.QUEUED: "calm",
+    State.RUNNING: "busy",
+    State.RETRYING: "warn",
+    State.SUCCEEDED: "good",
+    State.FAILED: "bad",
+    State.CANCELLED: "quiet",
+    State.EXPIRED: "quiet",
+    State.BLOCKED: "warn",
+    State.INTERRUPTED: "warn",
+}
+
+OUTCOMES: Final[Mapping[Outcome, tuple[str, str]]] = {
+    Outcome.PENDING: ("Not sent yet", "calm"),
+    Outcome.ACCEPTED: ("Accepted by the mail server", "good"),
+    Outcome.DEFERRED: ("Put off; will be tried again", "warn"),
+    Outcome.REFUSED: ("Refused by the mail server", "bad"),
+    Outcome.UNCERTAIN: ("Uncertain: the connection broke at the last moment", "warn"),
+    Outcome.SUPPRESSED: ("Not sent: this address takes no mail", "quiet"),
+    Outcome.CAPTURED: ("Kept in the outbox, not sent", "good"),
+}
+
+_ATTEMPTS: Final = {
+    "running": "Under way",
+    "succeeded": "Went well",
+    "failed": "Failed",
+    "retrying": "Failed; to be tried again",
+    "lost": "Its worker stopped",
+    "cancelled": "Cancelled",
+    "expired": "Its time had passed",
+    "interrupted": "Interrupted by a stop",
+    "blocked": "Held: its plugin was missing",
+}
+
+
+def group_of(slug: str) -> Group | None:
+    """Return the group of this slug, or that of a single state's name."""
+    for group in GROUPS:
+        if group.slug == slug:
+            return group
+    return Group(slug, slug.capitalize(), (State(slug),)) if slug in set(State) else None
+
+
+def headline(task: TaskResult) -> str:
+    """Return in a few words where a task stands."""
+    match State(task.state):
+        case State.SCHEDULED:
+            return f"Planned for {when(task.due_at)}"
+        case State.QUEUED:
+            return "Waiting"
+        case State.RUNNING:
+            return task.progress_text or "Under way"
+        case State.RETRYING:
+            return f"Will be tried again at {when(task.due_at)}"
+        case State.SUCCEEDED:
+            return _done(task)
+        case State.FAILED:
+            return _failed(task)
+        case State.CANCELLED:
+            return "Cancelled"
+        case State.EXPIRED:
+            return "Not done: its time had passed"
+        case State.BLOCKED:
+            return "Held until its plugin is back"
+        case _:
+            return "Interrupted by a stop"
+
+
+def _done(task: TaskResult) -> str:
+    sent = [d for d in task.deliveries if d.outcome is Outcome.ACCEPTED]
+    if sent:
+        return "Sent" if len(sent) == len(task.deliveries) else f"Sent to {len(sent)} of {len(task.deliveries)}"
+    if any(d.outcome is Outcome.CAPTURED for d in task.deliveries):
+        return "Kept in the outbox"
+    if task.deliveries:
+        return "Done, nothing sent"
+    return "Ready" if task.artifacts else "Done"
+
+
+def _failed(task: TaskResult) -> str:
+    sent = sum(d.outcome in (Outcome.ACCEPTED, Outcome.CAPTURED) for d in task.deliveries)
+    if sent:
+        return f"Sent to {sent} of {len(task.deliveries)}"
+    return "Not sent" if task.deliveries else "Failed"
+
+
+def tone(task: TaskResult) -> str:
+    """Return how a state is coloured: calm, busy, good, warn, bad or quiet."""
+    return TONES[task.state]
+
+
+def outcome_words(delivery: Delivery) -> tuple[str, str]:
+    """Return what became of one copy, and its tone."""
+    return OUTCOMES[delivery.outcome]
+
+
+def whom(task: TaskResult) -> str:
+    """Return for whom a task is: who was written to, or before that the address in the payload."""
+    to = [d.to for d in task.deliveries]
+    if not to:
+        given = next((task.payload[k] for k in ("email", "to", "recipient", "recipients") if task.payload.get(k)), [])
+        to = [str(g) for g in (given if isinstance(given, list) else [given])]
+    if not to:
+        return ""
+    return to[0] if len(to) == 1 else f"{to[0]} and {len(to) - 1} more"
+
+
+def attempt_words(outcome: str) -> str:
+    """Return how an attempt ended."""
+    return _ATTEMPTS.get(outcome, outcome.capitalize())
+
+
+def may_cancel(task: TaskResult) -> bool:
+    """Whether a person could cancel the task."""
+    return State.CANCELLED in TRANSITIONS[State(task.state)]
+
+
+def may_retry(task: TaskResult) -> bool:
+    """Whether a person could have the task tried again."""
+    over = task.expires_at is not None and task.expires_at <= datetime.now(UTC)
+    return State(task.state) in RETRYABLE and not over
+
+
+def when(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return a time as one would say it: `14:05 UTC` today, else `3 March, 14:05 UTC`, with the year if another."""
+    if moment is None:
+        return "–"
+    moment, now = moment.astimezone(UTC), (now or datetime.now(UTC)).astimezone(UTC)
+    clock = f"{moment:%H:%M} UTC"
+    if moment.date() == now.date():
+        return clock
+    day = f"{moment.day} {moment:%B}" + ("" if moment.year == now.year else f" {moment.year}")
+    return f"{day}, {clock}"
+
+
+def time_tag(moment: datetime | None) -> Markup:
+    """Return a `<time>` element with the moment for programs, and in words for people."""
+    if moment is None:
+        return Markup("–")
+    exact = moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, when(moment))
+
+
+def span(started: datetime | None, finished: datetime | None) -> str:
+    """Return how long something took: `0.4 s`, `12 s`, `3 min 20 s`."""
+    if started is None or finished is None:
+        return "–"
+    took = max(finished - started, timedelta())
+    seconds = took.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def file_size(size: int) -> str:
+    """Return a size in bytes as one would say it: `812 bytes`, `14 KB`, `2.3 MB`."""
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.0f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def asked(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what was asked as pairs of label and text; labels from the schema's titles, secrets as dots."""
+    properties = (schema or {}).get("properties", {})
+    return [(properties.get(name, {}).get("title") or label(name), plain(value)) for name, value in payload.items()]
+
+
+def label(name: str) -> str:
+    """Return a field's name as words: `member_number` is `Member number`."""
+    return name.replace("_", " ").strip().capitalize()
+
+
+def plain(value: Any) -> str:
+    """Return any JSON value as text for people."""
+    if isinstance(value, dict):
+        if value.keys() == {"$secret"}:
+            return MASK
+        return "\n".join(f"{label(str(key))}: {plain(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, list):
+        return "\n".join(plain(item) for item in value) or "–"
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return str(value)
