@@ -137,9 +137,10 @@ def safe_name(name: str) -> str:
     """
     text = unicodedata.normalize("NFC", name.encode(errors="replace").decode())
     kept = "".join("_" if c in '/\\:*?"<>|' or unicodedata.category(c)[0] == "C" else c for c in text)
-    stem, dot, ending = kept.strip(" .").rpartition(".")
-    if not dot or not re.fullmatch(r"[0-9A-Za-z]{1,8}", ending):
-        stem, dot, ending = kept.strip(" ."), "", ""
+    stem, dot, ending = kept.rstrip(" .").rpartition(".")
+    if not re.fullmatch(r"[0-9A-Za-z]{1,8}", ending) or not dot:
+        stem, dot, ending = kept, "", ""
+    stem = stem.strip(" .")
     if re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", stem.partition(".")[0]):
         stem = f"_{stem}"
     if f"{stem}{dot}{ending}" == name and len(name.encode()) <= _LONGEST and stem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -279,7 +280,7 @@ class Child:
         if code == -signal.SIGXCPU:
             return ChildTimedOut(self.name, limits.cpu_seconds, of_processor=True)
         wanting = any(sign in words for sign in _WORDS_OF_WANT) or self._memory > 0.8 * limits.memory_mb * _MB
-        if -code in _SIGNALS_OF_WANT and wanting:
+        if wanting and (-code in _SIGNALS_OF_WANT or code == errno.ENOMEM):
             return ChildOverMemory(self.name, limits.memory_mb)
         return ChildDied(self.name, code, words)
 

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MB: Final = 1 << 20
 LARGEST_FILE: Final = 2048 * MB
+LAST_WORDS: Final = b"out of memory, even for saying so\n"
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38

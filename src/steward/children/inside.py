@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import json
@@ -68,7 +69,11 @@ class _Server:
         while True:
             request = pickle.loads(self._read())  # noqa: S301  # the parent's own
             confinement.bound_processor(order.limits.cpu_seconds)
-            self._answer(answer, request, half)
+            try:
+                self._answer(answer, request, half)
+            except (MemoryError, SystemError):  # while describing the first; C code raises the second when it must not
+                os.write(2, confinement.LAST_WORDS)
+                os._exit(errno.ENOMEM)
             del request
             if confinement.resident() > warm + _GROWN:
                 gc.collect()
@@ -78,10 +83,9 @@ class _Server:
             reply = frames.pack(answer(request), self._codec)
             if confinement.resident() > half:  # the parent replaces who rests above the half
                 gc.collect()
-        except MemoryError as error:
-            confinement.unbound_memory()
-            self._write_error(error)
-        except BaseException as error:  # WeasyPrint's fatal errors, SystemExit: all of them are answers
+        except BaseException as error:  # SystemExit, and what libraries derive from BaseException, too
+            if isinstance(error, MemoryError):
+                confinement.unbound_memory()  # to have room for saying so; the parent replaces this process
             self._write_error(error)
         else:
             self._write(frames.REPLY, reply)

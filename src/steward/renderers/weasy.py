@@ -74,6 +74,10 @@ class WeasyRenderer:
             draft.unlink(missing_ok=True)
         return pages
 
+    def pids(self) -> list[int]:
+        """Return the process ids of the children."""
+        return self._children.pids()
+
     def close(self) -> None:
         """Stop every child process."""
         self._children.close()

@@ -9,7 +9,7 @@ import mimetypes
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import unquote
 
 from steward.errors import ConfigurationError, RenderFailed
@@ -30,24 +30,49 @@ def prepare(assets: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str
         raise ConfigurationError(
             "PDFs cannot be made on this machine", f"WeasyPrint lacks a library: {error}", f"Install with: {_LIBRARIES}"
         ) from error
-    logging.getLogger("weasyprint").setLevel(logging.ERROR)  # its warnings name CSS that no printer knows
+    losses = _Losses()
+    log = logging.getLogger("weasyprint")
+    log.setLevel(logging.ERROR)  # its warnings name CSS that no printer knows
+    log.addHandler(losses)
     fetcher = _fetcher({name: Path(path) for name, path in assets.items()})
 
     def render(request: Mapping[str, Any]) -> dict[str, int]:
         from weasyprint.urls import FatalURLFetchingError
 
+        losses.told.clear()
+        fetcher.refusal = None
         try:
             document = weasyprint.HTML(string=request["html"], url_fetcher=fetcher).render()
             _describe(document.metadata, request)
             document.write_pdf(request["target"], pdf_tags=True)
-        except FatalURLFetchingError as error:  # a BaseException, so that WeasyPrint itself lets it pass
-            raise RenderFailed(*error.args) from None
+        except FatalURLFetchingError:  # a BaseException, which WeasyPrint lets pass nearly everywhere
+            raise fetcher.refusal from None
+        if fetcher.refusal is not None:  # inside a drawing it swallows even those
+            raise fetcher.refusal
+        if losses.told:
+            raise RenderFailed(
+                f"The document '{request['title']}' would lack something",
+                "; ".join(dict.fromkeys(losses.told)),
+                "Correct the template or the asset; write asset:<name> for a file in the assets folder",
+            )
         return {"pages": len(document.pages)}
 
     weasyprint.HTML(string=_WARM_UP).write_pdf(pdf_tags=True)
     # A layout makes millions of objects that live to its end: looking through them often is lost time (1.4x, measured).
     gc.set_threshold(100_000, 50, 1_000)
     return render
+
+
+class _Losses(logging.Handler):
+    """Keeps what WeasyPrint logs, and otherwise leaves out in silence: a picture, a drawing, a style sheet."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith(("Failed to", "Relative URI", "Unsupported stylesheet")):
+            self.told.append(record.getMessage()[:300])
 
 
 def _describe(metadata: Any, request: Mapping[str, Any]) -> None:
@@ -70,6 +95,8 @@ def _fetcher(assets: Mapping[str, Path]) -> Any:
         A refusal that WeasyPrint swallows would make a report that lacks its logo, and nobody would be told.
         """
 
+        refusal: RenderFailed | None = None
+
         def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
             """Return the asset's content, or what the `data:` URL holds."""
             scheme, _, rest = url.partition(":")
@@ -77,19 +104,23 @@ def _fetcher(assets: Mapping[str, Path]) -> Any:
                 return super().fetch(url, headers)
             name = unquote(rest).lstrip("/")
             if scheme.lower() != "asset":
-                raise FatalURLFetchingError(
+                self.refuse(
                     f"The document asks for {url[:200]}",
                     "A document may show the files in the templates' assets folder, and nothing else",
                     "Put the file there and write asset:<name>",
                 )
             if name not in assets:
                 near = difflib.get_close_matches(name, assets, 1)
-                raise FatalURLFetchingError(
+                self.refuse(
                     f"There is no asset '{name[:200]}'",
                     "It is in none of the templates' assets folders",
                     f"Did you mean '{near[0]}'?" if near else "Add the file, or correct the name",
                 )
             media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
             return URLFetcherResponse(url, assets[name].read_bytes(), {"Content-Type": media_type})
+
+        def refuse(self, what: str, why: str, remedy: str) -> NoReturn:
+            self.refusal = RenderFailed(what, why, remedy)
+            raise FatalURLFetchingError(what)
 
     return Fetcher(allowed_protocols={"data"}, allow_redirects=False)
