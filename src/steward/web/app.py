@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -58,7 +58,7 @@ def create(steward: Steward) -> FastAPI:
     site = Site(steward, keeper, Sessions(steward.seal, base))
 
     async def explain(request: Request, error: BaseException, instance: str = "") -> Response:
-        if problems.status_of(error) >= 500:
+        if not isinstance(error, HTTPException) and problems.status_of(error) >= 500:
             log.error("%s %s: %s", request.method, request.url.path, problems.in_words(error).what)
         if not problems.wants_page(request):
             return problems.as_response(error, base, instance)
@@ -72,7 +72,13 @@ def create(steward: Steward) -> FastAPI:
         status, members, headers = problems.document(error, base, instance)
         said = problems.in_words(error)
         what = members["title"] if status == 405 else said.what.rstrip(".")
-        words = {"what": what, "why": said.why, "remedy": said.remedy, "instance": instance, "number": status}
+        words: dict[str, Any] = {
+            "what": what,
+            "why": said.why,
+            "remedy": said.remedy,
+            "instance": instance,
+            "number": status,
+        }
         page = site.page("error", site.sessions.read(request), title=what, status=status, **words)
         page.headers.update({name: value for name, value in headers.items() if name != "WWW-Authenticate"})
         return page

@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from steward.errors import InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
+from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
 from steward.handlers import Handler
 from steward.service import Options
 from steward.services.background import during
+from steward.services.ledgered import validated
 from steward.web import forms, openapi
 from steward.web.problems import NoSuchPage
 from steward.web.sessions import Session
@@ -55,7 +56,9 @@ class Asking:
         payload, problems = forms.payload(drawn, values)
         ticket = (values.get("ticket") or [""])[0][:64]
         words: list[str] = []
-        if not problems:
+        if problems:
+            problems += _further(handler, payload, {p.field for p in problems})
+        else:
             later = BackgroundTasks()
             try:
                 with during(later):
@@ -122,3 +125,12 @@ class Asking:
             wrong=sum(bool(f.error) for f in drawn) + len(words or []),
             ticket=secrets.token_hex(16),
         )
+
+
+def _further(handler: Handler, payload: dict[str, Any], known: set[str]) -> list[FieldProblem]:
+    """Return what else is wrong, so that everything is said at once."""
+    try:
+        validated(handler, payload)
+    except InvalidPayload as error:
+        return [p for p in error.problems if p.field not in known]
+    return []

@@ -24,6 +24,7 @@ class Field:
 
     `kind`: text, email, date, datetime-local, time, url, password, number, checkbox, select, checks (several of
     some), lines (one value per line), long (several lines of text) or json (a nested value, written as JSON).
+    `optional` fields may be left empty; others must be filled in, or have a default.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Field:
     error: str = ""
     limits: Mapping[str, Any] = field(default_factory=dict)
     numeric: bool = False
+    optional: bool = False
     note: str = ""
 
 
@@ -56,14 +58,22 @@ def filled(
     """Return `drawn` with the values kept as they were typed, and each problem beside its field."""
     said: dict[str, list[str]] = {}
     for problem in problems:
-        said.setdefault(problem.field.partition(".")[0], []).append(problem.message)
+        name, _, inside = problem.field.partition(".")
+        line = f"Line {int(inside) + 1}: " if inside.isdecimal() else f"{label(inside)}: " if inside else ""
+        said.setdefault(name, []).append(sentence(line + problem.message))
     kept = []
     for f in drawn:
         given = list(values.get(f.name, ()))
         value: Any = given if f.kind == "checks" else bool(given) if f.kind == "checkbox" else (given or [""])[0]
         words = list(dict.fromkeys(said.get(f.name, ())))
-        kept.append(replace(f, value="" if f.kind == "password" else value, error="; ".join(words)))
+        kept.append(replace(f, value="" if f.kind == "password" else value, error=" ".join(words)))
     return kept
+
+
+def sentence(text: str) -> str:
+    """Return `text` with a capital at its start and a stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
 
 
 def elsewhere(drawn: Sequence[Field], problems: Sequence[FieldProblem]) -> list[str]:
@@ -126,6 +136,7 @@ def _field(
         kind=kind,
         hint=spec.get("description") or core.get("description", ""),
         required=required and kind != "checkbox" and not optional,
+        optional=optional or not (required or default),
         placeholder=_text(shown),
         value=default if kind in ("checkbox", "checks") else _text(default),
         note=note,

@@ -120,7 +120,8 @@ def _failed(task: TaskResult) -> str:
 
 def tone(task: TaskResult) -> str:
     """Return how a state is coloured: calm, busy, good, warn, bad or quiet."""
-    return TONES[task.state]
+    partly = any(d.outcome not in (Outcome.ACCEPTED, Outcome.CAPTURED) for d in task.deliveries)
+    return "warn" if task.state == State.SUCCEEDED and partly else TONES[task.state]
 
 
 def outcome_words(delivery: Delivery) -> tuple[str, str]:
@@ -132,7 +133,8 @@ def whom(task: TaskResult) -> str:
     """Return for whom a task is: who was written to, or before that the address in the payload."""
     to = [d.to for d in task.deliveries]
     if not to:
-        given = next((task.payload[k] for k in ("email", "to", "recipient", "recipients") if task.payload.get(k)), [])
+        names = ("email", "to", "recipient", "recipients")
+        given: Any = next((task.payload[name] for name in names if task.payload.get(name)), [])
         to = [str(g) for g in (given if isinstance(given, list) else [given])]
     if not to:
         return ""
@@ -198,7 +200,14 @@ def file_size(size: int) -> str:
 def asked(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return what was asked as pairs of label and text; labels from the schema's titles, secrets as dots."""
     properties = (schema or {}).get("properties", {})
-    return [(properties.get(name, {}).get("title") or label(name), plain(value)) for name, value in payload.items()]
+    pairs = []
+    for name, value in payload.items():
+        spec = properties.get(name, {})
+        reference = str(spec.get("$ref", "")).rpartition("/")[2]
+        resolved = (schema or {}).get("$defs", {}).get(reference, {}) | spec
+        chosen = "enum" in resolved and isinstance(value, str)
+        pairs.append((spec.get("title") or label(name), label(value) if chosen else plain(value)))
+    return pairs
 
 
 def label(name: str) -> str:
