@@ -77,6 +77,7 @@ def test_rabbitmq_keeps_a_confirmed_message_of_a_quorum_queue_through_a_kill(rab
     confirmed = {"confirm_publish": True}
     with kombu.Connection(rabbitmq.url, transport_options=confirmed) as connection:
         connection.SimpleQueue("kept", queue_args=arguments).put({"id": 1})
+    rabbitmq.settle("kept")
     rabbitmq.kill()
     assert not listens(rabbitmq.port)
     started = time.monotonic()
