@@ -43,6 +43,7 @@ def host(argument: dict[str, Any]) -> Callable[[list[Request]], None]:
     preparer: Preparer = steward.preparer({"operations": operations_for(steward)})
 
     def serve(requests: list[Request]) -> None:
+        send(("begun",))
         preparer.prepare_each(
             requests,
             ready=lambda task_id, outcome: send(("ready", task_id, outcome)),
@@ -114,7 +115,7 @@ class HostedPreparer:
             if message[0] == "ready":
                 reported.add(message[1])
                 ready(message[1], message[2])
-            else:
+            elif message[0] == "progress":
                 progress(*message[1:])
 
         try:
@@ -140,7 +141,7 @@ class HostedPreparer:
         def listen(message: Any) -> None:
             if message[0] == "ready":
                 answer.append(message[2])
-            else:
+            elif message[0] == "progress":
                 progress(*message[1:])
 
         try:

@@ -62,11 +62,16 @@ class DurableEngine:
             "application_version": VERSION,
             "serializer": DBOSPortableJSON,
             "log_level": "ERROR",
-            "notification_listener_polling_interval_sec": 30.0,
+            "notification_listener_polling_interval_sec": 2.0,
             "scheduler_polling_interval_sec": 3600.0,
         }
         DBOS(config=config)
-        self._workflow = DBOS.workflow(name="perform_batch", max_recovery_attempts=MAX_RECOVERIES)(self._run)
+
+        @DBOS.workflow(name="perform_batch", max_recovery_attempts=MAX_RECOVERIES)
+        def perform_batch(batch: str, ids: list[str]) -> None:
+            self._run(batch, ids)
+
+        self._workflow = perform_batch
         DBOS.launch()
 
     def hand_over(self, ids: Sequence[str], done: Callable[[], None]) -> None:
