@@ -194,6 +194,11 @@ def test_a_document_that_wants_too_much_memory_is_stopped(make: Callable[..., Re
         renderer.close()
 
 
+@pytest.mark.long
+def test_a_roster_of_four_thousand_fits_into_the_ordinary_limits(renderer: Renderer, tmp_path: Path) -> None:
+    assert renderer.render(layout(report(4000)), tmp_path / "report.pdf") > 90
+
+
 def test_cancelling_takes_half_a_second_at_most(renderer: Renderer, tmp_path: Path) -> None:
     renderer.render(layout("<p>warm"), tmp_path / "warm.pdf")
     asked = threading.Event()

@@ -28,7 +28,7 @@ from steward.children import (
 )
 
 KID = '''
-import ctypes, mmap, os, signal, socket, subprocess, sys, time
+import ctypes, mmap, os, signal, socket, subprocess, sys, threading, time
 from steward.children import send
 from steward.errors import ConfigurationError, FieldProblem, InvalidPayload, RateLimited, Rejected
 
@@ -47,6 +47,11 @@ def count_up(n):
     for i in range(n):
         send({"step": i})
     return "done"
+
+def raise_and_end():
+    send(os.getpid())
+    threading.Timer(0.15, os._exit, [1]).start()
+    return 1 / 0
 
 def grandchild():
     process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -101,6 +106,7 @@ def main(argument):
         "unpicklable": lambda: (lambda: None), "bytes": lambda: b"raw", "die": lambda n: os.kill(os.getpid(), n),
         "last words": last_words, "connect": connect, "connect below": connect_below,
         "raw socket": lambda: (ctypes.CDLL(None).socket(2, 1, 0)), "pair": lambda: socket.socketpair() and "pair",
+        "raise and end": raise_and_end,
         "files": lambda: sorted(os.listdir("/proc/self/fd")), "environment": lambda: dict(os.environ),
     }
     return lambda request: actions[request[0]](*request[1:])
@@ -188,7 +194,7 @@ def test_other_exceptions_come_back_with_their_place_and_the_child_lives_on(pool
     with pytest.raises(ChildRaised) as raised:
         pool.call(["zero"])
     error = raised.value
-    line = next(n for n, text in enumerate(KID.splitlines(), 1) if "1 / 0" in text)
+    line = next(n for n, text in enumerate(KID.splitlines(), 1) if 'zero": lambda: 1 / 0' in text)
     assert (error.type_name, error.message) == ("ZeroDivisionError", "division by zero")
     assert error.where.endswith(f"kid.py:{line}")
     assert error.trace.startswith("Traceback") and "Traceback" not in str(error)
@@ -401,6 +407,31 @@ def test_closing_is_quick_and_ends_what_is_under_way() -> None:
     with pytest.raises(ChildCancelled):
         pool.call(["echo"])
     pool.close()
+
+
+def test_a_last_message_is_heard_even_from_the_dead(pool: Children) -> None:
+    # Its reply stands in the socket when it ends; the parent, busy with a message, looks later.
+    def hear(pid: object) -> None:
+        assert isinstance(pid, int)
+        assert wait_for_end(pid)
+
+    with pytest.raises(ChildRaised, match="ZeroDivisionError"):
+        pool.call(["raise and end"], on_message=hear)
+    assert pool.call(["echo", 1]) == [1]
+
+
+def test_a_parent_that_forgets_to_close_ends_at_once_and_takes_them_along(tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from steward.children import Children, Limits
+pool = Children("kid:main", limits=Limits(60, 60, 300), name="kid")
+pool.call(["echo"])
+print(*pool.pids(), flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0
+    assert wait_for_end(int(done.stdout), 2)
 
 
 def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:

@@ -105,11 +105,7 @@ class Child:
     @property
     def is_warm(self) -> bool:
         """Whether it has finished warming up, or at least has something to say."""
-        if self._ready:
-            return True
-        poll = select.poll()
-        poll.register(self._line, select.POLLIN)
-        return bool(poll.poll(0))
+        return self._ready or self._has_news()
 
     @property
     def has_grown(self) -> bool:
@@ -209,8 +205,13 @@ class Child:
             raise ChildCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
         if self._resident() > self._order.limits.memory_mb * _MB:
             raise ChildOverMemory(self.name, self._order.limits.memory_mb)
-        if not self.is_alive:
+        if not self.is_alive and not self._has_news():  # what it said before it ended comes first
             raise self._death()
+
+    def _has_news(self) -> bool:
+        poll = select.poll()  # not select(2), which cannot take descriptors over 1023
+        poll.register(self._line, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _send(self) -> None:
         try:
