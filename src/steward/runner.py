@@ -18,6 +18,7 @@ from steward.archive import Archive
 from steward.clock import SECOND, new_id, now
 from steward.dispatch import Dispatch
 from steward.errors import StewardError, StorageUnavailable
+from steward.handlers import Handler
 from steward.ledger import artifacts, attempts, deliveries, workers
 from steward.ledger.writer import GroupWriter
 from steward.performance import Parts, Performance
@@ -79,7 +80,7 @@ class Runner:
         self.idle = threading.Event()
         self.idle.set()
         self._held: dict[str, str] = {}
-        self._lost: set[str] = set()
+        self._lost: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         # Layouts wait for child processes; their own threads keep them out of the way of letters.
         self._layouts = ThreadPoolExecutor(threads, thread_name_prefix="layout")
@@ -102,20 +103,17 @@ class Runner:
         finally:
             with self._lock:
                 for task in begun:
-                    self._held.pop(task.id, None)
-                    self._lost.discard(task.id)
-                if not self._held:
-                    self.idle.set()
+                    self._let_go(task.id, claim)
 
     def held(self) -> dict[str, str]:
         """Return the tasks in hand: id to claim."""
         with self._lock:
             return dict(self._held)
 
-    def drop(self, ids: set[str]) -> None:
-        """Stop working for tasks that were cancelled or given to another worker."""
+    def drop(self, claims: set[tuple[str, str]]) -> None:
+        """Stop working for tasks (id and claim) that were cancelled or given to another worker."""
         with self._lock:
-            self._lost |= ids & self._held.keys()
+            self._lost |= claims & set(self._held.items())
 
     @property
     def stopped(self) -> bool:
@@ -140,7 +138,7 @@ class Runner:
             elif task.expires_at is not None and task.expires_at <= moment:
                 self._end(endings.expired(task, claim, moment))
             else:
-                going.append(Performance(task, claim, handler, self._parts, lambda i=task.id: self._is_lost(i)))  # type: ignore[misc]
+                going.append(self._performance(task, claim, handler))
         if not going:
             return
         resumed = [p.task.id for p in going if p.task.attempt > 1]
@@ -172,7 +170,7 @@ class Runner:
             else:
                 performance.fail(outcome)
 
-        self._preparing.prepare_each(requests, ready, self._progress(by_id, claim), self._is_lost)
+        self._preparing.prepare_each(requests, ready, self._progress(by_id, claim), lambda i: (i, claim) in self._lost)
         wait_for([p.done for p in going])
         for performance in going:
             if performance.has_documents:
@@ -189,8 +187,22 @@ class Runner:
 
         return say
 
-    def _is_lost(self, task_id: str) -> bool:
-        return task_id in self._lost
+    def _performance(self, task: Task, claim: str, handler: Handler) -> Performance:
+        performance = Performance(task, claim, handler, self._parts, lambda: (task.id, claim) in self._lost)
+
+        def over(_: Future[None]) -> None:
+            with self._lock:
+                self._let_go(task.id, claim)
+
+        performance.done.add_done_callback(over)
+        return performance
+
+    def _let_go(self, task_id: str, claim: str) -> None:
+        if self._held.get(task_id) == claim:  # it may have been begun anew since
+            del self._held[task_id]
+        self._lost.discard((task_id, claim))
+        if not self._held:
+            self.idle.set()
 
     def _end(self, ending: attempts.Ending) -> None:
         try:

@@ -177,15 +177,14 @@ def holds(connection: sa.Connection, task_id: str, claim: str) -> bool:
     )
 
 
-def no_longer_held(connection: sa.Connection, claims: dict[str, str]) -> set[str]:
+def no_longer_held(connection: sa.Connection, claims: dict[str, str]) -> set[tuple[str, str]]:
     """Return those of `claims` (task id to claim) that were cancelled or given to another worker."""
     if not claims:
         return set()
     kept = connection.execute(
         sa.select(tasks.c.id, tasks.c.claim).where(tasks.c.id.in_(claims), tasks.c.state == State.RUNNING)
-    ).all()
-    mine = {r.id for r in kept if claims[r.id] == r.claim}
-    return set(claims) - mine
+    )
+    return set(claims.items()) - {(r.id, r.claim) for r in kept}
 
 
 def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: float, text: str) -> None:

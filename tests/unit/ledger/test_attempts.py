@@ -73,7 +73,7 @@ def test_cancelling_a_running_task_refuses_its_worker(ledger, add):
     begin(ledger, [task_id])
     ledger.apply(lambda c: control.cancel(c, task_id, now()))
     with ledger.read() as connection:
-        assert attempts.no_longer_held(connection, {task_id: "c1"}) == {task_id}
+        assert attempts.no_longer_held(connection, {task_id: "c1"}) == {(task_id, "c1")}
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
     assert get(ledger, task_id).state == "cancelled"
 
