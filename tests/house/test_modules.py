@@ -1,0 +1,55 @@
+"""Every module: one noun, one duty said in its first line, not too long, and no name that hides what is in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from tests.house.repository import files, modules, name, tree
+
+LONGEST = 300
+TOO_LONG_WITH_REASON: set[str] = set()
+SAYS_NOTHING = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)(_|$)", re.IGNORECASE)
+# The brackets keep this file from finding itself.
+UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X])\b")
+
+
+def test_every_module_says_its_duty_in_its_first_line() -> None:
+    silent = [
+        name(path)
+        for path in modules()
+        if path.stat().st_size
+        and not re.match(r"\S.*[.:?]\Z", (ast.get_docstring(tree(path)) or "").partition("\n")[0])
+    ]
+    assert not silent, "these begin without a docstring of one full sentence"
+
+
+def test_no_module_is_too_long() -> None:
+    long = {
+        name(path): lines
+        for path in modules("src", "plugins")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+    }
+    assert set(long) == TOO_LONG_WITH_REASON, long
+
+
+def test_no_name_hides_what_it_holds() -> None:
+    hiding = [name(path) for path in files() if any(map(SAYS_NOTHING.search, (path.stem, *path.parent.parts[-3:])))]
+    for path in modules("src", "plugins"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name)
+                if SAYS_NOTHING.search(words):
+                    hiding.append(f"{name(path)}:{node.lineno} {node.name}")
+    assert not hiding
+
+
+def test_nothing_is_left_unfinished() -> None:
+    found = [
+        f"{name(path)}:{number}"
+        for path in files()
+        if path.suffix in {".py", ".md", ".sh", ".toml", ".j2", ".css", ".js"}
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if UNFINISHED.search(line)
+    ]
+    assert not found
