@@ -74,8 +74,8 @@ def create(steward: Steward) -> FastAPI:
         what = members["title"] if status == 405 else said.what.rstrip(".")
         words: dict[str, Any] = {
             "what": what,
-            "why": said.why,
-            "remedy": said.remedy,
+            "why": problems.sentences(said.why),
+            "remedy": problems.sentences(said.remedy),
             "instance": instance,
             "number": status,
         }

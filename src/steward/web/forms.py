@@ -15,6 +15,15 @@ Choices = Callable[[str], list[tuple[str, str]] | None]
 """Asks the application's database for (value, label) pairs; None if it does not answer."""
 
 _INPUTS = {"email": "email", "date": "date", "date-time": "datetime-local", "time": "time", "uri": "url"}
+_WORDS = (
+    ("Field required", "Please fill this in"),
+    ("value is not a valid email address", "This is not an e-mail address"),
+    ("Input should be a valid integer", "Write a whole number"),
+    ("Input should be a valid number", "Write a number"),
+    ("Input should be a valid decimal", "Write a number"),
+    ("Input should be a valid datetime", "Write a day and a time"),
+    ("Input should be a valid date", "Write a day"),
+)
 _NUMBER = re.compile(r"[+-]?\d{1,15}")
 
 
@@ -60,7 +69,7 @@ def filled(
     for problem in problems:
         name, _, inside = problem.field.partition(".")
         line = f"Line {int(inside) + 1}: " if inside.isdecimal() else f"{label(inside)}: " if inside else ""
-        said.setdefault(name, []).append(sentence(line + problem.message))
+        said.setdefault(name, []).append(sentence(line + in_words(problem.message)))
     kept = []
     for f in drawn:
         given = list(values.get(f.name, ()))
@@ -68,6 +77,11 @@ def filled(
         words = list(dict.fromkeys(said.get(f.name, ())))
         kept.append(replace(f, value="" if f.kind == "password" else value, error=" ".join(words)))
     return kept
+
+
+def in_words(message: str) -> str:
+    """Return a validator's message as one would say it to a person; what has no better words stays."""
+    return next((words for start, words in _WORDS if message.startswith(start)), message)
 
 
 def sentence(text: str) -> str:

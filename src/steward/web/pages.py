@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from steward.ledger import search
 from steward.service import Page, Query
-from steward.tasks import OPEN, State
+from steward.tasks import State
 from steward.web import downloads, openapi, words
 from steward.web.auth import own
 from steward.web.problems import KINDS, NoSuchPage
@@ -22,8 +22,8 @@ from steward.web.site import Fields, Site
 
 SEERS = ("read", "reports", "operate")
 PER_PAGE = 30
-REFRESH = 4
-"""Seconds after which the page of a task that is under way is asked for again."""
+REFRESH = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30}
+"""Seconds after which the page of a task in such a state is asked for again."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -87,8 +87,6 @@ class Pages:
         with self._steward.ledger.read() as connection:
             history = search.history(connection, task.id)
         handler = self._steward.registry.handlers.get(task.name)
-        state = State(task.state)
-        soon = state in OPEN and state is not State.SCHEDULED and state is not State.BLOCKED
         return self._site.page(
             "task",
             session,
@@ -98,7 +96,7 @@ class Pages:
             summary=handler.summary if handler else "",
             asked=words.asked(task.payload, openapi.payload_schema(handler) if handler else None),
             history=history,
-            refresh=REFRESH if soon else 0,
+            refresh=REFRESH.get(State(task.state), 0),
             downloads_allowed=not session.caller.scopes.isdisjoint(("reports", "operate")),
             uncertain=any(d.outcome == "uncertain" for d in task.deliveries),
         )
