@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.journeys import web_site as site
 
 from steward.app import Steward
 from steward.clock import SECOND, now
 from steward.ledger import access, search, workers
 from steward.web.auth import TRUSTED_FOR
-from tests.journeys import web_site as site
 
 ADA = {"name": "Ada", "email": "ada@example.org"}
 

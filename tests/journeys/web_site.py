@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ class Reset(BaseModel):
     link: Secret
 
 
-class Period(str, Enum):
+class Period(StrEnum):
     quarter = "one_quarter"
     year = "one_year"
 
@@ -104,8 +105,6 @@ BROKEN = '"""Writes about dues."""\n\nimport a_module_that_is_not_there\n'
 
 def install(folder: Path, **settings: Any) -> Steward:
     """Return an installation in `folder`: small plugins, a broken one, and a source with two grants."""
-    import sqlite3
-
     plugins = folder / "plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     (plugins / "dues_letter.py").write_text(BROKEN)

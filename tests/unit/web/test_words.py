@@ -1,0 +1,114 @@
+"""What the pages say of states, times and values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from steward.results import Artifact, Delivery, Outcome, TaskResult
+from steward.tasks import State
+from steward.web import words
+
+NOW = datetime(2026, 11, 24, 14, 5, tzinfo=UTC)
+
+
+def task(state: str, *outcomes: Outcome, artifacts: int = 0, **more: object) -> TaskResult:
+    copies = tuple(Delivery(i, f"p{i}@example.org", o, "<m@x>") for i, o in enumerate(outcomes))
+    files = tuple(Artifact(i, "f.pdf", "application/pdf", 1, "0") for i in range(artifacts))
+    return TaskResult("id", "n", state, 1, NOW, NOW, deliveries=copies, artifacts=files, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_has_words_a_tone_and_a_group(state: State) -> None:
+    said = words.headline(task(state))
+    assert said
+    assert state not in (State.RETRYING, State.QUEUED, State.SUCCEEDED) or state.value not in said.lower()
+    assert words.tone(task(state)) in {"calm", "busy", "good", "warn", "bad", "quiet"}
+    assert sum(state in group.states for group in words.GROUPS) == 1
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_has_words_and_none_says_delivered(outcome: Outcome) -> None:
+    said, _ = words.OUTCOMES[outcome]
+    assert said
+    assert "delivered" not in said.lower()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (task("succeeded", Outcome.ACCEPTED, Outcome.ACCEPTED), "Sent"),
+        (task("succeeded", Outcome.ACCEPTED, Outcome.REFUSED), "Sent to 1 of 2"),
+        (task("succeeded", Outcome.CAPTURED), "Kept in the outbox"),
+        (task("succeeded", Outcome.SUPPRESSED), "Done, nothing sent"),
+        (task("succeeded", artifacts=1), "Ready"),
+        (task("succeeded"), "Done"),
+        (task("failed", Outcome.REFUSED), "Not sent"),
+        (task("failed", Outcome.REFUSED, Outcome.ACCEPTED), "Sent to 1 of 2"),
+        (task("failed"), "Failed"),
+    ],
+)
+def test_the_end_of_a_task_is_told_truly(given: TaskResult, said: str) -> None:
+    assert words.headline(given) == said
+
+
+def test_a_success_that_did_not_reach_all_is_not_green() -> None:
+    assert words.tone(task("succeeded", Outcome.ACCEPTED, Outcome.UNCERTAIN)) == "warn"
+    assert words.tone(task("succeeded", Outcome.ACCEPTED)) == "good"
+
+
+def test_times_are_said_as_people_say_them() -> None:
+    assert words.when(NOW, NOW) == "14:05 UTC"
+    assert words.when(NOW - timedelta(days=2), NOW) == "22 November, 14:05 UTC"
+    assert words.when(NOW.replace(year=2025), NOW) == "24 November 2025, 14:05 UTC"
+    assert words.when(None) == "–"
+    assert 'datetime="2026-11-24T14:05:00Z"' in words.time_tag(NOW)
+
+
+def test_spans_and_sizes() -> None:
+    assert words.span(NOW, NOW + timedelta(seconds=0.44)) == "0.4 s"
+    assert words.span(NOW, NOW + timedelta(seconds=42)) == "42 s"
+    assert words.span(NOW, NOW + timedelta(seconds=200)) == "3 min 20 s"
+    assert words.span(NOW, None) == "–"
+    assert [words.file_size(n) for n in (812, 14_200, 2_340_000)] == ["812 bytes", "14 KB", "2.3 MB"]
+
+
+def test_what_was_asked_is_labelled_and_secrets_are_dots() -> None:
+    schema = {
+        "properties": {"grant": {"title": "Grant"}, "period": {"$ref": "#/$defs/Period"}},
+        "$defs": {"Period": {"enum": ["one_quarter"]}},
+    }
+    payload = {
+        "grant": "DOL-1",
+        "period": "one_quarter",
+        "to": ["a@example.org", "b@example.org"],
+        "link": {"$secret": 0},
+        "roster": True,
+        "nothing": None,
+    }
+    assert words.asked(payload, schema) == [
+        ("Grant", "DOL-1"),
+        ("Period", "One quarter"),
+        ("To", "a@example.org\nb@example.org"),
+        ("Link", "••••••••"),
+        ("Roster", "Yes"),
+        ("Nothing", "–"),
+    ]
+
+
+def test_for_whom_a_task_is() -> None:
+    assert words.whom(task("queued", payload={"email": "a@example.org"})) == "a@example.org"
+    assert words.whom(task("queued", payload={"recipients": ["a@x.org", "b@x.org", "c@x.org"]})) == "a@x.org and 2 more"
+    assert words.whom(task("succeeded", Outcome.ACCEPTED, payload={"email": "z@x.org"})) == "p0@example.org"
+    assert words.whom(task("queued")) == ""
+
+
+def test_a_group_is_found_by_its_slug_or_a_states_name() -> None:
+    waiting = words.group_of("waiting")
+    assert waiting is not None
+    assert State.RETRYING in waiting.states
+    single = words.group_of("failed")
+    assert single is not None
+    assert single.states == (State.FAILED,)
+    assert words.group_of("nonsense") is None
