@@ -11,7 +11,7 @@ KIND=${1:-demo}
 VENV=.venv
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-say() { printf '%s\n' "$*" >&2; }
+say() { printf '%s\n' "$@" >&2; }
 fail() {
     say "$@"
     exit 1
@@ -22,7 +22,31 @@ fail() {
 has_command() { command -v "$1" >/dev/null 2>&1; }
 has_library() { printf '%s\n' "$LIBRARIES" | grep -q "$1"; }
 
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+# Sets `found` to the best Python there is, or to nothing.
+find_python() {
+    found=
+    for name in python3 python3.13 python3.12 python3.11 python3.14 /usr/bin/python3; do
+        is_new_enough "$name" || continue
+        can_make_venv "$name" && found=$name && return 0
+        found=${found:-$name}
+    done
+}
+
+missing_python() {
+    is_new_enough "$VENV/bin/python" && return 0
+    find_python
+    if [ -z "$found" ]; then
+        echo python3 python3-venv
+    elif ! can_make_venv "$found"; then
+        "$found" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+    fi
+}
+
 missing_packages() {
+    missing_python
     LIBRARIES=$(ldconfig -p 2>/dev/null || true)
     has_library 'libpango-1\.0\.so\.0' || echo libpango-1.0-0
     has_library 'libpangoft2-1\.0\.so\.0' || echo libpangoft2-1.0-0
@@ -74,6 +98,7 @@ done
 '
 
 install_packages() {
+    status=0
     by_hand="apt-get update && apt-get install -y --no-install-recommends $*"
     has_command apt-get || fail "These are missing, and this machine has no apt-get: $*" \
         "Install them with the system's own tool, then type the same command again."
@@ -89,36 +114,8 @@ install_packages() {
             "    sudo sh -c '$by_hand'" ""
     fi
     rm -f "$log"
-    [ "${status:-0}" = 0 ] || fail "System packages could not be installed. What apt-get said stands above. By hand:" "" \
+    [ "$status" = 0 ] || fail "System packages could not be installed. What apt-get said stands above. By hand:" "" \
         "    $by_hand" ""
-}
-
-# --- Python --------------------------------------------------------------------------------------------------------
-
-is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
-can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
-
-find_python() {
-    found=
-    for name in python3 python3.13 python3.12 python3.11 python3.14 /usr/bin/python3; do
-        is_new_enough "$name" || continue
-        can_make_venv "$name" && found=$name && return 0
-        found=${found:-$name}
-    done
-}
-
-require_python() {
-    find_python
-    if [ -z "$found" ]; then
-        install_packages python3 python3-venv
-        find_python
-        [ -n "$found" ] || fail "Python 3.11 or newer is needed, and this machine offers only $(python3 -V 2>&1)." \
-            "Install python3.11 or newer with its venv package, then type the same command again."
-    fi
-    if ! can_make_venv "$found"; then
-        install_packages "$("$found" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
-        can_make_venv "$found" || fail "$found cannot make virtual environments even now (no ensurepip)."
-    fi
 }
 
 # --- the virtual environment ---------------------------------------------------------------------------------------
@@ -141,9 +138,11 @@ install_locked() {
 }
 
 make_venv() {
-    require_python
     # A virtual environment knows its own place: one that was moved is made anew.
     if ! is_new_enough "$VENV/bin/python" || { [ -f "$VENV/.ready" ] && [ "$(tail -n 1 "$VENV/.ready")" != "$(pwd)" ]; }; then
+        find_python
+        can_make_venv "$found" || fail "Python 3.11 or newer with its venv module is needed; here is: $(python3 -V 2>&1)." \
+            "Install it, then type the same command again."
         say "Making $VENV with $("$found" -V)"
         "$found" -m venv --clear "$VENV"
     fi
