@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
 
-from steward.clock import micros, moment, new_id, now
+from steward.clock import micros, new_id, now
 from steward.errors import (
     FieldProblem,
     InvalidOption,
@@ -138,7 +138,7 @@ class LedgerTaskService(TaskService):
         task_id, created = change(connection) if connection is not None else self.ledger.apply(change)
         if created and connection is None:
             self._announce([task_id])
-        return Accepted(task_id, created, _fresh(entry) if created else None)
+        return Accepted(task_id, created, entry.as_result() if created else None)
 
     def _entry(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.Entry, str]:
         self._refuse_unable(handler, options)
@@ -242,23 +242,6 @@ def validated(handler: Handler, payload: Any) -> BaseModel:
     if problems:
         raise InvalidPayload(f"The payload of {handler.name} is not valid", problems)
     return result
-
-
-def _fresh(entry: acceptance.Entry) -> TaskResult:
-    """The task as just accepted: known without reading it back, which would double the cost of a hand-over."""
-    return TaskResult(
-        id=entry.id,
-        name=entry.name,
-        state=entry.state,
-        attempt=0,
-        created_at=moment(entry.created_at),
-        due_at=moment(entry.due_at),
-        expires_at=moment(entry.expires_at),
-        lane=entry.lane,
-        priority=entry.priority,
-        requested_by=entry.requested_by,
-        payload=json.loads(entry.payload),
-    )
 
 
 def _arguments(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Options]:
