@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 import steward as package
 from steward.errors import StewardError
-from steward.web import asking, entrance, health, lookups, openapi, pages, problems, submissions
+from steward.web import asking, entrance, health, lookups, openapi, pages, performing, problems, submissions
 from steward.web.auth import Doorkeeper
 from steward.web.envelope import Envelope
 from steward.web.intake import Intake
@@ -41,9 +41,11 @@ def create(steward: Steward) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         intake.begin()
+        end = await run_in_threadpool(performing.begin, steward)
         try:
             yield
         finally:
+            await run_in_threadpool(end)
             intake.end()
 
     app = FastAPI(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from steward.handlers import Handler
 from steward.results import TaskResult
+from steward.services.background import during
 from steward.tasks import State
 from steward.web import downloads, openapi, parameters
 from steward.web.auth import Doorkeeper, own
@@ -33,9 +34,9 @@ _SEARCH = [
 ]
 
 
-def as_json(value: Any, status: int = 200) -> Response:
-    """Return `value` as a JSON response."""
-    return Response(to_json(value), status, media_type="application/json")
+def as_json(value: Any, status: int = 200, later: BackgroundTasks | None = None) -> Response:
+    """Return `value` as a JSON response, after which `later` is done."""
+    return Response(to_json(value), status, media_type="application/json", background=later)
 
 
 def describe(handler: Handler) -> dict[str, Any]:
@@ -99,7 +100,10 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
             task: TaskResult = act(request.path_params["task_id"], by=caller.name)
             return task
 
-        return as_json((await run_in_threadpool(acted)).as_json())
+        later = BackgroundTasks()
+        with during(later):
+            task = await run_in_threadpool(acted)
+        return as_json(task.as_json(), later=later)
 
     async def get_artifact(request: Request) -> Response:
         caller = await keeper.admit(request, "reports", "operate")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
+from fastapi import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from steward.ledger import search
 from steward.service import Page, Query
+from steward.services.background import during
 from steward.tasks import State
 from steward.web import downloads, openapi, words
 from steward.web.auth import own
@@ -108,8 +110,10 @@ class Pages:
 
     def retry(self, request: Request, session: Session, values: Fields) -> Response:
         """Try a task again and show it."""
-        task = self._steward.service.retry(request.path_params["task_id"], by=session.caller.name)
-        return RedirectResponse(f"/tasks/{task.id}", 303)
+        later = BackgroundTasks()
+        with during(later):
+            task = self._steward.service.retry(request.path_params["task_id"], by=session.caller.name)
+        return RedirectResponse(f"/tasks/{task.id}", 303, background=later)
 
     def file(self, request: Request, session: Session) -> Response:
         """Return a file of a task."""

@@ -64,6 +64,8 @@ _ATTEMPTS: Final = {
     "expired": "Its time had passed",
     "interrupted": "Interrupted by a stop",
     "blocked": "Held: its plugin was missing",
+    "stopped": "Its worker was stopped; another goes on",
+    "refused": "Came too late; another had taken over",
 }
 
 
