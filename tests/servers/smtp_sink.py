@@ -67,7 +67,10 @@ class SmtpSink:
         return self
 
     def messages(self) -> list[SunkMail]:
-        """Return every mail that came whole, up to its final dot, oldest first; also one refused at that dot."""
+        """Return every mail that came whole, up to its final dot; also one refused at that dot.
+
+        Roughly in order: the clock of the file system does not tell mails of the same few milliseconds apart.
+        """
         files = sorted(self.folder.glob("mail.*"), key=lambda path: path.stat().st_mtime_ns)
         return [mail for mail in (_parse(path.read_bytes()) for path in files) if mail is not None]
 
