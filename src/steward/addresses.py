@@ -1,0 +1,41 @@
+"""One address, exactly: what is validated here is what stands at RCPT, byte for byte."""
+
+from __future__ import annotations
+
+from email_validator import EmailNotValidError, validate_email
+
+from steward.errors import Rejected
+
+LONGEST = 254
+"""RFC 5321, section 4.5.3.1.3, with erratum 1690."""
+
+
+def address(text: str) -> str:
+    """Return `text` as the one address to use at RCPT: an ASCII addr-spec, an international domain as A-labels.
+
+    A list, a display name, an empty text or a control character is refused, and so is a local part that is not ASCII:
+    it needs SMTPUTF8 (RFC 6531) on every server of the way, which nobody can promise.
+
+    Raises:
+        Rejected: `text` is not exactly one address; the words say why.
+    """
+    try:
+        found = validate_email(
+            text,
+            check_deliverability=False,
+            allow_smtputf8=False,
+            allow_quoted_local=False,
+            allow_domain_literal=False,
+            allow_display_name=False,
+            globally_deliverable=False,
+        )
+    except EmailNotValidError as error:
+        raise Rejected(f"'{_shown(text)}' is not an address that mail can be sent to", str(error)) from error
+    ascii_form = found.ascii_email
+    if ascii_form is None or len(ascii_form) > LONGEST or not ascii_form.isascii():
+        raise Rejected(f"'{_shown(text)}' is not an address that mail can be sent to", "It needs SMTPUTF8")
+    return ascii_form
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "�" for c in str(text)[:80])

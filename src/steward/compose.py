@@ -1,0 +1,142 @@
+"""Makes a finished message of its parts: assembled by hand, the same bytes every time, and read again at the end.
+
+`EmailMessage` takes 2 to 3 ms for what takes 0.05 ms here, and folds List-Unsubscribe into encoded words, which breaks
+one-click unsubscribing (both measured). The tests hold this module against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime, parseaddr
+from typing import Final
+
+from steward import mime
+from steward.errors import UnsafeMail
+from steward.mime import CRLF, LONGEST_LINE
+from steward.values import Attachment
+
+LARGE: Final = 200_000
+"""Above this size (bytes) only the header block is read again line by line; base64 cannot hold a surprise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A letter for one recipient. `sender` is `Name <address>`; `date` and `message_id` are fixed at acceptance."""
+
+    sender: str
+    recipient: str
+    subject: str
+    text: str
+    html: str | None
+    message_id: str
+    date: datetime
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: str | None = None
+    unsubscribe: str | None = None
+
+
+def compose(message: Message) -> bytes:
+    """Return the message as it goes over the wire: CRLF line ends, lines of at most 998 octets, not dot-stuffed.
+
+    Raises:
+        UnsafeMail: a field holds a control character, or the finished bytes hold what was not meant.
+    """
+    fields = _fields(message)
+    content_type, encoding, body = _content(message)
+    fields.append((b"Content-Type", content_type))
+    if encoding:
+        fields.append((b"Content-Transfer-Encoding", encoding))
+    head = b"".join(name + b": " + value + CRLF for name, value in fields)
+    wire = head + CRLF + body
+    _read_again(wire, [name for name, _ in fields], message.recipient)
+    return wire
+
+
+def _fields(message: Message) -> list[tuple[bytes, bytes]]:
+    name, address = parseaddr(message.sender)
+    for text in (message.recipient, message.message_id, message.sender, address):
+        mime.refuse_controls(text, "address")
+    fields = [
+        (b"Date", format_datetime(message.date).encode("ascii")),
+        (b"From", mime.mailbox(name, address)),
+        (b"To", message.recipient.encode("ascii")),
+        (b"Message-ID", message.message_id.encode("ascii")),
+        (b"Subject", mime.header_text(message.subject, "Subject")),
+        (b"MIME-Version", b"1.0"),
+        # RFC 3834: no out-of-office replies to letters that a machine wrote.
+        (b"Auto-Submitted", b"auto-generated"),
+    ]
+    if message.reply_to:
+        mime.refuse_controls(message.reply_to, "Reply-To")
+        fields.append((b"Reply-To", message.reply_to.encode("ascii")))
+    if message.unsubscribe:
+        if not message.unsubscribe.isascii() or any(c in message.unsubscribe for c in "<> \r\n\t"):
+            raise UnsafeMail("The address for unsubscribing is not a plain URL", message.unsubscribe[:80])
+        # Unfolded: a URI that is folded is broken for one-click (RFC 8058).
+        fields.append((b"List-Unsubscribe", b"<" + message.unsubscribe.encode("ascii") + b">"))
+        fields.append((b"List-Unsubscribe-Post", b"List-Unsubscribe=One-Click"))
+    return fields
+
+
+def _content(message: Message) -> tuple[bytes, bytes, bytes]:
+    """Return content type, transfer encoding and body of the outermost part."""
+    seed = hashlib.sha256(message.message_id.encode()).hexdigest()
+    encoding, text = mime.text_body(message.text)
+    inner = (b"text/plain; charset=utf-8", encoding, text)
+    if message.html is not None:
+        encoding, html = mime.text_body(message.html)
+        parts = [inner, (b"text/html; charset=utf-8", encoding, html)]
+        inner = _multipart(b"alternative", seed[:24], [_part(*p) for p in parts])
+    if not message.attachments:
+        return inner
+    files = [_file(attachment) for attachment in message.attachments]
+    return _multipart(b"mixed", seed[24:48], [_part(*inner), *files])
+
+
+def _part(content_type: bytes, encoding: bytes, body: bytes) -> bytes:
+    head = b"Content-Type: " + content_type + CRLF
+    if encoding:
+        head += b"Content-Transfer-Encoding: " + encoding + CRLF
+    return head + CRLF + body
+
+
+def _file(attachment: Attachment) -> bytes:
+    mime.refuse_controls(attachment.media_type, "type of an attachment")
+    return (
+        b"Content-Type: "
+        + attachment.media_type.encode("ascii")
+        + CRLF
+        + b"Content-Transfer-Encoding: base64"
+        + CRLF
+        + b"Content-Disposition: attachment;\r\n "
+        + mime.file_name(attachment.name)
+        + CRLF
+        + CRLF
+        + mime.file_body(attachment.content)
+    )
+
+
+def _multipart(kind: bytes, seed: str, parts: list[bytes]) -> tuple[bytes, bytes, bytes]:
+    # "=_" cannot stand in quoted-printable or base64, and 7bit bodies that hold it are not sent as such.
+    boundary = b"=_" + seed.encode("ascii")
+    body = b"".join(b"--" + boundary + CRLF + part for part in parts) + b"--" + boundary + b"--" + CRLF
+    return b"multipart/" + kind + b';\r\n boundary="' + boundary + b'"', b"", body
+
+
+def _read_again(wire: bytes, names: list[bytes], recipient: str) -> None:
+    """Read the finished bytes as a stranger would, and refuse what was not meant."""
+    head, _, rest = wire.partition(CRLF + CRLF)
+    lines = head.split(CRLF)
+    found = [line.partition(b":")[0] for line in lines if line[:1] not in (b" ", b"\t")]
+    if found != names:
+        raise UnsafeMail("The letter would have other headers than were meant", f"{found} instead of {names}")
+    if b"To: " + recipient.encode("ascii") not in lines:
+        raise UnsafeMail("The letter would be addressed to somebody else")
+    seen = lines if len(wire) > LARGE else lines + rest.split(CRLF)
+    if max(map(len, seen)) > LONGEST_LINE:
+        raise UnsafeMail("A line of the letter is longer than mail allows", f"At most {LONGEST_LINE} octets")
+    bare = head if len(wire) > LARGE else wire
+    if bare.count(b"\r") != bare.count(CRLF) or bare.count(b"\n") != bare.count(CRLF):
+        raise UnsafeMail("The letter holds a bare line end")

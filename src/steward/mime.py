@@ -1,0 +1,154 @@
+"""The parts a message is made of: header texts, encoded bodies, file names. Pure functions on bytes."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from email.errors import HeaderParseError
+from email.header import decode_header
+from typing import Final
+from urllib.parse import quote
+
+from steward.errors import UnsafeMail
+
+CRLF: Final = b"\r\n"
+LONGEST_LINE: Final = 998
+"""Octets without CRLF (RFC 5322, section 2.1.1)."""
+FOLD_AT: Final = 76
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ ]+")
+
+
+def header_text(text: str, name: str) -> bytes:
+    """Return unstructured `text` for the header `name`, folded, encoded by RFC 2047 where it is not plain ASCII.
+
+    Raises:
+        UnsafeMail: it holds a control character, or an encoded word that hides one. Python before 3.13 makes real
+            headers of `=?utf-8?q?Hi=0D=0ABcc:...?=` (a measured finding).
+    """
+    refuse_controls(text, name)
+    if text.isascii() and "=?" not in text:
+        return _folded(text, len(name) + 2)
+    return _encoded(text, len(name) + 2)
+
+
+def refuse_controls(text: str, name: str) -> None:
+    """Return if `text` is free of control characters, also after decoding encoded words.
+
+    Raises:
+        UnsafeMail: it is not.
+    """
+    decoded = text
+    if "=?" in text:
+        try:
+            decoded = "".join(
+                part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
+                for part, charset in decode_header(text)
+            )
+        except (HeaderParseError, LookupError, ValueError, binascii.Error):
+            decoded = text
+    if _CONTROL.search(text) or _CONTROL.search(decoded):
+        raise UnsafeMail(
+            f"The {name} of the letter holds a control character",
+            "It could begin another header",
+            "Remove it from the data or the template",
+        )
+
+
+def mailbox(name: str, address: str) -> bytes:
+    """Return `Name <address>` as a header value (RFC 5322, section 3.4); without a name the bare address."""
+    if not name:
+        return address.encode("ascii")
+    refuse_controls(name, "sender's name")
+    if name.isascii() and "=?" not in name:
+        phrase = name if _PHRASE.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"{phrase} <{address}>".encode("ascii")
+    return _encoded(name, 6) + f" <{address}>".encode("ascii")
+
+
+def _folded(text: str, used: int) -> bytes:
+    if used + len(text) <= FOLD_AT:
+        return text.encode("ascii")
+    lines, line = [], ""
+    room = FOLD_AT - used
+    for word in re.split(r"(?<=\S)(?= )", text):
+        if line.strip() and len(line) + len(word) > room:
+            lines.append(line)
+            line, room = word, FOLD_AT
+        else:
+            line += word
+    lines.append(line)
+    if any(len(part) > LONGEST_LINE - used or not part.strip() for part in lines):
+        return _encoded(text, used)
+    return "\r\n".join(lines).encode("ascii")
+
+
+def _encoded(text: str, used: int) -> bytes:
+    # An encoded word has at most 75 characters (RFC 2047, section 2) and never splits a character.
+    words, piece, room = [], b"", 75 - 12 - used
+    for character in text:
+        octets = character.encode("utf-8", "replace")
+        if len(piece) + len(octets) > room * 3 // 4:
+            words.append(piece)
+            piece, room = b"", 75 - 12
+        piece += octets
+    words.append(piece)
+    return b"\r\n ".join(
+        b"=?utf-8?b?" + binascii.b2a_base64(w, newline=False) + b"?=" for w in words if w or len(words) == 1
+    )
+
+
+def text_body(text: str) -> tuple[bytes, bytes]:
+    """Return the transfer encoding and the encoded octets of `text`, with CRLF line ends and a final one."""
+    content = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
+    if not content.endswith(b"\n"):
+        content += b"\n"
+    if (
+        content.isascii()
+        and b"\x00" not in content
+        and b"--=_" not in content
+        and max(map(len, content.split(b"\n"))) <= FOLD_AT
+    ):
+        return b"7bit", content.replace(b"\n", CRLF)
+    encoded = binascii.b2a_qp(content, istext=True)
+    return b"quoted-printable", encoded.replace(b"\r\n", b"\n").replace(b"\n", CRLF)
+
+
+def file_body(content: bytes) -> bytes:
+    """Return `content` in base64, 76 characters a line (RFC 2045, section 6.8)."""
+    if not content:
+        return CRLF
+    encoded = binascii.b2a_base64(content, newline=False)
+    return CRLF.join(encoded[i : i + 76] for i in range(0, len(encoded), 76)) + CRLF
+
+
+def file_name(name: str) -> bytes:
+    """Return the `filename` parameter of Content-Disposition, by RFC 2231 where it is not plain ASCII.
+
+    Raises:
+        UnsafeMail: it holds a control character.
+    """
+    refuse_controls(name, "name of an attachment")
+    if name.isascii() and len(name) <= FOLD_AT - 12 and not set(name) & set('"\\'):
+        return f'filename="{name}"'.encode("ascii")
+    octets = quote(name, safe="", errors="replace")
+    pieces = [octets[i : i + 60] for i in range(0, len(octets), 60)]
+    if len(pieces) == 1:
+        return f"filename*=utf-8''{octets}".encode("ascii")
+    # A percent-encoded octet may be split: RFC 2231 joins the pieces before it decodes them, but some readers do not.
+    return b";\r\n ".join(
+        f"filename*{n}*={chr(39).join(('utf-8', '', '')) if n == 0 else ''}{piece}".encode("ascii")
+        for n, piece in enumerate(_unsplit(octets, 60))
+    )
+
+
+def _unsplit(octets: str, size: int) -> list[str]:
+    pieces = []
+    while octets:
+        cut = size
+        while cut > size - 3 and "%" in octets[max(cut - 2, 0) : cut] and len(octets) > cut:
+            cut -= 1
+        pieces.append(octets[:cut])
+        octets = octets[cut:]
+    return pieces

@@ -1,0 +1,128 @@
+"""One open line to a mail server: commands out, replies in, in order; several commands may go out in one write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import cast
+
+LONGEST_REPLY = 64 * 1024
+
+
+class LineLost(ConnectionError):
+    """The connection ended, or what came over it was no SMTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReply:
+    """A complete reply (RFC 5321, section 4.2)."""
+
+    code: int
+    text: str
+
+
+class SmtpLine(asyncio.Protocol):
+    """Takes over a transport after the connection is set up. Used by one sender at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._lines: list[str] = []
+        self._replies: deque[ServerReply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: str | None = None
+
+    def take_over(self, transport: asyncio.BaseTransport) -> None:
+        """Read from `transport` from now on."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands can be sent. A reply that nobody asked for (a 421 before closing) makes a line unusable."""
+        return self._lost is None and not self._replies and not self._lines and not self._buffer
+
+    def write(self, data: bytes) -> None:
+        """Send `data`.
+
+        Raises:
+            LineLost: the connection has ended.
+        """
+        if self._lost is not None or self._transport is None or self._transport.is_closing():
+            raise LineLost(self._lost or "the connection is closed")
+        self._transport.write(data)
+
+    async def reply(self, seconds: float) -> ServerReply:
+        """Return the next reply.
+
+        Raises:
+            LineLost: the connection ended first.
+            TimeoutError: none came within `seconds`.
+        """
+        while not self._replies:
+            if self._lost is not None:
+                raise LineLost(self._lost)
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait_for(self._waiter, seconds)
+            finally:
+                self._waiter = None
+        return self._replies.popleft()
+
+    def abort(self) -> None:
+        """End the connection at once, sending nothing more."""
+        self._lost = self._lost or "the connection was given up"
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def quit(self) -> None:
+        """Say goodbye and close."""
+        try:
+            self.write(b"QUIT\r\n")
+            await self.reply(2)
+        except (LineLost, TimeoutError):
+            pass
+        if self._transport is not None:
+            self._transport.close()
+
+    # What asyncio calls
+
+    def data_received(self, data: bytes) -> None:
+        """Parse complete lines into replies."""
+        self._buffer += data
+        if len(self._buffer) > LONGEST_REPLY or len(self._lines) > 500:
+            self._fail("the server's reply was too long")
+            return
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            text = line.rstrip(b"\r").decode("utf-8", "replace")
+            if len(text) < 3 or not text[:3].isdigit() or text[3:4] not in ("", " ", "-"):
+                self._fail(f"the server said something that is no SMTP: {text[:80]}")
+                return
+            self._lines.append(text[4:].strip())
+            if text[3:4] != "-":
+                self._replies.append(ServerReply(int(text[:3]), " ".join(self._lines)))
+                self._lines = []
+        if self._replies:
+            self._wake()
+
+    def eof_received(self) -> bool:
+        """Treat a half-closed connection as closed."""
+        self._lost = self._lost or "the server closed the connection"
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        self._lost = self._lost or (f"the connection was lost: {exc}" if exc else "the server closed the connection")
+        self._wake()
+
+    def _fail(self, why: str) -> None:
+        self._lost = why
+        self.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
