@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 import steward as package
 from steward.errors import StewardError
-from steward.web import asking, entrance, health, lookups, openapi, pages, performing, problems, submissions
+from steward.web import asking, entrance, health, lookups, openapi, outbox, pages, performing, problems, submissions
 from steward.web.auth import Doorkeeper
 from steward.web.envelope import Envelope
 from steward.web.intake import Intake
@@ -91,7 +91,7 @@ def create(steward: Steward) -> FastAPI:
     submissions.add_routes(app, steward, keeper)
     lookups.add_routes(app, steward, keeper)
     app.router.routes.extend(health.routes(steward))
-    for page in (entrance, pages, asking):
+    for page in (entrance, pages, asking, outbox):
         app.router.routes.extend(page.routes(site))
 
     async def describe(request: Request) -> Response:
