@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,9 +56,8 @@ class Table:
         if not as_json:
             width = max(len(r.name) for r in self.rows)
             for row in self.rows:
-                print(
-                    f"{row.name:<{width}}  {row.rate:>10,.1f} {row.unit:<10} {row.cpu_s:>8.2f} CPU s/1,000  {row.peak_mb:>6.0f} MB"
-                )
+                cost = f"{row.cpu_s:>8.2f} CPU s/1,000  {row.peak_mb:>6.0f} MB"
+                print(f"{row.name:<{width}}  {row.rate:>10,.1f} {row.unit:<10} {cost}")
             print()
             for name, ratio in self.ratios.items():
                 bound = f"(at least {self.wanted[name]:g})" if name in self.wanted else ""
@@ -133,7 +132,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition, seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
     """Wait until `condition` is true.
 
     Raises:

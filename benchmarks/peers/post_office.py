@@ -73,9 +73,7 @@ else:
             }
         )
     mail.send_many(mails) if tuned else [mail.send(**m) for m in mails]
-    call_command("send_queued_mail", processes=1, verbosity=0) if not tuned else call_command(
-        "send_queued_mail", processes=1, verbosity=0
-    )
+    call_command("send_queued_mail", processes=1, verbosity=0)
     sent = Email.objects.filter(status=0).count()
     took = time.perf_counter() - started
     times = os.times()
