@@ -18,7 +18,7 @@ from steward.services.durable import DurableTaskService
 
 try:
     from celery import Celery, signals
-    from kombu import Exchange, Queue
+    from kombu.entity import Exchange, Queue
 except ImportError as error:
     raise MissingExtra(
         "Celery is not installed", "STEWARD_ENGINE=celery needs it", "pip install 'steward-tasks[celery]'"
@@ -42,10 +42,12 @@ class CeleryTaskService(DurableTaskService):
     abilities = Abilities(in_transaction=True)
 
 
-def queues(broker_url: str) -> list[Queue]:
+def queues(broker_url: str) -> list[Any]:
     """Return one queue per lane: quorum queues with a delivery limit and a dead-letter exchange on RabbitMQ."""
+    made: Any = Queue
+    exchange: Any = Exchange
     if not broker_url.startswith(("amqp", "pyamqp")):
-        return [Queue(name, Exchange("steward", type="direct"), routing_key=name) for name in LANES]
+        return [made(name, exchange("steward", type="direct"), routing_key=name) for name in LANES]
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -53,7 +55,7 @@ def queues(broker_url: str) -> list[Queue]:
         "x-dead-letter-routing-key": "dead",
     }
     return [
-        Queue(name, Exchange("steward", type="direct"), routing_key=name, queue_arguments=arguments) for name in LANES
+        made(name, exchange("steward", type="direct"), routing_key=name, queue_arguments=arguments) for name in LANES
     ]
 
 
@@ -140,7 +142,7 @@ class _Performer:
         self._lock = threading.Lock()
         self._pid = 0
         self._perform: Callable[[Sequence[str]], None] | None = None
-        self._close: Callable[[], None] = lambda: None
+        self._close: Callable[[], object] = lambda: None
 
     def __call__(self, ids: Sequence[str]) -> None:
         with self._lock:
@@ -186,15 +188,16 @@ def worker_application() -> Celery:
     return made
 
 
-@signals.worker_process_shutdown.connect
 def _leave(**_: Any) -> None:
     _performer.close()
+
+
+signals.worker_process_shutdown.connect(_leave)
 
 
 def __getattr__(name: str) -> Any:
     # Made when asked for, so that importing this module needs no settings.
     if name in ("app", "celery"):
-        global app  # Celery's convention: the module's attribute `app`
-        app = worker_application()
-        return app
+        made = globals()["app"] = worker_application()
+        return made
     raise AttributeError(name)
