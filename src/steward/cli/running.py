@@ -1,0 +1,172 @@
+"""The commands that stay: the web server, a worker, and both under supervision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steward.cli import setup
+
+if TYPE_CHECKING:
+    import socket
+
+    from steward.settings import Settings
+
+GRACE = 15
+"""Seconds a stopping web server gives to requests that are being answered."""
+
+Parent = Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `up`, `serve` and `work`."""
+    app.command("up")(up)
+    app.command("serve")(serve)
+    app.command("work")(work)
+
+
+def up(
+    context: typer.Context,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, max=64, help="Worker processes. [default: STEWARD_WORKERS]")
+    ] = None,
+) -> int:
+    """Run the web server and workers, start again what dies, and stop all of it cleanly.
+
+    Listens on STEWARD_HOST and STEWARD_PORT (0: a free port, which is printed). SIGTERM or Ctrl-C stops
+    everything within half a minute; what was in hand goes on after the next start.
+    """
+    from steward import supervisor
+
+    chosen = setup.long_running(context)
+    listener = _listen(chosen)
+    chosen = _at(chosen, listener)
+    _ = chosen.key  # made once here, before two processes could
+    count = chosen.workers if workers is None else workers
+    env_file = context.find_root().obj
+    options = ["--env-file", str(env_file)] if env_file else []
+    programs = [supervisor.Program("web", (*options, "serve", "--fd", str(listener.fileno())), listener.fileno())]
+    if chosen.engine != "background":  # its tasks run inside the web process
+        programs += [
+            supervisor.Program("worker" if count == 1 else f"worker {n}", (*options, "work"))
+            for n in range(1, count + 1)
+        ]
+    typer.echo(f"Steward is at {chosen.public_url} (stop it with Ctrl-C)")
+    with listener:
+        return supervisor.run(programs, {"STEWARD_PORT": str(chosen.port)})
+
+
+def serve(
+    context: typer.Context,
+    fd: Annotated[int | None, typer.Option("--fd", hidden=True, help="A socket that listens already.")] = None,
+    parent: Parent = 0,
+) -> int:
+    """Run the web server: the HTTP interface and the pages. Tasks are performed by workers, see `work`."""
+    import logging
+    import signal
+    import socket
+
+    _die_with(parent)
+    chosen = setup.long_running(context)
+    listener = _listen(chosen) if fd is None else socket.socket(fileno=fd)
+    chosen = _at(chosen, listener)
+
+    import uvicorn
+
+    from steward.app import Steward
+    from steward.web.app import create
+
+    steward = Steward(chosen)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create(steward),
+            log_config=None,
+            access_log=chosen.log_level == "debug",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+            proxy_headers=False,
+        )
+    )
+    # Uvicorn raises again the signal that ended it; by then it has done what it asked for.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    if fd is None:
+        typer.echo(f"Steward's web server is at {chosen.public_url} (stop it with Ctrl-C)")
+    try:
+        server.run(sockets=[listener])
+    finally:
+        steward.close()
+    logging.getLogger(__name__).info("the web server has left")
+    return 0 if server.started else 1
+
+
+def work(
+    context: typer.Context,
+    engine: Annotated[str | None, typer.Option("--engine", help="durable or celery. [default: STEWARD_ENGINE]")] = None,
+    parent: Parent = 0,
+) -> int:
+    """Run one worker, which performs tasks until SIGTERM or Ctrl-C. Start as many as you like."""
+    from importlib import import_module
+
+    from steward.errors import InvalidOption
+
+    _die_with(parent)
+    chosen = setup.long_running(context)
+    if engine is not None:
+        chosen = setup.settings_of(context, engine=engine)
+    if chosen.engine == "background":
+        raise InvalidOption(
+            "The engine 'background' has no workers",
+            "Its tasks are performed by the web server that took them",
+            "Run steward serve, or set STEWARD_ENGINE=durable",
+        )
+    if chosen.engine == "celery":
+        found: Any = import_module("steward.services.celery")
+        return int(found.work(chosen) or 0)
+
+    from steward import worker
+    from steward.app import Steward
+
+    return worker.run(Steward(chosen))
+
+
+def _die_with(parent: int) -> None:
+    if parent:
+        from steward.children.confinement import die_with
+
+        die_with(parent)
+
+
+def _at(chosen: Settings, listener: socket.socket) -> Settings:
+    """Return the settings with the port that is really listened on."""
+    return chosen.model_copy(update={"port": int(listener.getsockname()[1])})
+
+
+def _listen(chosen: Settings) -> socket.socket:
+    import errno
+    import socket
+
+    from steward.errors import ConfigurationError
+
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            chosen.host, chosen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, number)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"Port {chosen.port} on {chosen.host} is in use by another program",
+                "Perhaps Steward is already running",
+                "Stop the other program, or set STEWARD_PORT to another port; 0 takes any free one",
+            ) from error
+        raise ConfigurationError(
+            f"Steward cannot listen on {chosen.host}, port {chosen.port}",
+            error.strerror or str(error),
+            "Set STEWARD_HOST to an address of this machine and STEWARD_PORT to a port above 1023",
+        ) from error
+    return listener
