@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from steward.hookspecs import hookimpl
     from steward.results import Artifact, Delivery, Outcome, TaskResult
     from steward.service import Options, Query, TaskService
-    from steward.source import Source
+    from steward.source import Source, to_date, to_decimal
     from steward.values import Attachment, Column, Email, Note, Progress, Report, Secret, Table
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
     "service": ("Options", "Query", "TaskService"),
-    "source": ("Source",),
+    "source": ("Source", "to_date", "to_decimal"),
     "values": ("Attachment", "Column", "Email", "Note", "Progress", "Report", "Secret", "Table"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -53,6 +53,8 @@ __all__ = [
     "TaskService",
     "handler",
     "hookimpl",
+    "to_date",
+    "to_decimal",
 ]
 
 

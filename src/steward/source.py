@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, ClassVar, overload
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -15,9 +17,37 @@ Row = Mapping[str, Any]
 BATCH = 500
 
 
+@overload
+def to_decimal(value: None, places: int = 2) -> None: ...
+@overload
+def to_decimal(value: Decimal | float | str, places: int = 2) -> Decimal: ...
+def to_decimal(value: Decimal | float | str | None, places: int = 2) -> Decimal | None:
+    """Return a figure of a `NUMERIC` column as the decimal that was stored, with `places` digits; None stays None.
+
+    SQLite gives such columns as int or float, PostgreSQL as Decimal. A float's shortest text is the stored decimal
+    up to 15 digits (IEEE 754). Add money up as decimals: `SUM` in SQLite adds floats.
+    """
+    if value is None:
+        return None
+    return Decimal(str(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+
+
+@overload
+def to_date(value: None) -> None: ...
+@overload
+def to_date(value: date | str) -> date: ...
+def to_date(value: date | str | None) -> date | None:
+    """Return a `DATE` or `TIMESTAMP` column as a day; None stays None. SQLite gives them as ISO text."""
+    if isinstance(value, str):
+        return date.fromisoformat(value[:10])
+    return value.date() if isinstance(value, datetime) else value
+
+
 class Source:
     """Ask for it as a handler's parameter (`source: Source`). Statements are SQL text with `:named` parameters.
 
+    Pass days as `date`, not as text: then one statement is right for SQLite and PostgreSQL. Read figures with
+    `to_decimal` and days with `to_date`, since the two give them in different types.
     The connection is read-only: PostgreSQL transactions are set so, SQLite files are opened in mode `ro`.
     """
 
