@@ -42,5 +42,5 @@ bench: ## every benchmark, quickly
 	@for each in benchmarks/[a-z]*.py; do echo "$$each"; $(BIN)/python "$$each" --quick || exit 1; done
 
 clean: ## remove what the other commands made
-	@rm -rf .venv .demo .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv steward-demo .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

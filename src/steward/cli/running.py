@@ -31,6 +31,7 @@ def up(
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, max=64, help="Worker processes. [default: STEWARD_WORKERS]")
     ] = None,
+    parent: Parent = 0,
 ) -> int:
     """Run the web server and workers, start again what dies, and stop all of it cleanly.
 
@@ -39,6 +40,7 @@ def up(
     """
     from steward import supervisor
 
+    _die_with(parent)
     chosen = setup.long_running(context)
     listener = _listen(chosen)
     chosen = _at(chosen, listener)
