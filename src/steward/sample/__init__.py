@@ -1,0 +1,23 @@
+"""A union's training programme, made up: the application's database that the demo and the tests read.
+
+`make(path)` writes about 4,000 members, six grants with their expenses, and the students of three years. Every name and
+number is drawn from a fixed seed; addresses end in example.org; telephone numbers are from the range kept for fiction.
+"""
+
+from typing import Any, Final
+
+from steward.sample.database import CUT_OFF, Sample, draw, make
+from steward.sample.plans import PLANS
+from steward.sample.schema import SCHEMA
+
+__all__ = ["CUT_OFF", "GRANT_REPORT", "MEMBERSHIP_SUMMARY", "SCHEMA", "Sample", "draw", "make"]
+
+GRANT_REPORT: Final[dict[str, Any]] = {
+    "grant": PLANS[0].number,
+    "start": "2025-10-01",
+    "end": "2026-09-30",
+}
+"""What the demo asks of `grant_report`."""
+
+MEMBERSHIP_SUMMARY: Final[dict[str, Any]] = {"start": "2026-07-01", "end": "2026-09-30"}
+"""What the demo asks of `membership_summary`: the third quarter of 2026."""
