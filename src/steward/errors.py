@@ -20,6 +20,8 @@ StewardError
 ├── StorageUnavailable (OSError)
 │   └── StorageFull
 ├── SourceUnavailable (OSError)
+├── Unreachable (OSError)               raised by the client: no answer, and what was sent may have been accepted
+├── NotFinished (TimeoutError)          raised by the client: waiting has an end, the task goes on
 ├── TaskError (RuntimeError)            raised while a task is performed
 │   ├── Rejected                        final: a retry cannot help
 │   ├── TemplateError
@@ -45,7 +47,8 @@ class StewardError(Exception):
         super().__init__(what, why, remedy)
 
     def __str__(self) -> str:
-        return " ".join(f"{part.rstrip('.')}." for part in (self.what, self.why, self.remedy) if part)
+        parts = (part.rstrip(".") for part in (self.what, self.why, self.remedy) if part)
+        return " ".join(part if part.endswith(("?", "!")) else f"{part}." for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,18 @@ class SourceUnavailable(StewardError, OSError):
     """The application's database cannot be read just now."""
 
     kind = "source-unavailable"
+
+
+class Unreachable(StewardError, OSError):
+    """The service gives no answer; whether it accepted what was sent is not known."""
+
+    kind = "unreachable"
+
+
+class NotFinished(StewardError, TimeoutError):
+    """A task has not ended in the time that was given to waiting; it goes on."""
+
+    kind = "not-finished"
 
 
 class TaskError(StewardError, RuntimeError):
