@@ -54,21 +54,6 @@ def error_of(status: int, content: bytes, headers: Mapping[str, str]) -> Steward
     return found(what, "", remedy)
 
 
-_BY_KIND.get(kind) or _BY_STATUS.get(status, StewardError)
-    if found is InvalidPayload:
-        problems = [FieldProblem(e["field"], e["message"], e["nearest"]) for e in document.get("errors", ())]
-        return InvalidPayload(what, problems, remedy)
-    if found is RateLimited:
-        return RateLimited(what, "", remedy, int(headers.get("Retry-After", 60)))
-    return found(what, "", remedy)
-
-
-def _below(root: type[StewardError]) -> Iterator[type[StewardError]]:
-    yield root
-    for each in root.__subclasses__():
-        yield from _below(each)
-
-
 _BY_KIND: dict[str, type[StewardError]] = {
     each.kind: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, StewardError)
 }
