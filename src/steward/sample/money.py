@@ -71,12 +71,12 @@ class Money:
     ) -> Iterator[tuple[Any, ...]]:
         wishes = []
         for _ in range(counts[category]):
-            item, price, (few, many) = chance.one(GOODS[category])
-            exact = price if category in ("instruction", "travel") else price * chance.around(1, 0.07)
+            item, usual, (few, many) = chance.one(GOODS[category])
+            exact = usual if category in ("instruction", "travel") else usual * chance.around(1, 0.07)
             wishes.append((item, Decimal(str(exact)).quantize(CENT), chance.number(few, many)))
-        usual = sum(float(price) * number for _, price, number in wishes)
+        drawn = sum(float(price) * number for _, price, number in wishes)
         for item, price, number in wishes:
-            yield self._paid(chance, plan, category, item, price, Decimal(max(round(number * target / usual), 1)))
+            yield self._paid(chance, plan, category, item, price, Decimal(max(round(number * target / drawn), 1)))
 
     def _paid(
         self, chance: Chance, plan: Plan, category: str, item: str, price: Decimal, quantity: Decimal
@@ -86,7 +86,7 @@ class Money:
             if item.startswith(beginning):
                 vendor, taxed = sole, False
         if vendor == "Instructor payroll":
-            quantity += Decimal("0.5") if chance.happens(0.25) else 0
+            quantity += Decimal("0.5") if chance.happens(0.25) else Decimal(0)
         goods = (quantity * price).quantize(CENT, ROUND_HALF_UP)
         reduced = category not in ("instruction", "certifications") and chance.happens(0.16)
         discount = (goods * chance.number(2, 10) / 100).quantize(CENT, ROUND_HALF_UP) if reduced else Decimal("0.00")

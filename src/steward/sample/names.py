@@ -18,8 +18,11 @@ class Origin:
 
 
 def _origin(weight: float, women: str, men: str, family: str, second: float = 0.0) -> Origin:
-    parts = [tuple(" ".join(name.split()) for name in text.split(",")) for text in (women, men, family)]
-    return Origin(weight, *parts, second=second)
+    return Origin(weight, _names(women), _names(men), _names(family), second)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(name.split()) for name in text.split(","))
 
 
 ORIGINS: Final[tuple[Origin, ...]] = (
