@@ -49,6 +49,8 @@ class OutboxTransport:
 
     def close(self) -> None:
         """Stop the thread."""
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
 

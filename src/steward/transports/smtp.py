@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from steward.errors import UnsafeMail
 from steward.results import Outcome
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.transports import smtp_address
-from steward.transports.smtp_connect import NotConnected, Opened, connect
+from steward.transports.smtp_connect import CONNECT_SECONDS, NotConnected, Opened, connect
 from steward.transports.smtp_line import LineLost
 from steward.transports.smtp_replies import meaning
 
@@ -28,8 +30,12 @@ COMMAND_SECONDS = 120.0
 FINAL_SECONDS = 600.0
 """RFC 5321, section 4.5.3.2.6: the reply to the final dot may take ten minutes; giving up earlier sends twice."""
 IDLE_SECONDS = 20.0
+LARGE = 64 * 1024
+"""A letter above this size (bytes) is uploaded first, and its final dot follows when the last byte has left."""
 MOST_LETTERS = 500
 """A connection is closed after this many letters: servers limit them."""
+
+_ARGUMENT = re.compile(r"[!-;=?-~]+")  # printable ASCII but the blank, < and >
 
 
 @dataclass
@@ -52,19 +58,19 @@ class SmtpTransport:
         connections: int = 8,
         in_flight: int = 16,
         ca_file: Path | None = None,
+        connect_seconds: float = CONNECT_SECONDS,
         command_seconds: float = COMMAND_SECONDS,
         final_seconds: float = FINAL_SECONDS,
     ) -> None:
         self._address = smtp_address.parse(url)
-        self._ca_file = ca_file
+        self._ca_file, self._connect_seconds = ca_file, connect_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds
         self._idle: list[_Kept] = []
-        self._sending: set[asyncio.Task[Reply]] = set()
         self._loop = asyncio.new_event_loop()
         self._places = asyncio.Semaphore(connections)
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
-        self._loop.call_soon_threadsafe(self._loop.create_task, self._close_idle())
+        self._closer = asyncio.run_coroutine_threadsafe(self._close_idle(), self._loop)
 
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Send `parcel`; see `Transport.send`."""
@@ -76,25 +82,31 @@ class SmtpTransport:
 
     def close(self) -> None:
         """Say goodbye on the idle connections and stop. What is on the wire is waited for by its sender."""
-        with contextlib.suppress(Exception):
+        if not self._thread.is_alive():
+            return
+        self._closer.cancel()
+        with contextlib.suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(self._quit_idle(older_than=-1.0), self._loop).result(timeout=3)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
 
     async def _check(self) -> Reply:
         try:
-            opened = await connect(self._address, self._ca_file)
+            opened = await self._connect()
         except NotConnected as error:
             return error.reply
         await opened.line.quit()
         return Reply(Outcome.ACCEPTED, Phase.DONE, None, f"{self._address} answers")
+
+    async def _connect(self) -> Opened:
+        return await connect(self._address, self._ca_file, self._connect_seconds)
 
     async def _send(self, parcel: Parcel, before_dot: BeforeDot) -> Reply:
         async with self._places:
             while True:
                 fresh = not self._idle
                 try:
-                    kept = self._idle.pop() if self._idle else _Kept(await connect(self._address, self._ca_file))
+                    kept = self._idle.pop() if self._idle else _Kept(await self._connect())
                 except NotConnected as error:
                     return error.reply
                 if not kept.opened.line.is_open:
@@ -116,6 +128,8 @@ class SmtpTransport:
                     kept.opened.line.abort()
                     raise
                 await self._keep(kept, reply)
+                if reply.code == 421 and reply.phase is Phase.MAIL and not fresh:
+                    continue  # the server was about to end an idle connection (RFC 5321, section 3.8): another one
                 return reply
 
     async def _keep(self, kept: _Kept, reply: Reply) -> None:
@@ -158,8 +172,12 @@ class _Talk:
 
         Raises:
             LineLost, TimeoutError: see `lost`. Whatever `before_dot` raises.
+            UnsafeMail: an address holds what could become another command.
         """
         parcel, opened, line = self._parcel, self._kept.opened, self._kept.opened.line
+        for address in (parcel.sender, parcel.recipient):
+            if not _ARGUMENT.fullmatch(address):
+                raise UnsafeMail("An address would end its SMTP command early", ascii(address[:80]))
         if opened.size is not None and len(parcel.wire) > opened.size:
             text = f"the letter has {len(parcel.wire):,} bytes, and the server takes {opened.size:,}"
             return Reply(Outcome.REFUSED, Phase.MAIL, 552, text)
@@ -189,15 +207,27 @@ class _Talk:
                 self._kept.dirty = True
                 if reply.code == 421:
                     return decided
+                if not 400 <= reply.code < 600:
+                    line.abort()  # no reply for this place: what the server thinks is going on cannot be known
+                    return decided
             elif decided is not None and phase is Phase.DATA and reply.code == 354:
                 # The server waits for a letter that must not be sent: only a closed line says so for certain.
                 line.abort()
         if decided is not None:
             return decided
+        body, dot = stuffed(parcel.wire), b".\r\n"
+        if len(body) > LARGE:
+            # A line that is lost on the way up is no uncertainty: without the dot nothing may be delivered.
+            line.write(body)
+            await line.drained(self._final)
+            body = b""
         await self._before_dot()
         self._phase = Phase.DOT
-        line.write(stuffed(parcel.wire) + b".\r\n")
-        return meaning(await line.reply(self._final), Phase.DOT)
+        line.write(body + dot)
+        reply = await line.reply(self._final)
+        if not (200 <= reply.code < 300 or 400 <= reply.code < 600):
+            raise LineLost(f"the server answered {reply.code} {reply.text}, which says nothing about the letter")
+        return meaning(reply, Phase.DOT)
 
 
 def stuffed(wire: bytes) -> bytes:

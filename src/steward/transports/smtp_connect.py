@@ -99,6 +99,8 @@ async def connect(address: SmtpAddress, ca_file: Path | None, seconds: float = C
 
 def _reply(error: Exception, phase: Phase, address: SmtpAddress) -> Reply:
     code = getattr(error, "code", None)
+    if code is not None and code < 100:
+        code = None  # aiosmtplib's own number for what was no reply at all
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     cause: BaseException | None = error
     while cause is not None:

@@ -31,12 +31,15 @@ class SmtpLine(asyncio.Protocol):
         self._lines: list[str] = []
         self._replies: deque[ServerReply] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
         self._lost: str | None = None
 
     def take_over(self, transport: asyncio.BaseTransport) -> None:
         """Read from `transport` from now on."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_protocol(self)
+        self._transport.set_write_buffer_limits(high=0)  # `drained` wants to know when nothing is left
 
     @property
     def is_open(self) -> bool:
@@ -52,6 +55,17 @@ class SmtpLine(asyncio.Protocol):
         if self._lost is not None or self._transport is None or self._transport.is_closing():
             raise LineLost(self._lost or "the connection is closed")
         self._transport.write(data)
+
+    async def drained(self, seconds: float) -> None:
+        """Return when what was written has left this program.
+
+        Raises:
+            LineLost: the connection ended first.
+            TimeoutError: it did not within `seconds`.
+        """
+        await asyncio.wait_for(self._room.wait(), seconds)
+        if self._lost is not None:
+            raise LineLost(self._lost)
 
     async def reply(self, seconds: float) -> ServerReply:
         """Return the next reply.
@@ -73,6 +87,7 @@ class SmtpLine(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection at once, sending nothing more."""
         self._lost = self._lost or "the connection was given up"
+        self._room.set()
         if self._transport is not None:
             self._transport.abort()
 
@@ -87,6 +102,14 @@ class SmtpLine(asyncio.Protocol):
             self._transport.close()
 
     # What asyncio calls
+
+    def pause_writing(self) -> None:
+        """Note that the other side does not read as fast as we write."""
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        """Note that everything has been sent."""
+        self._room.set()
 
     def data_received(self, data: bytes) -> None:
         """Parse complete lines into replies."""
@@ -124,5 +147,7 @@ class SmtpLine(asyncio.Protocol):
         self._wake()
 
     def _wake(self) -> None:
+        if self._lost is not None:
+            self._room.set()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

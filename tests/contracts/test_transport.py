@@ -1,0 +1,465 @@
+"""What every transport promises, and what SMTP makes of a server that misbehaves in each phase."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.servers.certificates import Authority
+from tests.servers.scripted_smtp import DROP, RESET, SILENCE, Act, ScriptedSmtp, say
+from tests.servers.smtp_sink import SmtpSink
+
+from steward.errors import ConfigurationError, UnsafeMail
+from steward.results import Outcome
+from steward.transport import Parcel, Phase, Reply, Transport
+from steward.transports.outbox import OutboxTransport, messages
+from steward.transports.smtp import SmtpTransport
+
+WIRE = b"Subject: dots\r\n\r\n.\r\n..\r\n.begins with one\r\nno more\r\n"
+SOON = 10.0
+SHORT = {"connect_seconds": 0.5, "command_seconds": 0.5, "final_seconds": 0.5}
+
+
+def parcel(to: str = "ada@example.org", wire: bytes = WIRE, n: int = 1) -> Parcel:
+    return Parcel("office@example.org", to, wire, f"<{n}@example.org>")
+
+
+@dataclass
+class Carried:
+    transport: Transport
+    what: Callable[[], list[tuple[str, bytes]]]
+    outcome: Outcome
+
+
+@pytest.fixture(params=["smtp", "outbox"])
+def carrier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Carried]:
+    """Each transport, and what has come out at its other end."""
+    if request.param == "outbox":
+        outbox = OutboxTransport(tmp_path / "outbox")
+
+        def captured() -> list[tuple[str, bytes]]:
+            return [("", m.path.read_bytes()) for m in messages(tmp_path / "outbox")]
+
+        yield Carried(outbox, captured, Outcome.CAPTURED)
+        outbox.close()
+        return
+    with ScriptedSmtp() as server:
+        smtp = SmtpTransport(server.url())
+
+        def received() -> list[tuple[str, bytes]]:
+            return [(t.recipients[0].decode(), t.message or b"") for t in server.accepted]
+
+        yield Carried(smtp, received, Outcome.ACCEPTED)
+        smtp.close()
+
+
+class TestEveryTransport:
+    def test_carries_a_message_byte_for_byte_and_says_so(self, carrier: Carried) -> None:
+        reply = carrier.transport.send(parcel()).result(SOON)
+        assert (reply.outcome, reply.phase, reply.ours) == (carrier.outcome, Phase.DONE, False)
+        assert [wire for _, wire in carrier.what()] == [WIRE]
+
+    def test_asks_before_the_last_byte_goes(self, carrier: Carried) -> None:
+        there_before: list[int] = []
+
+        async def before_dot() -> None:
+            await asyncio.sleep(0.02)
+            there_before.append(len(carrier.what()))
+
+        carrier.transport.send(parcel(), before_dot).result(SOON)
+        assert there_before == [0]
+        assert len(carrier.what()) == 1
+
+    def test_sends_nothing_if_told_not_to_and_goes_on_with_the_next(self, carrier: Carried) -> None:
+        class NotNow(Exception):
+            pass
+
+        async def before_dot() -> None:
+            raise NotNow
+
+        with pytest.raises(NotNow):
+            carrier.transport.send(parcel(), before_dot).result(SOON)
+        assert carrier.what() == []
+        assert carrier.transport.send(parcel()).result(SOON).outcome is carrier.outcome
+        assert len(carrier.what()) == 1
+
+    def test_keeps_copies_apart_when_many_go_at_once(self, carrier: Carried) -> None:
+        wires = [b"Subject: %d\r\n\r\n%d\r\n" % (n, n) for n in range(60)]
+        replies = [carrier.transport.send(parcel(wire=wire, n=n)) for n, wire in enumerate(wires)]
+        wait_for(replies, SOON)
+        assert {r.result().outcome for r in replies} == {carrier.outcome}
+        assert sorted(wire for _, wire in carrier.what()) == sorted(wires)
+
+    def test_keeps_a_repeat_beside_the_first(self, carrier: Carried) -> None:
+        for _ in range(2):
+            carrier.transport.send(parcel()).result(SOON)
+        assert [wire for _, wire in carrier.what()] == [WIRE, WIRE]
+
+    def test_checks_itself_without_sending(self, carrier: Carried) -> None:
+        reply = carrier.transport.check()
+        assert (reply.outcome, reply.phase) == (Outcome.ACCEPTED, Phase.DONE)
+        assert carrier.what() == []
+
+    def test_gives_up_its_threads(self, carrier: Carried) -> None:
+        carrier.transport.send(parcel()).result(SOON)
+        carrier.transport.close()
+        assert not [t for t in threading.enumerate() if t.name == carrier.transport.name and t.is_alive()]
+
+
+@pytest.fixture
+def smtp() -> Iterator[Callable[..., SmtpTransport]]:
+    """Makes transports that are closed after the test."""
+    made: list[SmtpTransport] = []
+
+    def make(url: str, **options: object) -> SmtpTransport:
+        made.append(SmtpTransport(url, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for transport in made:
+        transport.close()
+
+
+def send(transport: SmtpTransport, *, marked: list[bool] | None = None, **more: object) -> Reply:
+    async def before_dot() -> None:
+        if marked is not None:
+            marked.append(True)
+
+    return transport.send(parcel(**more), before_dot).result(SOON)  # type: ignore[arg-type]
+
+
+D, R, U = Outcome.DEFERRED, Outcome.REFUSED, Outcome.UNCERTAIN
+FAULTS: list[tuple[str, Act, Outcome, Phase, int | None]] = [
+    ("greet", say("421 4.3.2 not now", drop=True), D, Phase.CONNECT, 421),
+    ("greet", say("554 5.7.1 not you", drop=True), D, Phase.CONNECT, 554),
+    ("greet", say("hello?"), D, Phase.CONNECT, None),
+    ("greet", DROP, D, Phase.CONNECT, None),
+    ("greet", SILENCE, D, Phase.CONNECT, None),
+    ("ehlo", DROP, D, Phase.CONNECT, None),
+    ("ehlo", SILENCE, D, Phase.CONNECT, None),
+    ("ehlo", say("421 4.3.2 closing", drop=True), D, Phase.CONNECT, 421),
+    ("mail", say("450 4.1.8 later"), D, Phase.MAIL, 450),
+    ("mail", say("550 5.1.8 no"), R, Phase.MAIL, 550),
+    ("mail", say("421 4.7.0 too many", drop=True), D, Phase.MAIL, 421),
+    ("mail", DROP, D, Phase.MAIL, None),
+    ("mail", RESET, D, Phase.MAIL, None),
+    ("mail", say("what is MAIL?"), D, Phase.MAIL, None),
+    ("mail", SILENCE, D, Phase.MAIL, None),
+    ("rcpt", say("450 4.2.0 greylisted"), D, Phase.RCPT, 450),
+    ("rcpt", say("550 5.1.1 nobody"), R, Phase.RCPT, 550),
+    ("rcpt", say("452 4.5.3 too many"), D, Phase.RCPT, 452),
+    ("rcpt", say("550-5.1.1 nobody\r\n550 5.1.1 of this name"), R, Phase.RCPT, 550),
+    ("rcpt", say("421 4.7.0 bye", drop=True), D, Phase.RCPT, 421),
+    ("rcpt", say("354 wrong place"), D, Phase.RCPT, 354),
+    ("rcpt", DROP, D, Phase.RCPT, None),
+    ("rcpt", SILENCE, D, Phase.RCPT, None),
+    ("data", say("451 4.3.0 later"), D, Phase.DATA, 451),
+    ("data", say("554 5.7.1 no"), R, Phase.DATA, 554),
+    ("data", say("250 2.0.0 ok?"), D, Phase.DATA, 250),
+    ("data", DROP, D, Phase.DATA, None),
+    ("data", SILENCE, D, Phase.DATA, None),
+    ("dot", say("451 4.3.0 local error"), D, Phase.DOT, 451),
+    ("dot", say("552 5.2.2 full"), R, Phase.DOT, 552),
+    ("dot", say("421 4.3.2 shutting down", drop=True), D, Phase.DOT, 421),
+    ("dot", DROP, U, Phase.DOT, None),
+    ("dot", RESET, U, Phase.DOT, None),
+    ("dot", SILENCE, U, Phase.DOT, None),
+    ("dot", say(b"25"), U, Phase.DOT, None),
+    ("dot", say(b"250-2.0.0 half\r\n", drop=True), U, Phase.DOT, None),
+    ("dot", say("354 again?"), U, Phase.DOT, None),
+    ("dot", say("HTTP/1.1 200 OK"), U, Phase.DOT, None),
+]
+
+
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "one-by-one"])
+class TestAServerThatMisbehaves:
+    @pytest.mark.parametrize(("key", "act", "outcome", "phase", "code"), FAULTS)
+    def test_the_phase_and_the_first_digit_decide(
+        self,
+        smtp: Callable[..., SmtpTransport],
+        pipelining: bool,
+        key: str,
+        act: Act,
+        outcome: Outcome,
+        phase: Phase,
+        code: int | None,
+    ) -> None:
+        marked: list[bool] = []
+        with ScriptedSmtp({key: act}, pipelining=pipelining) as server:
+            transport = smtp(server.url(), **SHORT)
+            reply = send(transport, marked=marked)
+            assert (reply.outcome, reply.phase, reply.code, reply.ours) == (outcome, phase, code, False)
+            assert reply.text
+            assert bool(marked) is (phase is Phase.DOT), "uncertain is recorded at the dot, and only there"
+            # Whatever happened, the next letter goes out whole, over this line or another.
+            server.follow({})
+            assert send(transport, wire=b"Subject: next\r\n\r\nhello\r\n").outcome is Outcome.ACCEPTED
+            assert server.accepted[-1].message == b"Subject: next\r\n\r\nhello\r\n"
+
+    @pytest.mark.parametrize("key", ["greet", "ehlo", "mail", "rcpt", "data", "dot"])
+    def test_a_slow_reply_is_awaited_and_nothing_is_repeated(
+        self, smtp: Callable[..., SmtpTransport], pipelining: bool, key: str
+    ) -> None:
+        with ScriptedSmtp({key: [Act(wait=0.4, drip=0.002)]}, pipelining=pipelining) as server:
+            assert send(smtp(server.url(), connect_seconds=5, command_seconds=5, final_seconds=5)).outcome is (
+                Outcome.ACCEPTED
+            )
+            assert len(server.transactions) == 1
+            assert len(server.sessions) == 1
+
+    def test_the_final_reply_has_its_own_long_limit(self, smtp: Callable[..., SmtpTransport], pipelining: bool) -> None:
+        with ScriptedSmtp({"dot": Act(wait=1.2)}, pipelining=pipelining) as server:
+            transport = smtp(server.url(), connect_seconds=0.5, command_seconds=0.5, final_seconds=10)
+            assert send(transport).outcome is Outcome.ACCEPTED
+            assert len(server.transactions) == 1
+
+    def test_a_refused_letter_leaves_the_line_usable(
+        self, smtp: Callable[..., SmtpTransport], pipelining: bool
+    ) -> None:
+        with ScriptedSmtp({"rcpt:no@example.org": say("550 5.1.1 nobody")}, pipelining=pipelining) as server:
+            transport = smtp(server.url(), connections=1)
+            outcomes = [send(transport, to=to).outcome for to in ("a@x.org", "no@example.org", "b@x.org")]
+            assert outcomes == [Outcome.ACCEPTED, Outcome.REFUSED, Outcome.ACCEPTED]
+            assert len(server.sessions) == 1
+            assert "RSET" in server.verbs()
+            assert [t.recipients for t in server.accepted] == [[b"a@x.org"], [b"b@x.org"]]
+
+
+def test_a_server_that_takes_data_after_it_refused_the_only_recipient_gets_no_message(
+    smtp: Callable[..., SmtpTransport],
+) -> None:
+    with ScriptedSmtp({"rcpt": say("550 5.1.1 nobody"), "data": say("354 go on anyway")}) as server:
+        server.script["rcpt"] = [say("550 5.1.1 nobody")]
+        transport = smtp(server.url(), **SHORT)
+        assert send(transport).outcome is Outcome.REFUSED
+        assert server.transactions == []
+        server.follow({})
+        assert send(transport).outcome is Outcome.ACCEPTED
+
+
+def test_a_kept_line_that_has_gone_stale_costs_nothing(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp(close_after=1) as server:
+        transport = smtp(server.url(), connections=1)
+        for _ in range(5):
+            assert send(transport).outcome is Outcome.ACCEPTED
+        assert len(server.transactions) == 5
+        assert len(server.sessions) == 5
+
+
+def test_a_kept_line_that_the_server_is_about_to_close_is_replaced_at_once(
+    smtp: Callable[..., SmtpTransport],
+) -> None:
+    with ScriptedSmtp({"mail": [None, say("421 4.4.2 idle too long", drop=True)]}) as server:
+        transport = smtp(server.url(), connections=1)
+        assert [send(transport).outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
+        assert len(server.sessions) == 2
+        assert len(server.transactions) == 2
+
+
+def test_a_line_lost_at_the_dot_is_never_tried_again_by_the_transport(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp({"dot": [None, DROP]}) as server:
+        transport = smtp(server.url(), connections=1)
+        assert send(transport).outcome is Outcome.ACCEPTED
+        assert send(transport).outcome is Outcome.UNCERTAIN
+        assert len(server.transactions) == 2
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_never_more_lines_than_allowed(smtp: Callable[..., SmtpTransport], lines: int) -> None:
+    with ScriptedSmtp({"dot": Act(wait=0.01)}) as server:
+        transport = smtp(server.url(), connections=lines)
+        replies = [transport.send(parcel(n=n)) for n in range(30)]
+        wait_for(replies, SOON)
+        assert len(server.accepted) == 30
+        assert server.most_open <= lines
+        assert len(server.sessions) <= lines
+
+
+def test_a_large_letter_lost_on_its_way_up_is_not_uncertain(smtp: Callable[..., SmtpTransport]) -> None:
+    marked: list[bool] = []
+    wire = b"Subject: large\r\n\r\n" + b"0123456789" * 7 + b"\r\n"
+    wire += (b"x" * 76 + b"\r\n") * 400_000
+    # After its 354 the server reads nothing and hangs up.
+    with ScriptedSmtp({"data": Act("354 go on", wait=0.0, drop=True)}) as server:
+        reply = send(smtp(server.url()), marked=marked, wire=wire)
+        assert (reply.outcome, reply.phase) == (Outcome.DEFERRED, Phase.DATA)
+        assert not marked
+        assert server.transactions == []
+
+
+def test_a_large_letter_arrives_whole(smtp: Callable[..., SmtpTransport]) -> None:
+    wire = b"Subject: large\r\n\r\n" + b"".join(b".%075d\r\n" % n for n in range(40_000))
+    with ScriptedSmtp() as server:
+        assert send(smtp(server.url()), wire=wire).outcome is Outcome.ACCEPTED
+        assert server.accepted[0].message == wire
+
+
+def test_a_letter_above_the_servers_limit_is_refused_without_being_sent(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp(size=1000) as server:
+        transport = smtp(server.url())
+        small, large = b"S: x\r\n\r\n", b"S: x\r\n\r\n" + b"y" * 1000
+        assert send(transport, wire=small).outcome is Outcome.ACCEPTED
+        assert (f" SIZE={len(small)}").encode() in server.accepted[0].arguments[0]
+        reply = send(transport, wire=large)
+        assert (reply.outcome, reply.code) == (Outcome.REFUSED, 552)
+        assert "1,008 bytes" in reply.text
+        assert len(server.transactions) == 1
+
+
+def test_nobody_listening_is_a_matter_of_time(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp() as server:
+        url = server.url()
+    reply = send(smtp(url))
+    assert (reply.outcome, reply.phase, reply.ours) == (Outcome.DEFERRED, Phase.CONNECT, False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@x.org>\r\nRCPT TO:<eve@x.org", "a@x.org\r\nDATA", "a b@x.org", "", "a@x.org>", "<a@x.org", "é@x.org", "a\0@x"],
+)
+def test_an_address_cannot_become_a_command(smtp: Callable[..., SmtpTransport], address: str) -> None:
+    with ScriptedSmtp() as server:
+        with pytest.raises(UnsafeMail):
+            send(smtp(server.url()), to=address)
+        assert "RCPT" not in server.verbs()
+
+
+# Who we are, and whom we trust
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> Path:
+    return authority.issue("127.0.0.1")
+
+
+USERS = {"office": "correct horse"}
+
+
+@pytest.mark.parametrize(("scheme", "implicit"), [("smtp", False), ("smtps", True)])
+def test_signs_in_and_sends_only_under_tls(
+    smtp: Callable[..., SmtpTransport], authority: Authority, certificate: Path, scheme: str, implicit: bool
+) -> None:
+    with ScriptedSmtp(certificate=certificate, implicit_tls=implicit, users=USERS) as server:
+        transport = smtp(server.url(scheme, "office", "correct%20horse"), ca_file=authority.certificate)
+        assert transport.check().outcome is Outcome.ACCEPTED
+        assert send(transport).outcome is Outcome.ACCEPTED
+        assert (server.accepted[0].in_tls, server.accepted[0].user) == (True, "office")
+        in_clear = {line.split()[0].upper() for line, in_tls in server.commands() if not in_tls}
+        assert in_clear <= {b"EHLO", b"STARTTLS"}
+
+
+def tls_faults(authority: Authority, certificate: Path) -> dict[str, tuple[dict[str, object], str]]:
+    """What can be wrong with the way to a mail server, and the scheme that meets it."""
+    stranger = Authority(authority.certificate.parent / "..").issue("127.0.0.1")
+    return {
+        "STARTTLS stripped": ({"certificate": certificate, "offer_starttls": False}, "smtp"),
+        "STARTTLS refused": ({"certificate": certificate, "script": {"starttls": say("454 4.7.0 not now")}}, "smtp"),
+        "STARTTLS broken": ({"certificate": certificate, "script": {"starttls": say("220 go\r\n220 ok")}}, "smtp"),
+        "reply injected": ({"certificate": certificate, "injected": b"250 2.0.0 ok\r\n"}, "smtp"),
+        "many replies injected": ({"certificate": certificate, "injected": b"250 2.0.0 ok\r\n" * 9}, "smtp"),
+        "unknown authority": ({"certificate": stranger}, "smtp"),
+        "another host": ({"certificate": authority.issue("mail.example.net")}, "smtp"),
+        "expired": ({"certificate": authority.issue("127.0.0.1", expired=True)}, "smtp"),
+        "unknown authority, implicit": ({"certificate": stranger, "implicit_tls": True}, "smtps"),
+        "another host, implicit": ({"certificate": authority.issue("x.example.net"), "implicit_tls": True}, "smtps"),
+    }
+
+
+FAULTY = [
+    "STARTTLS stripped", "STARTTLS refused", "STARTTLS broken", "reply injected", "many replies injected",
+    "unknown authority", "another host", "expired", "unknown authority, implicit", "another host, implicit",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_over_a_line_that_is_not_safe_goes_no_password_and_no_mail(
+    smtp: Callable[..., SmtpTransport], authority: Authority, certificate: Path, fault: str, tmp_path: Path
+) -> None:
+    options, scheme = tls_faults(authority, certificate)[fault]
+    with ScriptedSmtp(users=USERS, **options) as server:  # type: ignore[arg-type]
+        transport = smtp(
+            server.url(scheme, "office", "correct%20horse"), ca_file=authority.certificate, connect_seconds=3
+        )
+        marked: list[bool] = []
+        reply = send(transport, marked=marked)
+        assert reply.outcome is Outcome.DEFERRED
+        assert (reply.phase, reply.ours) == (Phase.TLS, True), reply
+        assert transport.check().ours
+        assert not marked
+        assert not {"AUTH", "MAIL", "RCPT", "DATA"} & set(server.verbs())
+
+
+@pytest.mark.parametrize(
+    "code", ["535 5.7.8 wrong password", "454 4.7.0 not now", "534 5.7.9 too weak", "530 5.7.0 no"]
+)
+def test_a_refused_sign_in_is_our_own_trouble(
+    smtp: Callable[..., SmtpTransport], authority: Authority, certificate: Path, code: str
+) -> None:
+    with ScriptedSmtp({"auth": say(code)}, certificate=certificate, users=USERS) as server:
+        transport = smtp(server.url("smtp", "office", "x"), ca_file=authority.certificate)
+        reply = send(transport)
+        assert (reply.outcome, reply.phase, reply.code, reply.ours) == (D, Phase.AUTH, int(code[:3]), True)
+        assert "MAIL" not in server.verbs()
+
+
+def test_a_server_without_sign_in_is_our_own_trouble(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp() as server:
+        reply = send(smtp(server.url(user="office", password="x")))
+        assert (reply.outcome, reply.phase, reply.ours) == (D, Phase.AUTH, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "words", "phase"),
+    [
+        ("mail", "530 5.7.0 Authentication required", Phase.MAIL),
+        ("mail", "550 5.7.1 office@example.org: Sender address rejected: not owned by user", Phase.MAIL),
+        ("rcpt", "554 5.7.1 <ada@example.org>: Relay access denied", Phase.RCPT),
+        ("rcpt", "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", Phase.RCPT),
+    ],
+)
+def test_a_server_that_will_not_send_for_us_is_our_own_trouble(
+    smtp: Callable[..., SmtpTransport], key: str, words: str, phase: Phase
+) -> None:
+    with ScriptedSmtp({key: say(words)}) as server:
+        reply = send(smtp(server.url()))
+        assert (reply.outcome, reply.phase, reply.ours) == (D, phase, True)
+        assert reply.text == words[4:]
+        assert server.transactions == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("smtp+plain://mail.example.org", "unencrypted"),
+        ("smtp+plain://192.0.2.1:25", "unencrypted"),
+        ("http://mail.example.org", "not the address of a mail server"),
+        ("mail.example.org:587", "not the address"),
+        ("smtp://", "not the address"),
+        ("smtp://host:port", "cannot be read"),
+    ],
+)
+def test_an_address_that_would_send_in_clear_or_nowhere_is_refused(url: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        SmtpTransport(url)
+    assert "smtps://" in str(caught.value)
+
+
+def test_a_real_mail_server_takes_what_is_sent(
+    smtp: Callable[..., SmtpTransport], smtp_sink: Callable[..., SmtpSink]
+) -> None:
+    sink = smtp_sink()
+    transport = smtp(sink.url)
+    wires = [b"Subject: %d\r\n\r\n.%d\r\n" % (n, n) for n in range(40)]
+    wait_for([transport.send(parcel(wire=wire, n=n)) for n, wire in enumerate(wires)], SOON)
+    assert sorted(m.raw for m in sink.messages()) == sorted(w.replace(b"\r\n", b"\n") for w in wires)
+    assert {m.recipients for m in sink.messages()} == {("ada@example.org",)}
