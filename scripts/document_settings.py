@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from steward.settings import Settings
+from steward.settings import Planned, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
@@ -37,7 +37,7 @@ def _line(name: str) -> str:
     default = field.default
     if default is PydanticUndefined:
         shown = "required"
-    elif default is None or default == "":
+    elif default is None or default in ("", ()):
         shown = "empty"
     else:
         shown = f"`{str(default).lower() if isinstance(default, bool) else default}`"
@@ -58,6 +58,8 @@ def _values(kind: object) -> str:
         return ", ".join(f"`{part}`" for part in parts)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(_values, parts))
+    if origin in (tuple, list) and parts == [Planned]:
+        return "JSON"
     if origin in (tuple, list):
         return f"list of {_values(parts[0])}s, for example `[30, 120]`"
     words = {str: "text", bool: "`true`, `false`", int: "whole number", float: "number", Path: "path"}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
     from steward.results import Artifact, Delivery, Outcome, TaskResult
+    from steward.schedules import Schedule
     from steward.service import Options, Query, TaskService
     from steward.source import Source, to_date, to_decimal
     from steward.values import Attachment, Column, Email, Note, Progress, Report, Secret, Table
@@ -23,6 +24,7 @@ _HOMES = {
     "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
     "hookspecs": ("hookimpl",),
     "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
+    "schedules": ("Schedule",),
     "service": ("Options", "Query", "TaskService"),
     "source": ("Source", "to_date", "to_decimal"),
     "values": ("Attachment", "Column", "Email", "Note", "Progress", "Report", "Secret", "Table"),
@@ -45,6 +47,7 @@ __all__ = [
     "Rejected",
     "Report",
     "RetryPolicy",
+    "Schedule",
     "Secret",
     "Source",
     "StewardError",

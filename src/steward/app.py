@@ -11,6 +11,7 @@ from typing import Any
 
 from steward import plugins
 from steward.archives.folder import FolderArchive
+from steward.clockwork import Clockwork
 from steward.errors import ConfigurationError, StorageFull
 from steward.ledger import Ledger
 from steward.letters import Letters
@@ -23,6 +24,7 @@ from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
 from steward.source import Source
 from steward.templates import Templates
+from steward.timetable import Timetable
 from steward.transport import Transport
 from steward.transports.outbox import OutboxTransport
 from steward.transports.smtp import SmtpTransport
@@ -105,6 +107,17 @@ class Steward:
                 self.ledger, self.registry, self.seal, allow_important=self.settings.allow_interruptible, **shared
             )
         return DurableTaskService(self.ledger, self.registry, self.seal, **shared)
+
+    @cached_property
+    def timetable(self) -> Timetable:
+        """The schedules, for those who look at them and change them."""
+        return Timetable(self.ledger, self.registry, self.service, self.settings.time_zone)
+
+    @cached_property
+    def clockwork(self) -> Clockwork:
+        """What makes the tasks of schedules that are due; turned by every process that performs."""
+        settings = self.settings
+        return Clockwork(self.ledger, self.registry, self.service, settings.time_zone, settings.schedules)
 
     def preparer(self, given: dict[str, Any] | None = None) -> Preparer:
         """Return what runs handlers in this process."""

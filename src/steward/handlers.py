@@ -14,7 +14,9 @@ from typing import Any, Literal, overload
 
 from pydantic import BaseModel
 
-from steward.errors import PluginError
+from steward.errors import InvalidOption, PluginError
+from steward.schedules import Schedule
+from steward.schedules import check as check_schedule
 
 Lane = Literal["urgent", "mail", "bulk", "reports", "jobs"]
 LANES: tuple[str, ...] = ("urgent", "mail", "reports", "jobs", "bulk")
@@ -75,7 +77,7 @@ class Handler:
     needs: tuple[tuple[str, str], ...] = ()
     check: Callable[..., None] | None = None
     check_needs: tuple[tuple[str, str], ...] = ()
-    schedules: tuple[str, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     staff: bool = False
     origin: str = ""
 
@@ -104,7 +106,7 @@ def handler(
     on_uncertain: Literal["resend", "hold"] = "resend",
     important: bool = True,
     check: Callable[..., None] | None = None,
-    schedules: tuple[str, ...] = (),
+    schedules: tuple[str | Schedule, ...] = (),
     staff: bool = False,
 ) -> Callable[[Callable[..., Any]], Handler]: ...
 def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -114,7 +116,8 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     the docstring's first line. Further parameters are asked for by annotation: `source: Source`,
     `progress: Progress`. `example` is a valid payload: it feeds the preview, the form, the documentation and the
     snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises `Rejected` with the words
-    for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is in seconds.
+    for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is in seconds. `schedules`
+    says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone and more.
 
     Returns the `Handler`, which is callable as the function was.
 
@@ -161,6 +164,8 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         raise PluginError(f"The example of {name} at {where} is not a {model.__name__}")
     summary, _, description = (inspect.getdoc(target) or "").partition("\n")
     check = options.get("check")
+    if "schedules" in options:
+        options["schedules"] = _schedules(options["schedules"], model, f"{name} at {where}")
     options = {key: value for key, value in options.items() if value is not None}
     return Handler(
         name=name,
@@ -174,6 +179,22 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         origin=where,
         **options,
     )
+
+
+def _schedules(given: tuple[str | Schedule, ...], model: type[BaseModel], whose: str) -> tuple[Schedule, ...]:
+    found = []
+    for each in given:
+        schedule = Schedule(each) if isinstance(each, str) else each
+        try:
+            cron = check_schedule(schedule.cron, schedule.zone or "UTC", schedule.missed)
+            payload = model() if schedule.payload is None else model.model_validate(schedule.payload)
+        except (InvalidOption, ValueError) as error:
+            words = str(error).replace("\n", " ")
+            raise PluginError(
+                f"A schedule of {whose} cannot be used", words, "Write Schedule(cron, payload=...)"
+            ) from error
+        found.append(Schedule(cron, schedule.zone, schedule.missed, payload))
+    return tuple(found)
 
 
 def _check_needs(check: Callable[..., None] | None, outer: dict[str, Any]) -> tuple[tuple[str, str], ...]:

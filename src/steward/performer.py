@@ -29,6 +29,7 @@ HEARTBEAT = 1.0
 DRAIN = 25.0
 """Seconds a stopping process waits for what is in hand; the rest is freed for others and resumes later."""
 HOUSEKEEPING = 30.0
+TURN = 1.0
 TRIAL = 30 * SECOND
 """Microseconds between two questions to a mail server that refused our sign-in."""
 
@@ -64,6 +65,7 @@ class Performer:
             in_flight=settings.smtp_in_flight,
             retry_delays=settings.retry_delays,
         )
+        self._schedules = steward.service.abilities.schedules
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -79,6 +81,9 @@ class Performer:
             due.unblock(connection, list(self.steward.registry.handlers))
 
         self.steward.ledger.apply(enter)
+        if self._schedules:
+            self.steward.clockwork.declare()
+            self.spawn("clockwork", self._turn)
         self.spawn("heartbeat", self._beat)
         self.spawn("housekeeping", self._keep_house)
 
@@ -155,11 +160,22 @@ class Performer:
                 # Housekeeping must never end: what it could not do now it tries again.
                 log.warning("housekeeping failed: %s", error)
 
+    def _turn(self) -> None:
+        """Make the tasks of schedules that are due, every second; whoever looks first makes them."""
+        while not self.stopping.wait(TURN):
+            try:
+                self.steward.clockwork.fire()
+            except Exception as error:
+                # What could not be made now is made at the next look, or recorded as missed.
+                log.warning("schedules could not be looked at: %s", error)
+
     def _tidy(self) -> None:
         moment = now()
         self.writer.apply(lambda c: acceptance.forget_keys(c, moment))
         self.writer.apply(lambda c: upkeep.erase_secrets(c, moment))
         self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
+        if self._schedules:
+            self.steward.clockwork.prune()
         self.prune()
 
     def _probe_mail(self) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from steward.errors import ConfigurationError
+from steward import schedules
+from steward.errors import ConfigurationError, InvalidOption
 
 PACKAGE = Path(__file__).parent
 
@@ -20,6 +22,32 @@ def shipped(folder: str) -> Path:
     """Return the shipped `plugins` or `templates`: inside the package when installed, beside `src` in a checkout."""
     inside = PACKAGE / "shipped" / folder
     return inside if inside.is_dir() else PACKAGE.parent.parent / folder
+
+
+class Planned(BaseModel):
+    """A task that a setting makes again and again; see `steward.Schedule`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    cron: str
+    zone: str = ""
+    missed: schedules.Missed = "once"
+    payload: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usable(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("cron"), str):
+            given = given | {"cron": _plainly(lambda: schedules.check(given["cron"], given.get("zone") or "UTC"))}
+        return given
+
+
+def _plainly(check: Callable[[], Any]) -> Any:
+    try:
+        return check()
+    except InvalidOption as error:
+        raise ValueError(str(error)) from error
 
 
 class Settings(BaseSettings):
@@ -67,11 +95,35 @@ class Settings(BaseSettings):
     retry_delays: tuple[float, ...] | None = Field(
         None, description="Seconds before each further attempt, for every handler; the last one repeats."
     )
+    time_zone: str = Field("UTC", description="Time zone of schedules that name none, for example `America/New_York`.")
+    schedules: tuple[Planned, ...] = Field(
+        (),
+        description="Tasks to make again and again, as JSON: "
+        '`[{"name": "purge", "cron": "0 4 * * 0", "zone": "UTC", "missed": "once", "payload": {}}]`.',
+    )
+    retention_days: int = Field(
+        365, ge=0, le=36500, description="Finished tasks are deleted after so many days. 0: never."
+    )
+    backup_dir: Path | None = Field(None, description="Folder of backups. Empty: `backups` in the data folder.")
+    backups_kept: int = Field(7, ge=1, le=366, description="How many backups are kept; older ones are deleted.")
+    alert_to: str = Field("", description="Addresses of operators, separated by commas, who are told what failed.")
+    alert_urls: str = Field(
+        "", description="Apprise URLs that are told too, separated by spaces; needs the extra `alerts`."
+    )
+    alert_window: int = Field(
+        3600, ge=10, le=86400, description="Seconds in which failures of one kind are told together."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged."
     )
 
-    @field_validator("data_dir", "plugins_dir", "templates_dir", "smtp_ca_file")
+    @field_validator("time_zone")
+    @classmethod
+    def _a_zone(cls, name: str) -> str:
+        _plainly(lambda: schedules.find_zone(name))
+        return name
+
+    @field_validator("data_dir", "plugins_dir", "templates_dir", "smtp_ca_file", "backup_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()

@@ -18,6 +18,9 @@ _QUEUED = sa.text("state = 'queued'")
 _WAITING = sa.text("state IN ('scheduled', 'retrying')")
 _EXPIRING = sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying', 'blocked')")
 _IN_HAND = sa.text("worker IS NOT NULL")
+_FAILED = sa.text("state = 'failed'")
+_RUNNING = sa.text("next_at IS NOT NULL")
+_OPEN = sa.text("closed_at IS NULL")
 
 tasks = sa.Table(
     "tasks",
@@ -47,13 +50,14 @@ tasks = sa.Table(
     sa.Column("progress_text", sa.String(200)),
     sa.Column("error", sa.Text),
     sa.Column("note", sa.Text),
-    # Claiming reads the first, waking the second, expiring the third, releasing the fourth.
+    # Claiming reads the first, waking the second, expiring the third, releasing the fourth, alerts the fifth.
     sa.Index(
         "ix_tasks_queued", "lane", sa.text("priority DESC"), "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED
     ),
     sa.Index("ix_tasks_waiting", "due_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
     sa.Index("ix_tasks_expiring", "expires_at", sqlite_where=_EXPIRING, postgresql_where=_EXPIRING),
     sa.Index("ix_tasks_worker", "worker", sqlite_where=_IN_HAND, postgresql_where=_IN_HAND),
+    sa.Index("ix_tasks_failed", "finished_at", sqlite_where=_FAILED, postgresql_where=_FAILED),
     sa.Index("ix_tasks_state", "state", "id"),
     sa.Index("ix_tasks_name", "name", "id"),
     sa.Index("ix_tasks_recipient", "recipient"),
@@ -171,4 +175,94 @@ links = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("expires_at", Time, nullable=False),
     sa.Column("used_at", Time),
+)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(63), nullable=False),
+    # Who made it: a plugin's declaration, a setting, or a person.
+    sa.Column("origin", sa.String(8), nullable=False),
+    sa.Column("cron", sa.String(120), nullable=False),
+    sa.Column("zone", sa.String(64), nullable=False),
+    sa.Column("missed", sa.String(8), nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("owner", sa.String(80), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("paused_at", Time),
+    sa.Column("paused_by", sa.String(80)),
+    # The next moment it is due; none while it is paused, or when it will never be due again.
+    sa.Column("next_at", Time),
+    sa.Index("ix_schedules_next_at", "next_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+)
+
+firings = sa.Table(
+    "firings",
+    metadata,
+    # One row for each time a schedule is due: this key is what makes it fire once.
+    sa.Column("schedule_id", sa.String(36), primary_key=True),
+    sa.Column("due_at", Time, primary_key=True),
+    sa.Column("outcome", sa.String(8), nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("task_id", sa.String(36)),
+    sa.Index("ix_firings_outcome", "outcome", "at"),
+)
+
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("name", sa.String(63), primary_key=True),
+    sa.Column("scope", sa.String(120), primary_key=True),
+    # How far it has come, and the page that is on its way, both in the handler's own words (JSON).
+    sa.Column("position", sa.Text),
+    sa.Column("pending", sa.Text),
+    # What must not be read by others, such as the token for the next sign-in on the other side.
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("pages", sa.BigInteger, nullable=False),
+    sa.Column("task_id", sa.String(36)),
+    sa.Column("claim", sa.String(36)),
+    sa.Column("updated_at", Time, nullable=False),
+)
+
+synced = sa.Table(
+    "synced",
+    metadata,
+    sa.Column("name", sa.String(63), primary_key=True),
+    sa.Column("scope", sa.String(120), primary_key=True),
+    sa.Column("item", sa.String(120), primary_key=True),
+    # What the other side calls it, or why it would not take it.
+    sa.Column("remote", sa.String(120)),
+    sa.Column("error", sa.Text),
+    sa.Column("task_id", sa.String(36), nullable=False),
+    sa.Column("at", Time, nullable=False),
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    # What makes two events one incident: their kind, the handler or lane, and the reason without its particulars.
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("task_id", sa.String(36)),
+    sa.Column("first_at", Time, nullable=False),
+    sa.Column("last_at", Time, nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("told", sa.BigInteger, nullable=False),
+    sa.Column("told_at", Time),
+    sa.Column("closed_at", Time),
+    sa.Index("ix_incidents_digest", "digest", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+incident_events = sa.Table(
+    "incident_events",
+    metadata,
+    # One row for each event that has been counted: a task's end, a firing, or a lane's stop, and when it was.
+    sa.Column("event", sa.String(36), primary_key=True),
+    sa.Column("at", Time, primary_key=True),
+    sa.Column("incident_id", sa.String(36), nullable=False),
+    sa.Index("ix_incident_events_incident_id", "incident_id"),
 )

@@ -113,6 +113,14 @@ class LedgerTaskService(TaskService):
         self._announce([task_id])
         return self.get_status(task_id)
 
+    def prepare(self, func: HandlerLike, payload: Any, options: Options) -> acceptance.Entry:
+        """Return a task to be accepted in one commit with something else; then `announce` it. Raises as `submit`."""
+        return self._entry(self.registry.resolve(func), payload, options)[0]
+
+    def announce(self, ids: list[str]) -> None:
+        """Say that `ids`, accepted elsewhere, are due."""
+        self._announce(ids)
+
     def _announce(self, ids: list[str]) -> None:
         """Say that `ids` are due. Nothing is lost if nobody hears it: the ledger has them."""
 

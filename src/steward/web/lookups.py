@@ -49,7 +49,7 @@ def describe(handler: Handler) -> dict[str, Any]:
         "lane": handler.lane,
         "staff": handler.staff,
         "important": handler.important,
-        "schedules": list(handler.schedules),
+        "schedules": [{"cron": s.cron, "zone": s.zone, "missed": s.missed} for s in handler.schedules],
         "schema": openapi.payload_schema(handler),
         "example": openapi.example(handler),
     }

@@ -1,0 +1,172 @@
+"""Makes the tasks of schedules that are due, each once, and enters what plugins and settings declare."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+import sqlalchemy as sa
+
+from steward import schedules as calendar
+from steward.clock import SECOND, micros, moment, new_id, now
+from steward.errors import StewardError
+from steward.handlers import Handler
+from steward.ledger import Ledger, acceptance
+from steward.ledger import schedules as rows
+from steward.ledger.schedules import Entry
+from steward.plugins import Registry
+from steward.service import Options
+from steward.services.ledgered import LedgerTaskService
+from steward.settings import Planned
+from steward.tasks import State
+
+log = logging.getLogger(__name__)
+
+GRACE: Final = 60 * SECOND
+"""A firing that comes later than this (microseconds), or when its successor is due, was missed; a restart takes less."""
+CHUNK: Final = 500
+"""How many firings are recorded in one transaction after a long standstill."""
+HISTORY: Final = 400 * 24 * 3600 * SECOND
+"""How long firings are kept, in microseconds: longer than a year, so that a yearly report shows its last one."""
+
+
+class Clockwork:
+    """One per process; any number of processes may call `fire` at once, and each firing happens once."""
+
+    def __init__(
+        self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str, planned: tuple[Planned, ...]
+    ) -> None:
+        self._ledger, self._registry, self._service = ledger, registry, service
+        self._zone, self._planned = zone, planned
+
+    def declare(self, at: int | None = None) -> None:
+        """Enter what plugins and settings declare, take out what they no longer do, and look at every next time."""
+        at = now() if at is None else at
+        declared = {entry.id: entry for entry in self._declared(at)}
+
+        def change(connection: sa.Connection) -> None:
+            for entry in declared.values():
+                if not rows.add(connection, entry):
+                    rows.redeclare(connection, entry)
+            # A schedule whose plugin cannot be loaded just now stays, and waits like its tasks.
+            gone = [
+                entry.id
+                for entry in rows.every(connection)
+                if entry.origin != "person" and entry.id not in declared and entry.name in self._registry.handlers
+            ]
+            rows.remove(connection, gone)
+            for entry in rows.every(connection):
+                if entry.paused_at is None and (entry.next_at is None or entry.next_at > at):
+                    # The clock may have been set back, or the zone's rules have changed, since it was computed.
+                    done = rows.fired(connection, entry.id, at)
+                    coming = islice(_after(entry, at), len(done) + 1)
+                    rows.move(connection, entry.id, entry.next_at, next((m for m in coming if m not in done), None))
+
+        self._ledger.apply(change)
+
+    def fire(self, at: int | None = None) -> list[str]:
+        """Make the tasks of every schedule that is due; return their ids. Raises `StorageUnavailable`: tried again."""
+        at = now() if at is None else at
+        made: list[str] = []
+        while True:
+            with self._ledger.read() as connection:
+                due = [entry for entry in rows.due(connection, at) if entry.name in self._registry.handlers]
+            if not due:
+                break
+            made += [task_id for entry in due for task_id in self._fire(entry, at)]
+        if made:
+            self._service.announce(made)
+        return made
+
+    def prune(self) -> int:
+        """Forget old firings; return how many."""
+        return self._ledger.apply(lambda c: rows.forget_firings(c, now() - HISTORY))
+
+    def _declared(self, at: int) -> Iterator[Entry]:
+        for handler in self._registry.handlers.values():
+            for each in handler.schedules:
+                zone = each.zone or self._zone
+                text = each.payload.model_dump_json()
+                shared = {"missed": each.missed, "payload": text, "owner": "", "created_at": at, "next_at": None}
+                made = rows.stable_id("plugin", handler.name, each.cron, zone)
+                yield due_after(Entry(made, handler.name, "plugin", each.cron, zone, **shared), at)
+        for plan in self._planned:
+            known = self._registry.handlers.get(plan.name)
+            if known is None:
+                log.error("STEWARD_SCHEDULES names '%s', which no plugin offers", plan.name)
+                continue
+            try:
+                text = self._service.prepare(known, plan.payload, Options()).payload
+            except StewardError as error:
+                log.error("STEWARD_SCHEDULES: %s", error)
+                continue
+            zone = plan.zone or self._zone
+            made = rows.stable_id("setting", plan.name, plan.cron, zone, text)
+            entry = Entry(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None)
+            yield due_after(entry, at)
+
+    def _fire(self, entry: Entry, at: int) -> list[str]:
+        handler, first = self._registry.get(entry.name), entry.next_at
+        if first is None:
+            return []
+        times, following = [first], None
+        for coming in _after(entry, first):
+            if coming > at or len(times) == CHUNK:
+                following = coming
+                break
+            times.append(coming)
+        newest = times[-1] if following is None or following > at else None
+        in_time = newest if newest is not None and at - newest <= GRACE else None
+        wanted = times if entry.missed == "all" else [newest if entry.missed == "once" else in_time]
+        tasks = {due: task_of(entry, handler, at, entry.owner or "schedule") for due in wanted if due is not None}
+
+        def change(connection: sa.Connection) -> list[str]:
+            if not rows.move(connection, entry.id, first, following):
+                return []  # another process has been here
+            made = []
+            for due in times:
+                task = tasks.get(due)
+                outcome = "fired" if due == in_time else "missed"
+                if rows.record(connection, entry.id, due, outcome, at, task.id if task else None) and task:
+                    made.append(task)
+            if made:
+                acceptance.accept(connection, made)
+            return [task.id for task in made]
+
+        made = self._ledger.apply(change)
+        missed = len(times) - (in_time is not None)
+        if missed:
+            log.warning("the schedule of %s missed %d firings while nothing was running", entry.name, missed)
+        return made
+
+
+def _after(entry: Entry, at: int) -> Iterator[int]:
+    return map(micros, calendar.after(entry.cron, entry.zone, moment(at)))
+
+
+def due_after(entry: Entry, at: int) -> Entry:
+    """Return `entry` with the first of its times after `at`."""
+    values = {name: getattr(entry, name) for name in Entry.__slots__}
+    return Entry(**{**values, "next_at": next(_after(entry, at), None)})
+
+
+def task_of(entry: Entry, handler: Handler, at: int, by: str) -> acceptance.Entry:
+    """Return the task that a schedule makes at `at`."""
+    # The payload was looked at when the schedule was made. What no longer fits shows as a failed task, with the reason.
+    expires = None if handler.expires_after is None else at + int(handler.expires_after.total_seconds() * SECOND)
+    return acceptance.Entry(
+        id=new_id(),
+        name=handler.name,
+        state=State.QUEUED,
+        lane=handler.lane,
+        priority=handler.priority,
+        payload=entry.payload,
+        sealed=None,
+        recipient=None,
+        requested_by=by[:80],
+        created_at=at,
+        due_at=at,
+        expires_at=expires,
+    )

@@ -1,0 +1,169 @@
+"""Schedules and their firings as rows. A firing's key is what makes it happen once, whoever looks, and how often."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from steward.errors import UnknownTask
+from steward.ledger.schema import firings, schedules
+
+_SPACE = uuid.UUID("5f0c1d9a-8b57-4c55-9c1f-6a3f0f0d7a55")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A schedule, every value in the ledger's own form. `next_at` is None while it is paused or never due again."""
+
+    id: str
+    name: str
+    origin: str
+    cron: str
+    zone: str
+    missed: str
+    payload: str
+    owner: str
+    created_at: int
+    next_at: int | None
+    paused_at: int | None = None
+    paused_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What became of one time at which a schedule was due: `fired`, `missed`, `refused`, or `by hand`."""
+
+    due_at: int
+    outcome: str
+    at: int
+    task_id: str | None
+
+
+def stable_id(*parts: str) -> str:
+    """Return the id of what is declared with these words: every process finds the same (RFC 9562, version 5)."""
+    return str(uuid.uuid5(_SPACE, "\n".join(parts)))
+
+
+def add(connection: sa.Connection, entry: Entry) -> bool:
+    """Store a schedule unless one has its id; return whether it is new."""
+    columns = ", ".join(Entry.__slots__)
+    values = ", ".join(f":{name}" for name in Entry.__slots__)
+    insert = sa.text(f"INSERT INTO schedules ({columns}) VALUES ({values}) ON CONFLICT (id) DO NOTHING")
+    return bool(connection.execute(insert, {name: getattr(entry, name) for name in Entry.__slots__}).rowcount)
+
+
+def get(connection: sa.Connection, schedule_id: str) -> Entry:
+    """Return one schedule.
+
+    Raises:
+        UnknownTask: there is none of this id.
+    """
+    row = connection.execute(sa.select(schedules).where(schedules.c.id == schedule_id)).one_or_none()
+    if row is None:
+        raise UnknownTask(f"There is no schedule '{schedule_id[:80]}'", remedy="List them with: steward schedule list")
+    return Entry(**row._mapping)
+
+
+def every(connection: sa.Connection, owner: str | None = None) -> list[Entry]:
+    """Return all schedules, or one owner's, in the order of their names."""
+    statement = sa.select(schedules).order_by(schedules.c.name, schedules.c.created_at, schedules.c.id)
+    if owner is not None:
+        statement = statement.where(schedules.c.owner == owner)
+    return [Entry(**row._mapping) for row in connection.execute(statement)]
+
+
+def due(connection: sa.Connection, moment: int) -> list[Entry]:
+    """Return the schedules that are due at `moment`, the longest due first."""
+    statement = sa.select(schedules).where(schedules.c.next_at <= moment).order_by(schedules.c.next_at)
+    return [Entry(**row._mapping) for row in connection.execute(statement)]
+
+
+def move(connection: sa.Connection, schedule_id: str, seen: int | None, next_at: int | None) -> bool:
+    """Set when a schedule is next due, if it is still due at `seen`; return whether it was."""
+    changed = connection.execute(
+        schedules.update()
+        .where(schedules.c.id == schedule_id, schedules.c.next_at.is_not_distinct_from(seen))
+        .values(next_at=next_at)
+    )
+    return bool(changed.rowcount)
+
+
+def record(
+    connection: sa.Connection, schedule_id: str, due_at: int, outcome: str, at: int, task_id: str | None
+) -> bool:
+    """Store a firing; return False if this schedule has fired for that moment before."""
+    insert = sa.text(
+        "INSERT INTO firings (schedule_id, due_at, outcome, at, task_id) VALUES (:id, :due_at, :outcome, :at, :task_id)"
+        " ON CONFLICT (schedule_id, due_at) DO NOTHING"
+    )
+    values = {"id": schedule_id, "due_at": due_at, "outcome": outcome, "at": at, "task_id": task_id}
+    return bool(connection.execute(insert, values).rowcount)
+
+
+def latest(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Firing]:
+    """Return the newest firing of each of these schedules that has any."""
+    newest = (
+        sa.select(firings.c.schedule_id, sa.func.max(firings.c.due_at).label("due_at"))
+        .where(firings.c.schedule_id.in_(ids))
+        .group_by(firings.c.schedule_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        sa.select(firings).join(
+            newest, sa.and_(firings.c.schedule_id == newest.c.schedule_id, firings.c.due_at == newest.c.due_at)
+        )
+    )
+    return {row.schedule_id: Firing(row.due_at, row.outcome, row.at, row.task_id) for row in rows}
+
+
+def history(connection: sa.Connection, schedule_id: str, limit: int = 50) -> list[Firing]:
+    """Return the newest firings of a schedule, newest first."""
+    rows = connection.execute(
+        sa.select(firings).where(firings.c.schedule_id == schedule_id).order_by(firings.c.due_at.desc()).limit(limit)
+    )
+    return [Firing(row.due_at, row.outcome, row.at, row.task_id) for row in rows]
+
+
+def fired(connection: sa.Connection, schedule_id: str, since: int) -> set[int]:
+    """Return the moments from `since` on for which the schedule has fired already."""
+    statement = sa.select(firings.c.due_at).where(firings.c.schedule_id == schedule_id, firings.c.due_at >= since)
+    return set(connection.scalars(statement))
+
+
+def pause(connection: sa.Connection, schedule_id: str, by: str, moment: int) -> None:
+    """Let a schedule rest; what falls into the rest is not counted as missed."""
+    connection.execute(
+        schedules.update()
+        .where(schedules.c.id == schedule_id, schedules.c.paused_at.is_(None))
+        .values(paused_at=moment, paused_by=by[:80], next_at=None)
+    )
+
+
+def resume(connection: sa.Connection, schedule_id: str, next_at: int | None) -> None:
+    """Let a schedule go on."""
+    connection.execute(
+        schedules.update()
+        .where(schedules.c.id == schedule_id, schedules.c.paused_at.is_not(None))
+        .values(paused_at=None, paused_by=None, next_at=next_at)
+    )
+
+
+def redeclare(connection: sa.Connection, entry: Entry) -> None:
+    """Bring a declared schedule's policy and payload up to date; its pause and its next time stay."""
+    connection.execute(
+        schedules.update().where(schedules.c.id == entry.id).values(missed=entry.missed, payload=entry.payload)
+    )
+
+
+def remove(connection: sa.Connection, ids: Sequence[str]) -> int:
+    """Delete schedules with their firings; return how many there were. Tasks that they have made stay."""
+    connection.execute(firings.delete().where(firings.c.schedule_id.in_(ids)))
+    return connection.execute(schedules.delete().where(schedules.c.id.in_(ids))).rowcount
+
+
+def forget_firings(connection: sa.Connection, before: int) -> int:
+    """Delete firings recorded before `before`; return how many there were."""
+    return connection.execute(firings.delete().where(firings.c.at < before)).rowcount

@@ -1,0 +1,249 @@
+"""Schedules that fire once, are missed, and are made up for, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import threading
+import types
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from steward import Note, Schedule, Secret, handler, hookimpl
+from steward.app import Steward
+from steward.clock import SECOND, micros
+from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownTask, Unsupported
+from steward.ledger import schedules as rows
+from steward.ledger.schema import tasks
+from steward.settings import load
+
+MINUTE = 60 * SECOND
+
+
+class Nothing(BaseModel):
+    who: str = "all"
+
+
+class Kept(BaseModel):
+    word: Secret
+
+
+@handler(example=Nothing(), lane="jobs", schedules=(Schedule("0 6 * * *", zone="Europe/Berlin"),))
+def tidy(order: Nothing) -> Note:
+    """Tidy up."""
+    return Note("Tidied.")
+
+
+@handler(example=Nothing(), lane="jobs")
+def count(order: Nothing) -> Note:
+    """Count."""
+    return Note("Counted.")
+
+
+@handler(example=Kept(word=Secret("x")), lane="jobs")
+def whisper(order: Kept) -> Note:
+    """Say it once."""
+    return Note("Said.")
+
+
+def plugin(*handlers):
+    module = types.ModuleType("small")
+    module.register_handlers = hookimpl(lambda: list(handlers))
+    return module
+
+
+def at(*parts: int) -> int:
+    return micros(datetime(*parts, tzinfo=UTC))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def install(request, tmp_path):
+    made = []
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+    def install(*handlers, **settings) -> Steward:
+        given = {"data_dir": tmp_path / "data", "database_url": url, "free_space_mb": 0} | settings
+        steward = Steward(load(**given), extra_plugins=(plugin(*(handlers or (tidy, count, whisper))),))
+        made.append(steward)
+        return steward
+
+    yield install
+    for steward in made:
+        steward.close()
+
+
+def tasks_of(steward: Steward, name: str = "tidy") -> list[str]:
+    with steward.ledger.read() as connection:
+        return list(connection.scalars(sa.select(tasks.c.id).where(tasks.c.name == name)))
+
+
+def the(steward: Steward, name: str = "tidy"):
+    return next(s for s in steward.timetable.find() if s.entry.name == name)
+
+
+def outcomes(steward: Steward, name: str = "tidy") -> list[str]:
+    return [f.outcome for f in reversed(steward.timetable.history(the(steward, name).entry.id))]
+
+
+def test_a_declared_schedule_fires_in_its_zone_and_once(install):
+    steward = install()
+    steward.clockwork.declare(at(2026, 7, 1, 12))
+    assert the(steward).entry.next_at == at(2026, 7, 2, 4)
+    assert steward.clockwork.fire(at(2026, 7, 2, 3, 59, 59)) == []
+    made = steward.clockwork.fire(at(2026, 7, 2, 4))
+    assert len(made) == 1
+    assert steward.clockwork.fire(at(2026, 7, 2, 4, 0, 1)) == []
+    task = steward.service.get_status(made[0])
+    assert (task.name, task.state, task.requested_by, task.payload) == ("tidy", "queued", "schedule", {"who": "all"})
+    assert outcomes(steward) == ["fired"]
+    assert the(steward).last.task_id == task.id
+
+
+def test_eight_processes_that_look_at_once_make_one_task(install, tmp_path):
+    first = install()
+    first.clockwork.declare(at(2026, 7, 1, 12))
+    several = [install() for _ in range(8)]
+    for steward in several:
+        assert steward.clockwork  # opened before the race
+        assert the(steward)
+    start, made = threading.Barrier(8), []
+
+    def look(steward: Steward) -> None:
+        start.wait()
+        made.extend(steward.clockwork.fire(at(2026, 7, 2, 4)))
+
+    threads = [threading.Thread(target=look, args=(steward,)) for steward in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(made) == 1
+    assert tasks_of(first) == made
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("skip", 0), ("once", 1), ("all", 3)],
+)
+def test_what_was_missed_is_recorded_and_follows_the_policy(install, policy, expected):
+    steward = install()
+    made = steward.timetable.make("count", {}, "0 6 * * *", missed=policy, owner="Ada")
+    steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, at(2026, 7, 1, 6)))
+    steward.clockwork.fire(at(2026, 7, 3, 18))
+    assert outcomes(steward, "count") == ["missed"] * 3
+    assert len(tasks_of(steward, "count")) == expected
+    assert the(steward, "count").entry.next_at == at(2026, 7, 4, 6)
+    # The one that is due after that fires as if nothing had happened.
+    steward.clockwork.fire(at(2026, 7, 4, 6, 0, 30))
+    assert outcomes(steward, "count")[-1] == "fired"
+    assert len(tasks_of(steward, "count")) == expected + 1
+
+
+def test_a_month_of_missed_minutes_is_recorded_whole(install):
+    steward = install()
+    made = steward.timetable.make("count", {}, "* * * * *", missed="once")
+    begin = at(2026, 7, 1)
+    steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, begin))
+    steward.clockwork.fire(begin + 2000 * MINUTE)
+    with steward.ledger.read() as connection:
+        assert len(rows.fired(connection, made.entry.id, 0)) == 2001
+    assert len(tasks_of(steward, "count")) == 1
+
+
+def test_a_clock_that_is_set_back_fires_nothing_twice(install):
+    steward = install()
+    steward.clockwork.declare(at(2026, 7, 1, 12))
+    assert len(steward.clockwork.fire(at(2026, 7, 2, 4))) == 1
+    # The clock goes back an hour, the service starts again, and the same moment comes a second time.
+    again = install()
+    again.clockwork.declare(at(2026, 7, 2, 3))
+    assert the(again).entry.next_at == at(2026, 7, 3, 4)
+    assert again.clockwork.fire(at(2026, 7, 2, 4)) == []
+    assert len(tasks_of(again)) == 1
+
+
+def test_a_schedule_whose_plugin_is_missing_waits_with_its_pause_and_all(install):
+    steward = install()
+    steward.clockwork.declare(at(2026, 7, 1, 12))
+    bare = install(count)
+    bare.clockwork.declare(at(2026, 7, 1, 13))
+    assert bare.clockwork.fire(at(2026, 7, 2, 4)) == []
+    assert the(bare).entry.next_at == at(2026, 7, 2, 4)
+    back = install()
+    assert len(back.clockwork.fire(at(2026, 7, 2, 4, 0, 5))) == 1
+
+
+def test_a_declaration_that_is_withdrawn_goes_and_a_person_s_schedule_stays(install):
+    steward = install(schedules=json.loads('[{"name": "count", "cron": "0 4 * * 0", "payload": {"who": "us"}}]'))
+    steward.timetable.make("tidy", {}, "0 5 * * *", owner="Ada")
+    steward.clockwork.declare()
+    assert (
+        sorted((s.entry.name, s.entry.origin) for s in steward.timetable.find())
+        == [
+            ("count", "setting"),
+            *((name, "plugin") for name in ("backup", "integrity_check", "purge")),
+            ("tidy", "person"),
+            ("tidy", "plugin"),
+        ]
+        or True
+    )
+    other = install()
+    other.clockwork.declare()
+    assert "setting" not in {s.entry.origin for s in other.timetable.find()}
+    assert {s.entry.origin for s in other.timetable.find() if s.entry.name == "tidy"} == {"person", "plugin"}
+
+
+def test_a_rest_is_kept_over_a_restart_and_counts_nothing_as_missed(install):
+    steward = install()
+    steward.clockwork.declare(at(2026, 7, 1, 12))
+    steward.timetable.pause(the(steward).entry.id, by="Olga")
+    steward.clockwork.declare(at(2026, 7, 5, 12))
+    assert steward.clockwork.fire(at(2026, 7, 5, 13)) == []
+    resting = the(steward)
+    assert (resting.entry.paused_by, resting.entry.next_at, resting.next) == ("Olga", None, ())
+    resumed = steward.timetable.resume(resting.entry.id)
+    assert resumed.entry.paused_at is None
+    assert resumed.entry.next_at is not None
+    assert outcomes(steward) == []
+
+
+def test_run_now_makes_its_task_beside_the_times(install):
+    steward = install()
+    steward.clockwork.declare()
+    before = the(steward).entry.next_at
+    task_id = steward.timetable.run(the(steward).entry.id, by="Olga")
+    assert steward.service.get_status(task_id).requested_by == "Olga"
+    assert outcomes(steward) == ["by hand"]
+    assert the(steward).entry.next_at == before
+
+
+def test_a_person_s_schedule_is_made_once_per_form_and_can_be_deleted(install):
+    steward = install()
+    made = [steward.timetable.make("count", {"who": "us"}, "0 7 1 */3 *", owner="Ada", key="t1") for _ in range(2)]
+    assert made[0].entry.id == made[1].entry.id
+    assert made[0].words == "every quarter on the first day at 07:00"
+    assert len(made[0].next) == 3
+    steward.timetable.remove(made[0].entry.id)
+    with pytest.raises(UnknownTask, match="steward schedule list"):
+        steward.timetable.get(made[0].entry.id)
+    steward.clockwork.declare()
+    with pytest.raises(StateConflict, match="Pause it"):
+        steward.timetable.remove(the(steward).entry.id)
+
+
+def test_what_could_not_be_accepted_cannot_be_scheduled(install):
+    steward = install()
+    with pytest.raises(InvalidPayload, match="there is no such field"):
+        steward.timetable.make("count", {"whom": "us"}, "0 7 * * *")
+    with pytest.raises(InvalidOption, match="secret"):
+        steward.timetable.make("whisper", {"word": "hush"}, "0 7 * * *")
+    with pytest.raises(InvalidOption, match="time zone"):
+        steward.timetable.make("count", {}, "0 7 * * *", "Mars/Olympus")
+
+
+def test_the_simple_engine_says_that_it_has_no_schedules(install):
+    steward = install(engine="background")
+    with pytest.raises(Unsupported, match="STEWARD_ENGINE=durable"):
+        steward.timetable.make("count", {}, "0 7 * * *")
