@@ -25,7 +25,7 @@ from steward.tasks import State
 log = logging.getLogger(__name__)
 
 GRACE: Final = 60 * SECOND
-"""A firing that comes later than this (microseconds), or when its successor is due, was missed; a restart takes less."""
+"""A firing was missed when it comes later than this (microseconds), or when its successor is due already."""
 CHUNK: Final = 500
 """How many firings are recorded in one transaction after a long standstill."""
 HISTORY: Final = 400 * 24 * 3600 * SECOND

@@ -1,7 +1,7 @@
 """Cron arithmetic over the changes of the clocks, and what is refused."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +40,7 @@ def test_a_time_that_comes_twice_is_due_the_first_time_only(minute):
 
 def test_every_hour_goes_by_elapsed_time_over_the_change():
     found = list(islice(after("0 * * * *", "Europe/Berlin", at(2026, 10, 24, 23, 30)), 4))
-    assert {b - a for a, b in zip(found, found[1:], strict=False)} == {timedelta(hours=1)}
+    assert {b - a for a, b in pairwise(found)} == {timedelta(hours=1)}
 
 
 @settings(max_examples=150, deadline=None)
@@ -52,7 +52,7 @@ def test_every_hour_goes_by_elapsed_time_over_the_change():
 def test_wherever_one_starts_the_next_times_are_the_same(cron, zone, start):
     moment = start.replace(tzinfo=UTC)
     found = list(islice(after(cron, zone, moment), 4))
-    assert all(a < b for a, b in zip([moment, *found], found, strict=False))
+    assert all(a < b for a, b in pairwise([moment, *found]))
     assert list(islice(after(cron, zone, found[1]), 2)) == found[2:]
     between = found[0] + (found[1] - found[0]) / 2
     assert next(after(cron, zone, between)) == found[1]
