@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from steward.clock import now
 from steward.errors import LateWriter
-from steward.ledger import deliveries
+from steward.ledger import attempts, deliveries
+from steward.ledger.attempts import Ending
 from steward.ledger.writer import GroupWriter
 from steward.results import Outcome
 from steward.sealing import Seal
@@ -42,7 +46,19 @@ class Letter:
     expires_at: int | None
 
 
-Then = Callable[[sa.Connection, Reply], None]
+Then = Callable[[sa.Connection, Reply], Ending | None]
+"""Called in the commit that records a reply; returns how the attempt ends if it ends with this letter."""
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A letter from its first command to the record of its reply."""
+
+    letter: Letter
+    then: Then
+    result: Future[Reply]
+    marked: bool = False
+    reply: Reply | None = None
 
 
 class Dispatch:
@@ -50,54 +66,71 @@ class Dispatch:
 
     def __init__(self, writer: GroupWriter, transport: Transport, seal: Seal, in_flight: int) -> None:
         self._writer, self._transport, self._seal, self._in_flight = writer, transport, seal, in_flight
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: asyncio.Semaphore | None = None
+        self._arrived: deque[Callable[[], None]] = deque()
+        self._woken = False
 
     def send(self, letter: Letter, then: Then) -> Future[Reply]:
         """Send `letter`; the future is set once the reply has been committed together with what `then` adds.
 
         It raises `LateWriter` (cancelled, or another worker has it), `Expired`, or `StorageUnavailable`.
         """
-        result: Future[Reply] = Future()
-        held: list[tuple[asyncio.AbstractEventLoop, asyncio.Semaphore]] = []
-
-        async def before_dot() -> None:
-            loop = asyncio.get_running_loop()
-            if self._gate is None:
-                self._gate = asyncio.Semaphore(self._in_flight)
-            await self._gate.acquire()
-            held.append((loop, self._gate))
-            if letter.expires_at is not None and now() >= letter.expires_at:
-                raise Expired
-            copy = self._on_wire(letter)
-            if not await asyncio.wrap_future(self._writer.submit(lambda c: deliveries.mark(c, copy))):
-                raise LateWriter(f"The task {letter.task_id} was cancelled, or another worker has taken it over")
-
-        def release() -> None:
-            for loop, gate in held:
-                loop.call_soon_threadsafe(gate.release)
-            held.clear()
-
-        def replied(future: Future[Reply]) -> None:
-            error = future.exception()
-            if error is not None:
-                release()
-                result.set_exception(error)
-                return
-            reply = future.result()
-            recorded = self._writer.submit(lambda c: self._record(c, letter, reply, then, marked=bool(held)))
-            recorded.add_done_callback(finished)
-
-        def finished(future: Future[Reply]) -> None:
-            release()
-            error = future.exception()
-            if error is not None:
-                result.set_exception(error)
-            else:
-                result.set_result(future.result())
-
+        sending = _Sending(letter, then, Future())
         parcel = Parcel(letter.sender, letter.recipient, letter.wire, letter.message_id)
-        self._transport.send(parcel, before_dot).add_done_callback(replied)
-        return result
+        carried = self._transport.send(parcel, partial(self._before_dot, sending))
+        carried.add_done_callback(partial(self._replied, sending))
+        return sending.result
+
+    async def _before_dot(self, sending: _Sending) -> None:
+        """Let the letter go once the mark is on disk."""
+        letter = sending.letter
+        if self._gate is None:
+            self._loop, self._gate = asyncio.get_running_loop(), asyncio.Semaphore(self._in_flight)
+        await self._gate.acquire()
+        sending.marked = True
+        if letter.expires_at is not None and now() >= letter.expires_at:
+            raise Expired
+        marked = asyncio.get_running_loop().create_future()
+        self._writer.post(
+            deliveries.mark_each,
+            self._on_wire(letter),
+            lambda value, error: self._in_loop(partial(_settle, marked, value, error)),
+        )
+        if not await marked:
+            raise LateWriter(f"The task {letter.task_id} was cancelled, or another worker has taken it over")
+
+    def _replied(self, sending: _Sending, carried: Future[Reply]) -> None:
+        error = carried.exception()
+        if error is not None:
+            self._release(sending)
+            sending.result.set_exception(error)
+            return
+        sending.reply = carried.result()
+        self._writer.post(self._record_each, sending, partial(self._finished, sending))
+
+    def _finished(self, sending: _Sending, reply: Reply, error: BaseException | None) -> None:
+        self._release(sending)
+        if error is not None:
+            sending.result.set_exception(error)
+        else:
+            sending.result.set_result(reply)
+
+    def _release(self, sending: _Sending) -> None:
+        if sending.marked and self._gate is not None:
+            self._in_loop(self._gate.release)
+
+    def _in_loop(self, action: Callable[[], None]) -> None:
+        """Do `action` in the transport's loop: what one commit has decided wakes it once."""
+        self._arrived.append(action)
+        if not self._woken and self._loop is not None:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._act)
+
+    def _act(self) -> None:
+        self._woken = False  # first: what arrives from now on wakes the loop again
+        while self._arrived:
+            self._arrived.popleft()()
 
     def _on_wire(self, letter: Letter) -> deliveries.OnWire:
         keep = not letter.stored and len(letter.wire) <= LARGEST_STORED
@@ -113,13 +146,36 @@ class Dispatch:
             self._seal.close(letter.wire, letter.task_id) if keep else None,
         )
 
-    def _record(self, connection: sa.Connection, letter: Letter, reply: Reply, then: Then, *, marked: bool) -> Reply:
-        words = reply.text if reply.phase in (Phase.DONE, Phase.DOT) else f"{reply.text} ({reply.phase})"
-        if marked:
-            deliveries.record(
-                connection, letter.task_id, letter.n, letter.attempt, reply.outcome, reply.code, words, now()
-            )
-        elif reply.outcome is not Outcome.UNCERTAIN:
-            deliveries.record_unsent(connection, self._on_wire(letter), reply.outcome, reply.code, words)
-        then(connection, reply)
-        return reply
+    def _record_each(self, connection: sa.Connection, items: Sequence[_Sending]) -> list[Reply]:
+        replies: list[Reply] = []
+        answers: list[deliveries.Answer] = []
+        endings: list[Ending] = []
+        moment = now()
+        for sending in items:
+            letter, reply = sending.letter, sending.reply
+            assert reply is not None  # noqa: S101  # it is set before a letter comes here
+            words = reply.text if reply.phase in (Phase.DONE, Phase.DOT) else f"{reply.text} ({reply.phase})"
+            if sending.marked:
+                answers.append(
+                    deliveries.Answer(
+                        letter.task_id, letter.n, letter.attempt, reply.outcome, reply.code, words, moment
+                    )
+                )
+            elif reply.outcome is not Outcome.UNCERTAIN:
+                deliveries.record_unsent(connection, self._on_wire(letter), reply.outcome, reply.code, words)
+            ending = sending.then(connection, reply)
+            if ending is not None:
+                endings.append(ending)
+            replies.append(reply)
+        deliveries.record_each(connection, answers)
+        attempts.end_each(connection, endings)
+        return replies
+
+
+def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if future.done():  # cancelled meanwhile
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

@@ -27,7 +27,7 @@ from steward.prepared import PDF, Document, Draft, Failure, Prepared
 from steward.renderer import Layout, Renderer
 from steward.results import Artifact, Outcome
 from steward.sealing import Seal
-from steward.tasks import State, Task
+from steward.tasks import Task
 from steward.transport import Reply
 from steward.values import Attachment
 
@@ -46,6 +46,7 @@ class Parts:
     lane_stopped: Callable[[sa.Connection, str], None]
     stopped: Callable[[], str]
     retry_delays: tuple[float, ...] | None = None
+    retries_later: bool = True
 
 
 class Performance:
@@ -187,19 +188,15 @@ class Performance:
             else:
                 self._parts.dispatch.send(letter, self._recorder(letter)).add_done_callback(self._sent(letter))
 
-    def _recorder(self, letter: Letter) -> Callable[[sa.Connection, Reply], None]:
-        def then(connection: sa.Connection, reply: Reply) -> None:
+    def _recorder(self, letter: Letter) -> Callable[[sa.Connection, Reply], Ending | None]:
+        def then(connection: sa.Connection, reply: Reply) -> Ending | None:
             # Runs inside the commit that records the reply. A task of one letter ends in that same commit.
             if reply.ours:
                 self._parts.lane_stopped(connection, reply.text)
-            fate = self._fate(letter, reply)
             if not self._alone:
-                return
-            ending = endings.delivered(self.task, self.claim, self._handler, [*self._fates, fate], now(), self._note)
-            if ending.state == State.SUCCEEDED and ending.note is None:
-                attempts.succeed_all(connection, self.claim, [self.task.id], ending.at)
-            else:
-                attempts.end(connection, ending)
+                return None
+            fates = [*self._fates, self._fate(letter, reply)]
+            return self._within_means(endings.delivered(self.task, self.claim, self._handler, fates, now(), self._note))
 
         return then
 
@@ -243,13 +240,16 @@ class Performance:
     # Endings
 
     def _end(self, ending: Ending) -> None:
-        def ended(future: Future[bool]) -> None:
-            error = future.exception()
+        def ended(_: None, error: BaseException | None) -> None:
             if error is not None:
                 log.warning("the end of %s could not be recorded: %s", self.task.id, error)
             self._over()
 
-        self._parts.writer.submit(lambda c: attempts.end(c, ending)).add_done_callback(ended)
+        self._parts.writer.post(attempts.end_each, self._within_means(ending), ended)
+
+    def _within_means(self, ending: Ending) -> Ending:
+        """Return `ending` as this engine can keep it."""
+        return ending if self._parts.retries_later else endings.never_later(ending)
 
     def _over(self) -> None:
         with self._lock:

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from steward.ledger.schema import attempts, tasks
 from steward.tasks import MAX_STARTS, State, Task
 
-_ERASED = {"sealed": None, "worker": None, "claim": None, "handed_at": None, "progress_text": None}
-
 
 def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str, now: int) -> list[Task]:
     """Start an attempt for each of `ids` that is queued and in nobody else's hand; return those that were started.
@@ -147,23 +145,32 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
     return bool(done)
 
 
-def succeed_all(connection: sa.Connection, claim: str, ids: Sequence[str], at: int) -> set[str]:
-    """Close the attempts of `ids` under one claim as succeeded; return the ids that were still its own."""
-    done = set(
-        connection.scalars(
-            tasks.update()
-            .where(tasks.c.id.in_(ids), tasks.c.claim == claim, tasks.c.state == State.RUNNING)
-            .values(state=State.SUCCEEDED, finished_at=at, progress=1.0, error=None, **_ERASED)
-            .returning(tasks.c.id)
-        )
-    )
-    if done:
-        connection.execute(
-            attempts.update()
-            .where(attempts.c.task_id.in_(done), attempts.c.finished_at.is_(None))
-            .values(finished_at=at, outcome="succeeded")
-        )
-    return done
+_SUCCEED = sa.text(
+    "UPDATE tasks SET state = 'succeeded', finished_at = :at, progress = 1.0, note = :note, error = NULL,"
+    " sealed = NULL, worker = NULL, claim = NULL, handed_at = NULL, progress_text = NULL"
+    " WHERE id = :id AND claim = :claim AND state = 'running'"
+)
+_CLOSE = sa.text(
+    "UPDATE attempts SET finished_at = :at, outcome = 'succeeded'"
+    " WHERE task_id = :id AND number = :number AND finished_at IS NULL"
+    " AND EXISTS (SELECT 1 FROM tasks WHERE id = :id AND state = 'succeeded' AND attempt = :number)"
+)
+
+
+def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]:
+    """Close each attempt as `end` does; successes, which are most, in two statements for all of them."""
+    rows = [
+        {"id": e.task_id, "number": e.number, "claim": e.claim, "at": e.at, "note": e.note}
+        for e in endings
+        if e.state == State.SUCCEEDED
+    ]
+    if rows:
+        done = connection.execute(_SUCCEED, rows).rowcount
+        connection.execute(_CLOSE, rows)
+    for ending in endings:
+        if ending.state != State.SUCCEEDED or done < len(rows):
+            end(connection, ending)  # a success that was written changes nothing here; a late one is told so
+    return [None] * len(endings)
 
 
 def holds(connection: sa.Connection, task_id: str, claim: str) -> bool:

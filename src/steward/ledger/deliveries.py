@@ -51,7 +51,9 @@ class OnWire:
     wire: bytes | None
 
 
-_HOLDS = sa.text("SELECT 1 FROM tasks WHERE id = :id AND claim = :claim AND state = 'running'")
+_RUNNING = sa.text("SELECT id, claim FROM tasks WHERE id IN :ids AND state = 'running'").bindparams(
+    sa.bindparam("ids", expanding=True)
+)
 _MARK = sa.text(
     "INSERT INTO deliveries"
     " (task_id, n, recipient, outcome, message_id, subject, possible_duplicate, attempt, at, wire)"
@@ -65,10 +67,13 @@ _MARK = sa.text(
 
 def mark(connection: sa.Connection, copy: OnWire) -> bool:
     """Record that `copy` may be delivered from now on; return False if its attempt is no longer the task's own."""
-    if connection.execute(_HOLDS, {"id": copy.task_id, "claim": copy.claim}).scalar() is None:
-        return False
-    connection.execute(
-        _MARK,
+    return mark_each(connection, [copy])[0]
+
+
+def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]:
+    """Record that each of `copies` may be delivered from now on; return as `mark`, for each."""
+    held = _held(connection, copies)
+    marked = [
         {
             "task_id": copy.task_id,
             "n": copy.n,
@@ -78,9 +83,32 @@ def mark(connection: sa.Connection, copy: OnWire) -> bool:
             "attempt": copy.attempt,
             "at": copy.at,
             "wire": copy.wire,
-        },
-    )
-    return True
+        }
+        for copy in copies
+        if (copy.task_id, copy.claim) in held
+    ]
+    if marked:
+        connection.execute(_MARK, marked)
+    return [(copy.task_id, copy.claim) in held for copy in copies]
+
+
+def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[str, str]]:
+    """Return the tasks of `copies`, with their claims, as far as they still run."""
+    ids = list({copy.task_id for copy in copies})
+    return {(row.id, row.claim) for row in connection.execute(_RUNNING, {"ids": ids})}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a copy that was marked in this attempt."""
+
+    task_id: str
+    n: int
+    attempt: int
+    outcome: Outcome
+    code: int | None
+    reply: str
+    at: int
 
 
 _RECORD = sa.text(
@@ -100,25 +128,31 @@ def record(
     at: int,
 ) -> None:
     """Record what became of a copy that was marked in this attempt."""
-    connection.execute(
-        _RECORD,
+    record_each(connection, [Answer(task_id, n, attempt, outcome, code, reply, at)])
+
+
+def record_each(connection: sa.Connection, answers: Sequence[Answer]) -> None:
+    """Record what became of each copy."""
+    rows = [
         {
-            "task_id": task_id,
-            "n": n,
-            "attempt": attempt,
-            "outcome": outcome.value,
-            "code": code,
-            "reply": reply[:1000],
-            "at": at,
-            "final": outcome.final,
-        },
-    )
+            "task_id": answer.task_id,
+            "n": answer.n,
+            "attempt": answer.attempt,
+            "outcome": answer.outcome.value,
+            "code": answer.code,
+            "reply": answer.reply[:1000],
+            "at": answer.at,
+            "final": answer.outcome.final,
+        }
+        for answer in answers
+    ]
+    if rows:
+        connection.execute(_RECORD, rows)
 
 
 def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, code: int | None, reply: str) -> None:
     """Record a copy that never reached the final dot: refused, deferred or suppressed."""
-    held = connection.execute(_HOLDS, {"id": copy.task_id, "claim": copy.claim}).scalar()
-    if held is None:
+    if (copy.task_id, copy.claim) not in _held(connection, [copy]):
         return
     values = {
         "recipient": copy.recipient,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -15,8 +17,21 @@ from steward.ledger.ledger import Ledger
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741  # an item
 Change = Callable[[sa.Connection], Any]
 MOST = 500
+LINGER = 0.001
+"""Seconds a busy writer waits for company before it commits: fewer commits, each of more changes."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """One change: alone, or an item that is written together with others of its kind."""
+
+    change: Callable[..., Any]
+    then: Callable[[Any, BaseException | None], None]
+    item: Any = None
+    together: bool = False
 
 
 class GroupWriter:
@@ -24,15 +39,27 @@ class GroupWriter:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self._queue: queue.SimpleQueue[tuple[Change, Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
         self._thread.start()
 
     def submit(self, change: Callable[[sa.Connection], T]) -> Future[T]:
         """Queue `change`; the future gives its value once committed, or its error (StorageUnavailable among them)."""
         future: Future[T] = Future()
-        self._queue.put((change, future))
+        self._queue.put(_Wish(change, lambda value, error: _settle(future, value, error)))
         return future
+
+    def post(
+        self,
+        change: Callable[[sa.Connection, Sequence[I]], Sequence[T]],
+        item: I,
+        then: Callable[[T, BaseException | None], None],
+    ) -> None:
+        """Queue `item`: `change` is called once for all items that are committed together, and gives a value for each.
+
+        `then` is called in the writer's thread, with the value once committed, or with the error. It must be quick.
+        """
+        self._queue.put(_Wish(change, then, item, together=True))
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return the value of `change` once committed. Raises what it raises."""
@@ -44,34 +71,71 @@ class GroupWriter:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        open_ = True
+        open_, company = True, False
         while open_:
-            batch: list[tuple[Change, Future[Any]]] = []
-            item = self._queue.get()
+            batch: list[_Wish] = []
+            wish = self._queue.get()
+            end = time.monotonic() + LINGER if company else 0.0
             while True:
-                if item is None:
+                if wish is None:
                     open_ = False
                     break
-                batch.append(item)
+                batch.append(wish)
                 if len(batch) >= MOST:
                     break
                 try:
-                    item = self._queue.get_nowait()
+                    wish = self._queue.get_nowait()
                 except queue.Empty:
-                    break
+                    left = end - time.monotonic() if company else 0.0
+                    if left <= 0:
+                        break
+                    try:
+                        wish = self._queue.get(timeout=left)
+                    except queue.Empty:
+                        break
+            # One alone is not kept waiting: an idle service answers at once.
+            company = len(batch) > 1
             if batch:
                 self._flush(batch)
 
-    def _flush(self, batch: list[tuple[Change, Future[Any]]]) -> None:
+    def _flush(self, batch: list[_Wish]) -> None:
         try:
             with self.ledger.write() as connection:
-                values = [change(connection) for change, _ in batch]
+                values = _written(connection, batch)
         except Exception as error:
             if len(batch) == 1:
-                batch[0][1].set_exception(error)
+                self._tell(batch[0], None, error)
                 return
-            for item in batch:  # find out which one it was: each alone
-                self._flush([item])
+            for wish in batch:  # find out which one it was: each alone
+                self._flush([wish])
         else:
-            for (_, future), value in zip(batch, values, strict=True):
-                future.set_result(value)
+            for wish, value in zip(batch, values, strict=True):
+                self._tell(wish, value, None)
+
+    def _tell(self, wish: _Wish, value: Any, error: BaseException | None) -> None:
+        try:
+            wish.then(value, error)
+        except Exception:
+            log.exception("what follows a change of the ledger failed")
+
+
+def _written(connection: sa.Connection, batch: list[_Wish]) -> list[Any]:
+    """Make every change of `batch` and return the values in its order; items of one kind are written together."""
+    values: list[Any] = [None] * len(batch)
+    kinds: dict[Callable[..., Any], list[int]] = {}
+    for index, wish in enumerate(batch):
+        if wish.together:
+            kinds.setdefault(wish.change, []).append(index)
+        else:
+            values[index] = wish.change(connection)
+    for change, places in kinds.items():
+        for index, value in zip(places, change(connection, [batch[i].item for i in places]), strict=True):
+            values[index] = value
+    return values
+
+
+def _settle(future: Future[Any], value: Any, error: BaseException | None) -> None:
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)
