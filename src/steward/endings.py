@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steward.clock import SECOND
 from steward.handlers import Handler, RetryPolicy
@@ -94,6 +94,14 @@ def delivered(
     if refused:
         return Ending(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
     return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note)
+
+
+def never_later(ending: Ending) -> Ending:
+    """Return `ending` for an engine that cannot make an attempt later: what would be tried again has failed."""
+    if ending.state != State.RETRYING:
+        return ending
+    words = f"{ending.error or ''} This engine does not try again by itself; a person may.".strip()
+    return replace(ending, state=State.FAILED, error=words, due_at=None)
 
 
 def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, chance: float | None) -> Ending:

@@ -92,8 +92,9 @@ class HostedPreparer:
         wait_for(alone)
 
     def warm(self) -> None:
-        """Start the children of the quick pool ahead of the first batch."""
+        """Start the children of the quick pool ahead of the first batch, and one for what comes alone: a reset."""
         self._batches.warm()
+        self._lone.warm(1)
 
     def close(self) -> None:
         """Stop the children."""

@@ -62,6 +62,7 @@ class Runner:
         *,
         in_flight: int = 16,
         retry_delays: Sequence[float] | None = None,
+        retries_later: bool = True,
         threads: int = 8,
     ) -> None:
         self.worker, self._writer, self._registry, self._seal = worker, writer, registry, seal
@@ -75,6 +76,7 @@ class Runner:
             lane_stopped=self._stop_lane,
             stopped=lambda: self._stopped,
             retry_delays=tuple(retry_delays) if retry_delays else None,
+            retries_later=retries_later,
         )
         self._stopped = ""
         self.idle = threading.Event()

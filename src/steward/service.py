@@ -55,6 +55,7 @@ class Abilities:
     survives_restart: bool = True
     schedules: bool = True
     retries_later: bool = True
+    priorities: bool = True
     cancels_running: bool = True
     bulk: bool = True
     in_transaction: bool = False

@@ -52,10 +52,10 @@ class Children:
         # The kernel ends a child with the thread that started it: so one thread starts them all, and lives on.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-starter")
 
-    def warm(self) -> None:
-        """Start every process now, and do not wait for them."""
+    def warm(self, most: int | None = None) -> None:
+        """Start every process now, or `most` of them, and do not wait for them."""
         with self._changed:
-            while not self._closed and len(self._all) < self._size:
+            while not self._closed and len(self._all) < min(self._size, most or self._size):
                 self._idle.append(self._start())
 
     def call(

@@ -14,6 +14,7 @@ from steward.engine import Perform
 from steward.errors import Unsupported
 from steward.handlers import Handler
 from steward.ledger import attempts
+from steward.results import TaskResult
 from steward.service import Abilities, Options
 from steward.services.ledgered import LedgerTaskService
 
@@ -35,7 +36,7 @@ def during(tasks: BackgroundTasks) -> Iterator[None]:
 class BackgroundTaskService(LedgerTaskService):
     """Tasks are committed before the 202 and run after the response; what a stop interrupts shows as interrupted."""
 
-    abilities = Abilities(survives_restart=False, schedules=False, retries_later=False, why=WHY)
+    abilities = Abilities(survives_restart=False, schedules=False, retries_later=False, priorities=False, why=WHY)
 
     def __init__(
         self, *args: Any, perform: Perform | None = None, allow_important: bool = False, **kwargs: Any
@@ -51,6 +52,11 @@ class BackgroundTaskService(LedgerTaskService):
         """Mark what an earlier process left unfinished as interrupted and return how many; called at the start."""
         return self.ledger.apply(lambda c: attempts.interrupt(c, now()))
 
+    def retry(self, task_id: str, *, by: str = "") -> TaskResult:
+        """Try a task again now, inside a request; see `TaskService.retry`."""
+        self._require_request()
+        return super().retry(task_id, by=by)
+
     def _refuse_unable(self, handler: Handler, options: Options) -> None:
         super()._refuse_unable(handler, options)
         if handler.important and not self._allow_important:
@@ -59,6 +65,9 @@ class BackgroundTaskService(LedgerTaskService):
                 f"It is marked as important, and a restart would interrupt it: {WHY}",
                 "Set STEWARD_ENGINE=durable, or STEWARD_ALLOW_INTERRUPTIBLE=true if losing it is acceptable",
             )
+        self._require_request()
+
+    def _require_request(self) -> None:
         if _request.get() is None or self._perform is None:
             raise Unsupported(
                 "The engine 'background' takes tasks only inside a request",

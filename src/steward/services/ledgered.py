@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
 
+from steward.addresses import normal
 from steward.clock import micros, new_id, now
 from steward.errors import (
     FieldProblem,
@@ -21,7 +22,7 @@ from steward.errors import (
     SourceUnavailable,
     Unsupported,
 )
-from steward.handlers import Handler
+from steward.handlers import ADDRESSED, Handler
 from steward.ledger import Ledger, acceptance, control, search
 from steward.plugins import Registry
 from steward.results import TaskResult
@@ -55,6 +56,12 @@ class LedgerTaskService(TaskService):
         """Accept a task; see `TaskService.enqueue`. With `connection=` it joins that transaction."""
         handler = self.registry.resolve(func)
         connection = kwargs.pop("connection", None) if "connection" not in handler.payload.model_fields else None
+        if connection is not None and not self.abilities.in_transaction:
+            raise Unsupported(
+                "This engine cannot take a task inside a transaction",
+                self.abilities.why or "It performs what it is given at once",
+                "Hand the task over after the commit, or set STEWARD_ENGINE=durable",
+            )
         payload, options = _arguments(handler, args, kwargs)
         return self._accept(handler, payload, options, connection).id
 
@@ -127,6 +134,12 @@ class LedgerTaskService(TaskService):
     def _refuse_unable(self, handler: Handler, options: Options) -> None:
         if options.run_at is not None and not self.abilities.schedules:
             raise Unsupported("This engine cannot schedule", self.abilities.why, "Set STEWARD_ENGINE=durable")
+        if options.priority is not None and not self.abilities.priorities:
+            raise Unsupported(
+                "This engine performs tasks in the order in which they come",
+                self.abilities.why,
+                "Give no priority, or set STEWARD_ENGINE=durable",
+            )
 
     def _accept(
         self, handler: Handler, payload: Any, options: Options, connection: sa.Connection | None = None
@@ -179,6 +192,7 @@ class LedgerTaskService(TaskService):
             created_at=moment,
             due_at=due,
             expires_at=expires,
+            at_most=handler.at_most,
         )
         return entry, self._seal.digest(json.dumps([handler.name, text, secrets]).encode())
 
@@ -283,12 +297,12 @@ def _at(options: Options, run_at: datetime) -> Options:
 
 def _recipient(model: BaseModel) -> str | None:
     """The address to find the task by before it has run: the first field that is named and shaped like one."""
-    for name in ("email", "to", "recipient", "recipients"):
+    for name in ADDRESSED:
         value = getattr(model, name, None)
         if isinstance(value, (list, tuple)) and value:
             value = value[0]
         if isinstance(value, str) and "@" in value:
-            return value[:320]
+            return normal(value)[:320]
     return None
 
 

@@ -22,7 +22,7 @@ def begin(steward: Steward) -> Callable[[], object]:
     from steward.performer import Performer  # it loads the layout engine, which no other web process needs
 
     performer = Performer(steward, engine="background")
-    service.interrupt_left_over()
     service.use(performer.runner.perform)
     performer.start()
+    service.interrupt_left_over()  # after the start, which queues what waited for a plugin that is back
     return performer.stop
