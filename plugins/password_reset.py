@@ -34,6 +34,7 @@ class Reset(BaseModel):
     lane="urgent",
     priority=100,
     expires_after=timedelta(hours=1),
+    at_most=((1, 60), (5, 3600)),
     retry=RetryPolicy(delays=(5, 15, 30, 60, 120), then=300),
 )
 def password_reset(reset: Reset) -> Email:

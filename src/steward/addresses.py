@@ -37,5 +37,19 @@ def address(text: str) -> str:
     return ascii_form
 
 
+def normal(text: str) -> str:
+    """Return `text` in the form by which recipients are told apart: in small letters, the domain as A-labels.
+
+    Local parts may differ by their letters' size (RFC 5321, section 2.4), and nobody's do: who floods a mailbox writes
+    it in as many ways as there are.
+    """
+    if not text.isascii():
+        try:
+            text = address(text)
+        except Rejected:
+            return text.lower()
+    return text.lower()
+
+
 def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in str(text)[:80])

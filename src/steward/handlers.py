@@ -19,6 +19,8 @@ from steward.schedules import Schedule
 from steward.schedules import check as check_schedule
 
 Lane = Literal["urgent", "mail", "bulk", "reports", "jobs"]
+ADDRESSED = ("email", "to", "recipient", "recipients")
+"""The payload's fields that may hold an address; the first one that does says whom a task is for."""
 LANES: tuple[str, ...] = ("urgent", "mail", "reports", "jobs", "bulk")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -79,6 +81,7 @@ class Handler:
     check_needs: tuple[tuple[str, str], ...] = ()
     schedules: tuple[Schedule, ...] = ()
     staff: bool = False
+    at_most: tuple[tuple[int, float], ...] = ()
     origin: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -108,6 +111,7 @@ def handler(
     check: Callable[..., None] | None = None,
     schedules: tuple[str | Schedule, ...] = (),
     staff: bool = False,
+    at_most: tuple[tuple[int, float], ...] = (),
 ) -> Callable[[Callable[..., Any]], Handler]: ...
 def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Declare a function as a kind of task.
@@ -118,6 +122,7 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises `Rejected` with the words
     for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is in seconds. `schedules`
     says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone and more.
+    `at_most=((1, 60), (5, 3600))` takes at most one task in 60 seconds and five in 3600 for one recipient, whoever asks.
 
     Returns the `Handler`, which is callable as the function was.
 
@@ -162,6 +167,17 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         )
     if not isinstance(example, model):
         raise PluginError(f"The example of {name} at {where} is not a {model.__name__}")
+    at_most = options.get("at_most") or ()
+    if any(most < 1 or seconds <= 0 for most, seconds in at_most):
+        raise PluginError(f"The handler {name} at {where} has a limit that lets nothing through", f"It is {at_most}")
+    if at_most and not isinstance(
+        next((getattr(example, f, None) for f in ADDRESSED if hasattr(example, f)), None), str
+    ):
+        raise PluginError(
+            f"The handler {name} at {where} has a limit for each address, and a payload without one address",
+            "at_most counts by the payload's field email, to or recipient",
+            "Add such a field, or leave at_most out",
+        )
     summary, _, description = (inspect.getdoc(target) or "").partition("\n")
     check = options.get("check")
     if "schedules" in options:

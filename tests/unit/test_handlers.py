@@ -107,3 +107,31 @@ def test_the_last_attempt_is_not_followed_by_another():
     assert RetryPolicy(attempts=3).delay(2) is not None
     assert RetryPolicy(attempts=3).delay(3) is None
     assert RetryPolicy().within == timedelta(days=1)
+
+
+@pytest.mark.parametrize("at_most", [((0, 60),), ((1, 0),)])
+def test_a_limit_that_lets_nothing_through_is_refused(at_most):
+    with pytest.raises(PluginError, match="lets nothing through"):
+
+        @handler(example=ADA, at_most=at_most)
+        def reset(joined: Joined) -> Email: ...
+
+
+def test_a_limit_for_each_address_needs_one_address():
+    class Many(BaseModel):
+        recipients: list[str]
+
+    for example in (Many(recipients=["a@example.org"]), RetryOrder()):
+        with pytest.raises(PluginError, match="without one address"):
+            handler(example=example, at_most=((1, 60),))(_taking(type(example)))
+
+
+class RetryOrder(BaseModel):
+    x: int = 1
+
+
+def _taking(model):
+    def job(order) -> Email: ...
+
+    job.__annotations__["order"] = model
+    return job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from steward.clock import SECOND, moment
 from steward.errors import KeyConflict
+from steward.ledger import flood
 from steward.ledger.schema import actions, keys, tasks
 from steward.results import TaskResult
 
@@ -34,10 +36,11 @@ class Entry:
     created_at: int
     due_at: int
     expires_at: int | None
+    at_most: tuple[tuple[int, float], ...] = ()
 
     def row(self) -> dict[str, Any]:
         """Return the values by column."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "at_most"}
 
     def as_result(self) -> TaskResult:
         """Return the task as just accepted: known without reading it back, which would double a hand-over's cost."""
@@ -60,7 +63,13 @@ _INSERT = tasks.insert()
 
 
 def accept(connection: sa.Connection, entries: Sequence[Entry]) -> None:
-    """Store `entries`; they are accepted when the transaction has been committed."""
+    """Store `entries`; they are accepted when the transaction has been committed.
+
+    Raises:
+        RateLimited: there would be more for one recipient than the handler takes. Nothing was stored.
+    """
+    if any(entry.at_most for entry in entries):
+        flood.refuse(connection, entries)
     connection.execute(_INSERT, [entry.row() for entry in entries])
 
 
@@ -69,6 +78,7 @@ def accept_once(connection: sa.Connection, entry: Entry, key: str, digest: str) 
 
     Raises:
         KeyConflict: the key stands for another handler or payload.
+        RateLimited: as `accept`; a repeat under a key that is in use is no new task, and not counted.
     """
     values = {"key": key, "task_id": entry.id, "digest": digest, "created_at": entry.created_at}
     # One statement decides who is first, on both databases; the others read what the first has written.
@@ -76,9 +86,11 @@ def accept_once(connection: sa.Connection, entry: Entry, key: str, digest: str) 
         "INSERT INTO idempotency_keys (key, task_id, digest, created_at) VALUES (:key, :task_id, :digest, :created_at)"
         " ON CONFLICT (key) DO NOTHING"
     )
-    if connection.execute(insert, values).rowcount:
-        accept(connection, [entry])
-        return entry.id, True
+    # In a savepoint: whoever hears RateLimited inside a transaction of their own must not commit a key without a task.
+    with connection.begin_nested() if entry.at_most else nullcontext():
+        if connection.execute(insert, values).rowcount:
+            accept(connection, [entry])
+            return entry.id, True
     found = connection.execute(sa.select(keys.c.task_id, keys.c.digest).where(keys.c.key == key)).one()
     if found.digest != digest:
         raise KeyConflict(

@@ -56,8 +56,9 @@ def _statement(query: Query) -> sa.Select[Any]:
     if query.name:
         statement = statement.where(tasks.c.name == query.name)
     if query.recipient:
-        sent = sa.select(deliveries.c.task_id).where(deliveries.c.recipient == query.recipient)
-        statement = statement.where(sa.or_(tasks.c.recipient == query.recipient, tasks.c.id.in_(sent)))
+        address = query.recipient.lower()
+        sent = sa.select(deliveries.c.task_id).where(deliveries.c.recipient.in_([query.recipient, address]))
+        statement = statement.where(sa.or_(tasks.c.recipient == address, tasks.c.id.in_(sent)))
     if query.since:
         statement = statement.where(tasks.c.created_at >= micros(query.since))
     if query.until:
