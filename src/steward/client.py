@@ -164,6 +164,11 @@ class Client:
         answer = self._ask("GET", "/v1/tasks", params=params, repeatable=True).json()
         return [task_of(each) for each in answer["tasks"]], answer["next_cursor"]
 
+    def handlers(self) -> list[dict[str, Any]]:
+        """Return the kinds of tasks there are: `name`, `summary`, and the `schema` and an `example` of the payload."""
+        answer = self._ask("GET", "/v1/handlers", repeatable=True).json()
+        return [dict(each) for each in answer["handlers"]]
+
     def cancel(self, task_id: str) -> TaskResult:
         """Stop a task that is not finished and return it; what was sent stays sent.
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from steward.cli import running
+from steward.cli import running, tasks
 from steward.cli.wording import ABORTED, exit_code_of, tell
 from steward.errors import StewardError
 
@@ -39,7 +39,8 @@ def begin(
     context.obj = env_file
 
 
-running.add_commands(app)
+for part in (running, tasks):
+    part.add_commands(app)
 
 
 def run(words: Sequence[str]) -> int:

@@ -46,4 +46,4 @@ def tell(what: str, why: str = "", remedy: str = "") -> None:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text if text.endswith((".", "!", "?", ":", "'")) else f"{text}."
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
