@@ -52,14 +52,14 @@ class Relay:
         self._lanes = tuple(its_lanes)
         self._in_hand: dict[str, int] = {lane.name: 0 for lane in its_lanes}
         self._lock = threading.Lock()
-        self._full = False
+        self._more = False
 
     def run(self, stop: threading.Event) -> None:
         """Look, hand over and wait, until `stop` is set. A store that fails is tried again at the next look."""
         while not stop.is_set():
             try:
-                handed = self.step()
-                pause = 0.0 if handed and not self._full else self._pause()
+                self.step()
+                pause = 0.0 if self._more else self._pause()
             except StorageUnavailable as error:
                 log.warning("the relay waits for the store: %s", error)
                 pause = POLL
@@ -69,6 +69,7 @@ class Relay:
     def step(self) -> int:
         """Hand over what is due and return how many tasks that was."""
         moment = now()
+        self._more = False
         with self._ledger.read() as connection:
             if not due.anything(connection, moment):
                 return 0
@@ -94,14 +95,13 @@ class Relay:
         due.expire(connection, moment)
         due.wake(connection, moment)
         taken: dict[str, list[due.Due]] = {}
-        self._full = True
         for lane in self._lanes:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
             with self._lock:
                 room = lane.most - self._in_hand[lane.name]
             if room > 0:
-                self._full = False
+                self._more = False
                 taken[lane.name] = due.take(connection, lane.name, min(room, lane.batch), self._worker, moment)
         return taken
 

@@ -10,41 +10,43 @@ import sqlalchemy as sa
 from steward.ledger.schema import attempts, tasks
 from steward.tasks import MAX_STARTS, State, Task
 
+_BEGIN = (
+    tasks.update()
+    .where(
+        tasks.c.id.in_(sa.bindparam("b_ids", expanding=True)),
+        tasks.c.state == State.QUEUED,
+        sa.or_(tasks.c.worker.is_(None), tasks.c.worker == sa.bindparam("b_worker")),
+    )
+    .values(
+        state=State.RUNNING,
+        attempt=tasks.c.attempt + 1,
+        worker=sa.bindparam("b_worker"),
+        claim=sa.bindparam("b_claim"),
+        started_at=sa.func.coalesce(tasks.c.started_at, sa.bindparam("b_now", type_=sa.BigInteger)),
+        error=None,
+    )
+    .returning(
+        tasks.c.id,
+        tasks.c.name,
+        tasks.c.attempt,
+        tasks.c.payload,
+        tasks.c.sealed,
+        tasks.c.lane,
+        tasks.c.created_at,
+        tasks.c.expires_at,
+        tasks.c.failures,
+        tasks.c.lost,
+        tasks.c.requested_by,
+    )
+)
+
 
 def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str, now: int) -> list[Task]:
     """Start an attempt for each of `ids` that is queued and in nobody else's hand; return those that were started.
 
     `claim` fences the attempt: every later write names it, and is refused once the task has another.
     """
-    found = connection.execute(
-        tasks.update()
-        .where(
-            tasks.c.id.in_(ids),
-            tasks.c.state == State.QUEUED,
-            sa.or_(tasks.c.worker.is_(None), tasks.c.worker == worker),
-        )
-        .values(
-            state=State.RUNNING,
-            attempt=tasks.c.attempt + 1,
-            worker=worker,
-            claim=claim,
-            started_at=sa.func.coalesce(tasks.c.started_at, now),
-            error=None,
-        )
-        .returning(
-            tasks.c.id,
-            tasks.c.name,
-            tasks.c.attempt,
-            tasks.c.payload,
-            tasks.c.sealed,
-            tasks.c.lane,
-            tasks.c.created_at,
-            tasks.c.expires_at,
-            tasks.c.failures,
-            tasks.c.lost,
-            tasks.c.requested_by,
-        )
-    ).all()
+    found = connection.execute(_BEGIN, {"b_ids": ids, "b_worker": worker, "b_claim": claim, "b_now": now}).all()
     if found:
         connection.execute(
             attempts.insert(),

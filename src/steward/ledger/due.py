@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from steward.ledger.schema import lanes, tasks, workers
 from steward.tasks import State
@@ -21,57 +23,78 @@ class Due:
     suspect: bool
 
 
+# Built once: to build a statement takes SQLAlchemy longer than SQLite needs to answer it (a measured finding).
+_NOW = sa.bindparam("now", type_=sa.BigInteger)
+_WAITS = tasks.c.state.in_([State.SCHEDULED, State.QUEUED, State.RETRYING, State.BLOCKED])
+_LIVING = sa.select(workers.c.id).where(workers.c.lease_until > _NOW)
+_ANYTHING = sa.select(
+    sa.or_(
+        sa.exists().where(tasks.c.state == State.QUEUED, tasks.c.worker.is_(None)),
+        sa.exists().where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= _NOW),
+        sa.exists().where(tasks.c.expires_at.is_not(None), tasks.c.expires_at <= _NOW, _WAITS),
+        sa.exists().where(tasks.c.worker.is_not(None), tasks.c.worker.not_in(_LIVING)),
+    )
+)
+_HOLDERS = sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None)).distinct().where(tasks.c.worker.not_in(_LIVING))
+
+
 def anything(connection: sa.Connection, now: int) -> bool:
     """Return whether there may be something to do: a cheap read, so that an idle relay writes nothing."""
-    return bool(
-        connection.scalar(
-            sa.select(
-                sa.or_(
-                    sa.exists().where(tasks.c.state == State.QUEUED, tasks.c.worker.is_(None)),
-                    sa.exists().where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= now),
-                    sa.exists().where(
-                        tasks.c.expires_at.is_not(None),
-                        tasks.c.expires_at <= now,
-                        tasks.c.state.in_([State.SCHEDULED, State.QUEUED, State.RETRYING, State.BLOCKED]),
-                    ),
-                    sa.exists().where(tasks.c.worker.is_not(None), tasks.c.worker.not_in(living(now))),
-                )
-            )
-        )
-    )
-
-
-def living(now: int) -> sa.Select[tuple[str]]:
-    """Return the query for the ids of workers whose lease still runs."""
-    return sa.select(workers.c.id).where(workers.c.lease_until > now)
+    return bool(connection.scalar(_ANYTHING, {"now": now}))
 
 
 def dead_holders(connection: sa.Connection, now: int) -> list[str]:
     """Return workers that hold tasks but whose lease is over."""
-    held = sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None)).distinct()
-    return [w for w in connection.scalars(held.where(tasks.c.worker.not_in(living(now)))) if w is not None]
+    return [w for w in connection.scalars(_HOLDERS, {"now": now}) if w is not None]
+
+
+_WAKE = (
+    tasks.update()
+    .where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= _NOW)
+    .values(state=State.QUEUED, worker=None, handed_at=None)
+)
 
 
 def wake(connection: sa.Connection, now: int) -> int:
     """Queue scheduled and retrying tasks whose time has come; return how many."""
-    return connection.execute(
-        tasks.update()
-        .where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= now)
-        .values(state=State.QUEUED, worker=None, handed_at=None)
-    ).rowcount
+    return connection.execute(_WAKE, {"now": now}).rowcount
+
+
+_EXPIRE = (
+    tasks.update()
+    .where(tasks.c.expires_at.is_not(None), tasks.c.expires_at <= _NOW, _WAITS)
+    .values(state=State.EXPIRED, finished_at=_NOW, error=EXPIRED, sealed=None, worker=None, handed_at=None)
+)
 
 
 def expire(connection: sa.Connection, now: int) -> int:
     """End waiting tasks whose `expires_at` has passed; return how many."""
-    return connection.execute(
+    return connection.execute(_EXPIRE, {"now": now}).rowcount
+
+
+def _taking(free: sa.ColumnElement[bool]) -> ReturningUpdate[Any]:
+    chosen = (
+        sa.select(tasks.c.id)
+        .where(tasks.c.state == State.QUEUED, tasks.c.lane == sa.bindparam("b_lane"), free)
+        .order_by(tasks.c.priority.desc(), tasks.c.due_at)
+        .limit(sa.bindparam("b_most", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+    )
+    return (
         tasks.update()
-        .where(
-            tasks.c.expires_at.is_not(None),
-            tasks.c.expires_at <= now,
-            tasks.c.state.in_([State.SCHEDULED, State.QUEUED, State.RETRYING, State.BLOCKED]),
-        )
-        .values(state=State.EXPIRED, finished_at=now, error=EXPIRED, sealed=None, worker=None, handed_at=None)
-    ).rowcount
+        .where(tasks.c.id.in_(chosen))
+        .values(worker=sa.bindparam("b_worker"), handed_at=_NOW)
+        .returning(tasks.c.id, tasks.c.lost, tasks.c.priority, tasks.c.due_at)
+    )
+
+
+_TAKE = _taking(tasks.c.worker.is_(None))
+_TAKE_STALE = _taking(
+    sa.and_(
+        tasks.c.worker.is_(None),
+        sa.or_(tasks.c.handed_at.is_(None), tasks.c.handed_at < sa.bindparam("b_before", type_=sa.BigInteger)),
+    )
+)
 
 
 def take(
@@ -81,30 +104,61 @@ def take(
 
     With `worker` None they are handed to a broker: one that was handed over before `stale_before` is taken again.
     """
-    free: sa.ColumnElement[bool] = tasks.c.worker.is_(None)
-    if stale_before is not None:
-        free = sa.and_(free, sa.or_(tasks.c.handed_at.is_(None), tasks.c.handed_at < stale_before))
+    values: dict[str, object] = {"b_lane": lane, "b_most": most, "b_worker": worker, "now": now}
+    if stale_before is None:
+        found = connection.execute(_TAKE, values).all()
+    else:
+        found = connection.execute(_TAKE_STALE, values | {"b_before": stale_before}).all()
+    return [Due(r.id, r.lost > 0) for r in sorted(found, key=lambda r: (-r.priority, r.due_at))]
+
+
+def at_broker(connection: sa.Connection) -> dict[str, tuple[int, int]]:
+    """Return how many tasks of each lane lie with a broker, and since when the oldest does."""
+    handed = (tasks.c.state == State.QUEUED, tasks.c.worker.is_(None), tasks.c.handed_at.is_not(None))
+    rows = connection.execute(
+        sa.select(tasks.c.lane, sa.func.count().label("n"), sa.func.min(tasks.c.handed_at).label("since"))
+        .where(*handed)
+        .group_by(tasks.c.lane)
+    )
+    return {r.lane: (r.n, r.since) for r in rows}
+
+
+def take_again(connection: sa.Connection, lane: str, before: int, now: int, most: int) -> list[Due]:
+    """Take up to `most` tasks of `lane` that were handed to a broker before `before`, and not begun since."""
     chosen = (
         sa.select(tasks.c.id)
-        .where(tasks.c.state == State.QUEUED, tasks.c.lane == lane, free)
-        .order_by(tasks.c.priority.desc(), tasks.c.due_at)
+        .where(
+            tasks.c.state == State.QUEUED,
+            tasks.c.worker.is_(None),
+            tasks.c.handed_at < before,
+            tasks.c.lane == lane,
+        )
+        .order_by(tasks.c.handed_at)
         .limit(most)
         .with_for_update(skip_locked=True)
     )
     found = connection.execute(
-        tasks.update()
-        .where(tasks.c.id.in_(chosen))
-        .values(worker=worker, handed_at=now)
-        .returning(tasks.c.id, tasks.c.lost, tasks.c.priority, tasks.c.due_at)
-    ).all()
-    return [Due(r.id, r.lost > 0) for r in sorted(found, key=lambda r: (-r.priority, r.due_at))]
+        tasks.update().where(tasks.c.id.in_(chosen)).values(handed_at=now).returning(tasks.c.id, tasks.c.lost)
+    )
+    return [Due(r.id, r.lost > 0) for r in found]
+
+
+def running(connection: sa.Connection) -> dict[str, int]:
+    """Return how many tasks of each lane are being performed."""
+    rows = connection.execute(
+        sa.select(tasks.c.lane, sa.func.count().label("n"))
+        .where(tasks.c.worker.is_not(None), tasks.c.state == State.RUNNING)
+        .group_by(tasks.c.lane)
+    )
+    return {r.lane: r.n for r in rows}
+
+
+_NEXT = sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]))
 
 
 def next_moment(connection: sa.Connection) -> int | None:
     """Return when the next waiting task is due, in microseconds, or None."""
-    value: int | None = connection.scalar(
-        sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]))
-    )
+    value: int | None = connection.scalar(_NEXT)
     return value
 
 
@@ -117,10 +171,12 @@ def unblock(connection: sa.Connection, names: Sequence[str]) -> int:
     ).rowcount
 
 
+_STOPPED = sa.select(lanes.c.name, lanes.c.reason).where(lanes.c.stopped_at.is_not(None))
+
+
 def stopped_lanes(connection: sa.Connection) -> dict[str, str]:
     """Return the lanes that stand still, with the reason; `smtp` stands for every lane that sends letters."""
-    found = connection.execute(sa.select(lanes.c.name, lanes.c.reason).where(lanes.c.stopped_at.is_not(None)))
-    return {r.name: r.reason for r in found}
+    return {r.name: r.reason for r in connection.execute(_STOPPED)}
 
 
 def hand_back(connection: sa.Connection, worker: str) -> None:
@@ -132,8 +188,8 @@ def hand_back(connection: sa.Connection, worker: str) -> None:
     )
 
 
-def give_back(connection: sa.Connection, ids: Sequence[str], worker: str) -> None:
-    """Take queued tasks out of `worker`'s hand again."""
+def give_back(connection: sa.Connection, ids: Sequence[str], worker: str | None) -> None:
+    """Take queued tasks out of `worker`'s hand again; with None, back from the broker."""
     connection.execute(
         tasks.update()
         .where(tasks.c.id.in_(ids), tasks.c.worker == worker, tasks.c.state == State.QUEUED)
