@@ -122,7 +122,8 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises `Rejected` with the words
     for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is in seconds. `schedules`
     says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone and more.
-    `at_most=((1, 60), (5, 3600))` takes at most one task in 60 seconds and five in 3600 for one recipient, whoever asks.
+    `at_most=((1, 60), (5, 3600))` takes at most one task in 60 seconds and five in 3600 for one recipient,
+    whoever asks.
 
     Returns the `Handler`, which is callable as the function was.
 
