@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from steward import sample
 
 TODAY = sample.CUT_OFF.date()
-DEMO = sample.GRANT_REPORT["grant_number"]
+DEMO = sample.GRANT_REPORT["grant"]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_the_grant_of_the_demo_has_what_a_report_must_call_out(database: sqlite3
     grant, allowable, cap = database.execute(
         "SELECT id, allowable_categories, enrollment_cap FROM grants WHERE grant_number = ?", (DEMO,)
     ).fetchone()
-    start, end = sample.GRANT_REPORT["period_start"], sample.GRANT_REPORT["period_end"]
+    start, end = sample.GRANT_REPORT["start"], sample.GRANT_REPORT["end"]
     rows = database.execute(
         "SELECT category, tax, discount, receipt_number, purchased_at FROM expenses"
         " WHERE grant_id = ? AND purchased_at BETWEEN ? AND ?",

@@ -13,9 +13,9 @@ from steward.sample.schema import SCHEMA
 __all__ = ["CUT_OFF", "GRANT_REPORT", "MEMBERSHIP_SUMMARY", "SCHEMA", "Sample", "draw", "make"]
 
 GRANT_REPORT: Final[dict[str, Any]] = {
-    "grant_number": PLANS[0].number,
-    "period_start": "2025-07-01",
-    "period_end": "2026-09-30",
+    "grant": PLANS[0].number,
+    "start": "2025-07-01",
+    "end": "2026-09-30",
     "prepared_by": "Grace Hopper, grants office",
     "recipients": ["funder@example.org"],
     "formats": ["pdf", "xlsx"],
@@ -23,8 +23,8 @@ GRANT_REPORT: Final[dict[str, Any]] = {
 """What the demo asks of `grant_report`: the first grant, from its beginning to the cut-off."""
 
 MEMBERSHIP_SUMMARY: Final[dict[str, Any]] = {
-    "period_start": "2026-07-01",
-    "period_end": "2026-09-30",
+    "start": "2026-07-01",
+    "end": "2026-09-30",
     "prepared_by": "Katherine Johnson, membership office",
 }
 """What the demo asks of `membership_summary`: the third quarter of 2026."""
