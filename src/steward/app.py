@@ -106,6 +106,11 @@ class Steward:
             return BackgroundTaskService(
                 self.ledger, self.registry, self.seal, allow_important=self.settings.allow_interruptible, **shared
             )
+        if self.settings.engine == "celery":
+            from steward.services import celery  # an extra that not everybody installs
+
+            celery.application(self.settings)  # a broker that cannot be meant is refused here, in words
+            return celery.CeleryTaskService(self.ledger, self.registry, self.seal, **shared)
         return DurableTaskService(self.ledger, self.registry, self.seal, **shared)
 
     @cached_property

@@ -19,6 +19,7 @@ StewardError
 │   └── PluginError
 ├── StorageUnavailable (OSError)
 │   └── StorageFull
+├── BrokerUnavailable (OSError)
 ├── SourceUnavailable (OSError)
 ├── Unreachable (OSError)               raised by the client: no answer, and what was sent may have been accepted
 ├── NotFinished (TimeoutError)          raised by the client: waiting has an end, the task goes on
@@ -178,6 +179,12 @@ class StorageFull(StorageUnavailable):
     """There is no room left; nothing was accepted."""
 
     kind = "storage-full"
+
+
+class BrokerUnavailable(StewardError, OSError):
+    """The broker cannot be reached or does not answer; what was accepted waits in the ledger."""
+
+    kind = "broker-unavailable"
 
 
 class SourceUnavailable(StewardError, OSError):

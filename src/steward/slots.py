@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import secrets
 from pathlib import Path
 
 from steward.errors import ConfigurationError
@@ -14,13 +16,13 @@ MOST = 64
 class Slot:
     """A held slot. While this object lives in this process, nobody else has the number."""
 
-    def __init__(self, number: int, descriptor: int) -> None:
-        self.number, self._descriptor = number, descriptor
+    def __init__(self, number: int, descriptor: int, place: str) -> None:
+        self.number, self._descriptor, self._place = number, descriptor, place
 
     @property
     def name(self) -> str:
-        """The slot as the ledger and the engine name it."""
-        return f"slot-{self.number}"
+        """The slot as the ledger and the engine name it; another folder's slot of this number has another name."""
+        return f"slot-{self.number}@{self._place}"
 
     def release(self) -> None:
         """Give the number back."""
@@ -49,7 +51,19 @@ def take_number(folder: Path, number: int) -> Slot | None:
     except OSError:
         os.close(descriptor)
         return None
-    return Slot(number, descriptor)
+    return Slot(number, descriptor, place(folder))
+
+
+def place(folder: Path) -> str:
+    """Return the name of `folder` among all that share a ledger: drawn once, and kept in it."""
+    path = folder / "place"
+    if not path.exists():
+        draft = folder / f".place.{secrets.token_hex(4)}"
+        draft.write_text(secrets.token_hex(4))
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)  # whoever links first has drawn the name
+        draft.unlink()
+    return path.read_text()
 
 
 def free(folder: Path, but: int) -> list[Slot]:

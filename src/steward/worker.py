@@ -8,38 +8,28 @@ import signal
 import threading
 from functools import partial
 
-import sqlalchemy as sa
-
 from steward import relay as relays
-from steward import slots
 from steward.app import Steward
-from steward.clock import now
-from steward.errors import StewardError
-from steward.ledger import attempts, workers
-from steward.nudge import NudgeReceiver
-from steward.performer import Performer
 from steward.relay import Relay
 from steward.services.durable import DurableEngine, system_store
+from steward.slot_holder import SlotHolder
 
 log = logging.getLogger(__name__)
 
 
-class Worker(Performer):
-    """One per slot. What a dead worker left is freed at once here, and adopted within a second by any other."""
+class Worker(SlotHolder):
+    """One per slot, with a relay of its own and DBOS to perform what the relay hands over."""
 
     def __init__(self, steward: Steward) -> None:
-        self._folder = steward.settings.data_dir / "slots"
-        self._slot = slots.take(self._folder)
-        self._receiver = NudgeReceiver()
-        super().__init__(steward, engine="durable", slot=self._slot.name, nudge_port=self._receiver.port)
+        super().__init__(steward, engine="durable")
         self._dbos: DurableEngine | None = None
 
     def begin(self) -> None:
         """Take over what earlier holders of this slot left, enter the ledger, and work."""
-        self.start(self._take_over)
+        self.enter()
         settings = self.steward.settings
         self._dbos = DurableEngine(
-            system_store(settings.ledger_url, settings.data_dir), self._slot.name, self.runner.perform
+            system_store(settings.ledger_url, settings.data_dir), self.executor(self._slot.name), self.runner.perform
         )
         relay = Relay(self.steward.ledger, self._dbos, self.id, self._receiver, relays.lanes(settings.render_processes))
         self.spawn("relay", partial(relay.run, self.stopping))
@@ -48,54 +38,23 @@ class Worker(Performer):
 
     def end(self) -> None:
         """Leave in good order."""
-        self.stopping.set()
-        self._receiver.wake()
-        if self.stop() and self._dbos is not None:
+        if self.leave() and self._dbos is not None:
             self._dbos.close(0)
-        self._slot.release()
+        self.release()
 
-    def each_heartbeat(self) -> None:
-        """Free what the dead hold: a slot file that nobody locks belonged to a process that is no more."""
-        try:
-            for slot in slots.free(self._folder, self._slot.number):
-                try:
-                    self._adopt(slot.name)
-                finally:
-                    slot.release()
-        except (StewardError, OSError) as error:
-            log.warning("dead workers could not be looked for: %s", error)
+    def executor(self, slot: str) -> str:
+        """Return the name under which DBOS knows `slot`: no other folder of slots has it, on whatever host."""
+        return f"{self.host}/{slot}"
 
-    def mail_moves(self) -> None:
-        """Hand over what waited for the mail server."""
-        self._receiver.wake()
+    def adopt(self, slot: str) -> None:
+        """Let DBOS recover what it holds for a dead slot."""
+        if self._dbos is not None:
+            self._dbos.adopt([self.executor(slot)])
 
     def prune(self) -> None:
         """Forget finished batches."""
         if self._dbos is not None:
             self._dbos.prune()
-
-    def _take_over(self, connection: sa.Connection, moment: int) -> None:
-        # We hold the slot's lock, so whoever held it before is dead, whatever its lease says.
-        before = workers.of_slot(connection, self.host, self._slot.name)
-        workers.retire(connection, before, moment)
-        attempts.release(connection, before, moment)
-
-    def _adopt(self, slot: str) -> None:
-        with self.steward.ledger.read() as connection:
-            dead = workers.of_slot(connection, self.host, slot)
-        if not dead:
-            return
-        log.warning("adopting the tasks of %s", ", ".join(dead))
-        if self._dbos is not None:
-            self._dbos.adopt([slot])
-
-        def free(connection: sa.Connection) -> None:
-            moment = now()
-            workers.retire(connection, dead, moment)
-            attempts.release(connection, dead, moment)
-
-        self.steward.ledger.apply(free)
-        self._receiver.wake()
 
 
 def run(steward: Steward) -> int:

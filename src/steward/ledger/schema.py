@@ -18,6 +18,7 @@ _QUEUED = sa.text("state = 'queued'")
 _WAITING = sa.text("state IN ('scheduled', 'retrying')")
 _EXPIRING = sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying', 'blocked')")
 _IN_HAND = sa.text("worker IS NOT NULL")
+_AT_BROKER = sa.text("state = 'queued' AND worker IS NULL AND handed_at IS NOT NULL")
 _FAILED = sa.text("state = 'failed'")
 _RUNNING = sa.text("next_at IS NOT NULL")
 _OPEN = sa.text("closed_at IS NULL")
@@ -57,6 +58,7 @@ tasks = sa.Table(
     sa.Index("ix_tasks_waiting", "due_at", sqlite_where=_WAITING, postgresql_where=_WAITING),
     sa.Index("ix_tasks_expiring", "expires_at", sqlite_where=_EXPIRING, postgresql_where=_EXPIRING),
     sa.Index("ix_tasks_worker", "worker", sqlite_where=_IN_HAND, postgresql_where=_IN_HAND),
+    sa.Index("ix_tasks_at_broker", "lane", "handed_at", sqlite_where=_AT_BROKER, postgresql_where=_AT_BROKER),
     sa.Index("ix_tasks_failed", "finished_at", sqlite_where=_FAILED, postgresql_where=_FAILED),
     sa.Index("ix_tasks_state", "state", "id"),
     sa.Index("ix_tasks_name", "name", "id"),
@@ -152,6 +154,15 @@ lanes = sa.Table(
     sa.Column("stopped_at", Time),
     sa.Column("reason", sa.Text),
     sa.Column("try_at", Time),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    # A duty that one process has at a time, whatever host it is on.
+    sa.Column("duty", sa.String(40), primary_key=True),
+    sa.Column("holder", sa.String(80), nullable=False),
+    sa.Column("until", Time, nullable=False),
 )
 
 api_keys = sa.Table(

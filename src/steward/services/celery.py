@@ -5,35 +5,34 @@ A stock worker works too: `celery -A steward.services.celery worker -Q urgent,ma
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import Callable
+from typing import Any
 
 from steward.errors import ConfigurationError, MissingExtra
 from steward.handlers import LANES
 from steward.service import Abilities
 from steward.services.durable import DurableTaskService
+from steward.settings import Settings
 
 try:
-    from celery import Celery, signals
+    from celery import Celery
     from kombu.entity import Exchange, Queue
 except ImportError as error:
     raise MissingExtra(
         "Celery is not installed", "STEWARD_ENGINE=celery needs it", "pip install 'steward-tasks[celery]'"
     ) from error
 
-if TYPE_CHECKING:
-    from steward.settings import Settings
-
-log = logging.getLogger(__name__)
-
 TASK = "steward.perform"
+DEAD = "steward.dead"
+"""Exchange and queue of messages that were delivered too often. Nothing in them is lost: the ledger has the tasks."""
 DELIVERY_LIMIT = 4
-LONGEST_TASK = 3600
+LONGEST_TASK = 7200
 """Seconds; above every handler's limit and the longest wait for a mail server's last reply (600 s)."""
-PUBLISH_TIMEOUT = 4.0
+WAIT = 4.0
+"""Seconds for which whoever speaks to the broker waits for it."""
+HEARTBEAT = 10
+SCHEMES = ("amqp://", "amqps://", "pyamqp://", "redis://", "rediss://")
 
 
 class CeleryTaskService(DurableTaskService):
@@ -42,57 +41,53 @@ class CeleryTaskService(DurableTaskService):
     abilities = Abilities(in_transaction=True)
 
 
-def queues(broker_url: str) -> list[Any]:
+def is_rabbitmq(url: str) -> bool:
+    """Return whether `url` is that of a RabbitMQ."""
+    return url.startswith(("amqp", "pyamqp"))
+
+
+def queues(url: str) -> list[Any]:
     """Return one queue per lane: quorum queues with a delivery limit and a dead-letter exchange on RabbitMQ."""
-    made: Any = Queue
-    exchange: Any = Exchange
-    if not broker_url.startswith(("amqp", "pyamqp")):
-        return [made(name, exchange("steward", type="direct"), routing_key=name) for name in LANES]
+    if not is_rabbitmq(url):
+        return [_queue(name, "steward") for name in LANES]
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
-        "x-dead-letter-exchange": "steward.dead",
-        "x-dead-letter-routing-key": "dead",
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-routing-key": DEAD,
+        "x-consumer-timeout": (LONGEST_TASK + 600) * 1000,
     }
-    return [
-        made(name, exchange("steward", type="direct"), routing_key=name, queue_arguments=arguments) for name in LANES
-    ]
+    return [_queue(name, "steward", arguments) for name in LANES]
 
 
-def application(settings: Settings) -> Celery:
+def dead_letters() -> Any:
+    """Return the queue for messages that RabbitMQ has delivered `DELIVERY_LIMIT` times in vain; it keeps the last."""
+    return _queue(DEAD, DEAD, {"x-queue-type": "quorum", "x-max-length": 10_000})
+
+
+def application(settings: Settings, *, publishing: bool = False) -> Celery:
     """Return a Celery application for `settings`, with every setting that makes it safe.
 
+    The one that is `publishing` waits for an answer of Redis no longer than `WAIT`; a worker's is silent for longer.
+
     Raises:
-        ConfigurationError: no broker is set.
+        ConfigurationError: no broker is set, or one of another kind.
     """
-    if not settings.broker_url:
+    url = settings.broker_url
+    if not url.startswith(SCHEMES):
         raise ConfigurationError(
-            "No broker is set",
+            "STEWARD_BROKER_URL does not name a broker" if url else "No broker is set",
             "STEWARD_ENGINE=celery hands tasks over through RabbitMQ or Redis",
-            "Set STEWARD_BROKER_URL, for example amqp://user:password@host:5672//",
+            "Set STEWARD_BROKER_URL, for example amqp://user:password@host:5672// or redis://host:6379/0",
         )
-    rabbit = settings.broker_url.startswith(("amqp", "pyamqp"))
-    options: dict[str, Any] = (
-        {"confirm_publish": True, "read_timeout": PUBLISH_TIMEOUT * 4, "write_timeout": PUBLISH_TIMEOUT}
-        if rabbit
-        else {
-            "visibility_timeout": LONGEST_TASK * 2,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 10,
-            "socket_timeout": PUBLISH_TIMEOUT * 4,
-            "socket_connect_timeout": PUBLISH_TIMEOUT,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-        }
-    )
-    app = Celery("steward", broker=settings.broker_url, set_as_current=False)
+    app = Celery("steward", broker=url, set_as_current=False)
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        task_queues=queues(settings.broker_url),
+        task_queues=queues(url),
         task_default_queue="mail",
         task_default_exchange="steward",
         task_default_routing_key="mail",
@@ -101,103 +96,59 @@ def application(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_detect_quorum_queues=True,
+        # Whoever can write to the broker could otherwise stop every worker, or set its limits.
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_connection_timeout=PUBLISH_TIMEOUT,
+        worker_proc_alive_timeout=60,
+        broker_connection_timeout=WAIT,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=options,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        broker_heartbeat=None if publishing else HEARTBEAT,
+        broker_transport_options=_rabbitmq() if is_rabbitmq(url) else _redis(WAIT if publishing else WAIT * 4),
         enable_utc=True,
     )
     return app
 
 
-class CeleryEngine:
-    """Publishes batches of ids; the payload never travels. Used by the relay only, so that it may wait a little."""
-
-    name = "celery"
-
-    def __init__(self, settings: Settings) -> None:
-        self._app = application(settings)
-        self._rabbit = settings.broker_url.startswith(("amqp", "pyamqp"))
-        self._lane_of: dict[str, str] = {}
-
-    def publish(self, lane: str, ids: Sequence[str]) -> None:
-        """Put `ids` into the queue of `lane`, confirmed by the broker.
-
-        Raises:
-            OSError: the broker cannot be reached or did not confirm in time; the ledger still has the tasks.
-        """
-        with self._app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=0, timeout=PUBLISH_TIMEOUT)
-            self._publish(connection, lane, ids)
-
-    def _publish(self, connection: Any, lane: str, ids: Sequence[str]) -> None:
-        extra = {"confirm_timeout": PUBLISH_TIMEOUT} if self._rabbit else {}
-        self._app.send_task(TASK, args=[list(ids)], queue=lane, connection=connection, retry=False, **extra)
+def _queue(name: str, exchange: str, arguments: dict[str, Any] | None = None) -> Any:
+    make_queue: Callable[..., Any] = Queue
+    make_exchange: Callable[..., Any] = Exchange
+    return make_queue(name, make_exchange(exchange, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
-class _Performer:
-    """The runner of this process, made when the first task arrives: Celery forks its pool before that."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = 0
-        self._perform: Callable[[Sequence[str]], None] | None = None
-        self._close: Callable[[], object] = lambda: None
-
-    def __call__(self, ids: Sequence[str]) -> None:
-        with self._lock:
-            if self._perform is None or self._pid != os.getpid():
-                self._start()
-            perform = self._perform
-        assert perform is not None  # noqa: S101  # set by _start
-        perform(ids)
-
-    def _start(self) -> None:
-        from steward import settings
-        from steward.app import Steward
-        from steward.performer import Performer
-
-        performer = Performer(Steward(settings.load()), engine="celery")
-        performer.start()
-        self._pid, self._perform, self._close = os.getpid(), performer.runner.perform, performer.stop
-
-    def close(self) -> None:
-        with self._lock:
-            if self._pid == os.getpid():
-                self._close()
-                self._pid = 0
+def _rabbitmq() -> dict[str, Any]:
+    return {"confirm_publish": True, "write_timeout": WAIT}
 
 
-_performer = _Performer()
+def _redis(answer: float) -> dict[str, Any]:
+    # A line that went dead without a word is noticed by the kernel after 10 + 3 x 5 seconds.
+    keepalive = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+    return {
+        "visibility_timeout": LONGEST_TASK * 2,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 10,
+        "socket_timeout": answer,
+        "socket_connect_timeout": WAIT,
+        "socket_keepalive": True,
+        "socket_keepalive_options": keepalive,
+        "health_check_interval": 10,
+    }
 
 
-def perform(ids: list[str]) -> None:
-    """Perform `ids`: the one Celery task. What does not look like ids is refused: a forged message runs nothing."""
-    if not (isinstance(ids, list) and all(isinstance(i, str) and len(i) == 36 for i in ids)):
-        log.error("a message that is none of ours was refused")
-        return
-    _performer(ids)
+def work(settings: Settings) -> int:
+    """Run one worker with a relay beside it, until SIGTERM; for `steward work`."""
+    from steward import celery_worker
 
-
-def worker_application() -> Celery:
-    """Return the application that `celery -A steward.services.celery` finds, from the environment's settings."""
-    from steward import settings
-
-    made = application(settings.load())
-    made.task(name=TASK, typing=True)(perform)
-    return made
-
-
-def _leave(**_: Any) -> None:
-    _performer.close()
-
-
-signals.worker_process_shutdown.connect(_leave)
+    return celery_worker.run(settings)
 
 
 def __getattr__(name: str) -> Any:
-    # Made when asked for, so that importing this module needs no settings.
+    # Celery looks for `app` (or `celery`); made when asked for, so that importing this module needs no settings.
     if name in ("app", "celery"):
-        made = globals()["app"] = worker_application()
+        from steward import celery_stock
+
+        made = globals()["app"] = globals()["celery"] = celery_stock.stock_application()
         return made
-    raise AttributeError(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,82 @@
+"""A performer that holds a slot, takes over what earlier holders left, and frees what the dead beside it held."""
+
+from __future__ import annotations
+
+import logging
+
+import sqlalchemy as sa
+
+from steward import slots
+from steward.app import Steward
+from steward.clock import now
+from steward.errors import StewardError
+from steward.ledger import attempts, leases, workers
+from steward.nudge import NudgeReceiver
+from steward.performer import Performer
+
+log = logging.getLogger(__name__)
+
+
+class SlotHolder(Performer):
+    """One per slot. What a dead one left is freed at once by whoever holds its slot next, or within a second by others.
+
+    Where no file lock reaches, on another host, the lease in the ledger decides, and the relay frees.
+    """
+
+    def __init__(self, steward: Steward, *, engine: str) -> None:
+        self._folder = steward.settings.data_dir / "slots"
+        self._slot = slots.take(self._folder)
+        self._receiver = NudgeReceiver()
+        super().__init__(steward, engine=engine, slot=self._slot.name, nudge_port=self._receiver.port)
+
+    def enter(self) -> None:
+        """Take over what earlier holders of this slot left, and enter the ledger."""
+        self.start(self._take_over)
+
+    def leave(self) -> bool:
+        """Finish or free what is in hand; return whether nothing was left. The slot is released by `release`."""
+        self.stopping.set()
+        self._receiver.wake()
+        return self.stop()
+
+    def release(self) -> None:
+        """Give the slot back, after everything else."""
+        self._slot.release()
+
+    def each_heartbeat(self) -> None:
+        """Free what the dead hold: a slot file that nobody locks belonged to a process that is no more."""
+        try:
+            for slot in slots.free(self._folder, self._slot.number):
+                try:
+                    self._adopt(slot.name)
+                finally:
+                    slot.release()
+        except (StewardError, OSError) as error:
+            log.warning("dead workers could not be looked for: %s", error)
+
+    def mail_moves(self) -> None:
+        """Hand over what waited for the mail server."""
+        self._receiver.wake()
+
+    def adopt(self, slot: str) -> None:
+        """What else the engine does for a dead slot."""
+
+    def _take_over(self, connection: sa.Connection, moment: int) -> None:
+        # We hold the slot's lock, so whoever held it before is dead, whatever its lease says.
+        _free(connection, workers.of_slot(connection, self.host, self._slot.name), moment)
+
+    def _adopt(self, slot: str) -> None:
+        with self.steward.ledger.read() as connection:
+            dead = workers.of_slot(connection, self.host, slot)
+        if not dead:
+            return
+        log.warning("adopting the tasks of %s", ", ".join(dead))
+        self.adopt(slot)
+        self.steward.ledger.apply(lambda c: _free(c, dead, now()))
+        self._receiver.wake()
+
+
+def _free(connection: sa.Connection, dead: list[str], moment: int) -> None:
+    workers.retire(connection, dead, moment)
+    attempts.release(connection, dead, moment)
+    leases.drop(connection, dead)
