@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from itertools import islice
@@ -120,7 +121,8 @@ class Clockwork:
         newest = times[-1] if following is None or following > at else None
         in_time = newest if newest is not None and at - newest <= GRACE else None
         wanted = times if entry.missed == "all" else [newest if entry.missed == "once" else in_time]
-        tasks = {due: task_of(entry, handler, at, entry.owner or "schedule") for due in wanted if due is not None}
+        who = entry.owner or "schedule"
+        tasks = {due: task_of(entry, handler, due, at, who) for due in wanted if due is not None}
 
         def change(connection: sa.Connection) -> list[str]:
             if not rows.move(connection, entry.id, first, following):
@@ -142,6 +144,30 @@ class Clockwork:
         return made
 
 
+def moves_along(handler: Handler) -> bool:
+    """Whether the payload has days that move along with a schedule (`json_schema_extra={"schedule_period": ...}`)."""
+    return bool(_days(handler))
+
+
+def _days(handler: Handler) -> dict[str, str]:
+    found = {}
+    for name, field in handler.payload.model_fields.items():
+        extra = field.json_schema_extra
+        which = extra.get("schedule_period") if isinstance(extra, dict) else None
+        if which in ("first", "last"):
+            found[field.alias or name] = str(which)
+    return found
+
+
+def _moved_along(entry: Entry, handler: Handler, due: int) -> str:
+    days = _days(handler)
+    if not days:
+        return entry.payload
+    first, last = calendar.period(entry.cron, entry.zone, moment(due))
+    moved = {name: (first if which == "first" else last).isoformat() for name, which in days.items()}
+    return json.dumps(json.loads(entry.payload) | moved, ensure_ascii=False)
+
+
 def _after(entry: Entry, at: int) -> Iterator[int]:
     return map(micros, calendar.after(entry.cron, entry.zone, moment(at)))
 
@@ -152,8 +178,8 @@ def due_after(entry: Entry, at: int) -> Entry:
     return Entry(**{**values, "next_at": next(_after(entry, at), None)})
 
 
-def task_of(entry: Entry, handler: Handler, at: int, by: str) -> acceptance.Entry:
-    """Return the task that a schedule makes at `at`."""
+def task_of(entry: Entry, handler: Handler, due: int, at: int, by: str) -> acceptance.Entry:
+    """Return the task that a schedule makes at `at` for the time `due`; days marked as its period have moved along."""
     # The payload was looked at when the schedule was made. What no longer fits shows as a failed task, with the reason.
     expires = None if handler.expires_after is None else at + int(handler.expires_after.total_seconds() * SECOND)
     return acceptance.Entry(
@@ -162,7 +188,7 @@ def task_of(entry: Entry, handler: Handler, at: int, by: str) -> acceptance.Entr
         state=State.QUEUED,
         lane=handler.lane,
         priority=handler.priority,
-        payload=entry.payload,
+        payload=_moved_along(entry, handler, due),
         sealed=None,
         recipient=None,
         requested_by=by[:80],
@@ -170,3 +196,8 @@ def task_of(entry: Entry, handler: Handler, at: int, by: str) -> acceptance.Entr
         due_at=at,
         expires_at=expires,
     )
+
+
+def latest(entry: Entry, at: int) -> int:
+    """Return the last of a schedule's times up to `at`, or `at` if there was none."""
+    return micros(calendar.last_before(entry.cron, entry.zone, moment(at)))

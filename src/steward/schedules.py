@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -115,6 +115,22 @@ def after(cron: str, zone: str, moment: datetime) -> Iterator[datetime]:
 def upcoming(cron: str, zone: str, moment: datetime, count: int = 3) -> list[datetime]:
     """Return the next `count` times after `moment`, in `zone`."""
     return [due.astimezone(find_zone(zone)) for due in islice(after(cron, zone, moment), count)]
+
+
+def last_before(cron: str, zone: str, moment: datetime) -> datetime:
+    """Return, in UTC, the last time before `moment` at which `cron` was due in `zone`; `moment` if there was none."""
+    found = next(CronSim(cron, moment.astimezone(find_zone(zone)), reverse=True), moment)
+    return found.astimezone(UTC)
+
+
+def period(cron: str, zone: str, due: datetime) -> tuple[date, date]:
+    """Return the first and last day, in `zone`, of the time between the firing before `due` and `due` itself.
+
+    What is due on the first of each quarter has the quarter before as its period.
+    """
+    here = due.astimezone(find_zone(zone))
+    first = last_before(cron, zone, here).astimezone(find_zone(zone)).date()
+    return first, max(first, here.date() - timedelta(days=1))
 
 
 def in_words(cron: str, zone: str = "UTC") -> str:

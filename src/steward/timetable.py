@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward import schedules as calendar
 from steward.clock import moment, new_id, now
-from steward.clockwork import due_after, task_of
+from steward.clockwork import due_after, latest, task_of
 from steward.errors import InvalidOption, StateConflict, Unsupported
 from steward.ledger import Ledger, acceptance
 from steward.ledger import schedules as rows
@@ -137,7 +137,7 @@ class Timetable:
         """
         self._require_able()
         entry, at = self.get(schedule_id).entry, now()
-        task = task_of(entry, self._registry.get(entry.name), at, by or entry.owner)
+        task = task_of(entry, self._registry.get(entry.name), latest(entry, at), at, by or entry.owner)
 
         def change(connection: sa.Connection) -> None:
             acceptance.accept(connection, [task])

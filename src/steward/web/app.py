@@ -16,7 +16,20 @@ from starlette.responses import Response
 
 import steward as package
 from steward.errors import StewardError
-from steward.web import asking, entrance, health, lookups, openapi, outbox, pages, performing, problems, submissions
+from steward.web import (
+    asking,
+    entrance,
+    health,
+    lookups,
+    openapi,
+    outbox,
+    pages,
+    performing,
+    problems,
+    schedule_pages,
+    schedules,
+    submissions,
+)
 from steward.web.auth import Doorkeeper
 from steward.web.envelope import Envelope
 from steward.web.intake import Intake
@@ -90,8 +103,9 @@ def create(steward: Steward) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, lambda request, error: Response(status_code=400))
     submissions.add_routes(app, steward, keeper)
     lookups.add_routes(app, steward, keeper)
+    schedules.add_routes(app, steward, keeper)
     app.router.routes.extend(health.routes(steward))
-    for page in (entrance, pages, asking, outbox):
+    for page in (entrance, pages, asking, schedule_pages, outbox):
         app.router.routes.extend(page.routes(site))
 
     async def describe(request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from steward.clockwork import moves_along
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
 from steward.handlers import Handler
 from steward.service import Options
@@ -17,6 +18,7 @@ from steward.services.background import during
 from steward.services.ledgered import validated
 from steward.web import forms, openapi
 from steward.web.problems import NoSuchPage
+from steward.web.schedule_pages import REPEATS
 from steward.web.sessions import Session
 from steward.web.site import SENDERS, Fields, Site
 
@@ -56,11 +58,14 @@ class Asking:
         payload, problems = forms.payload(drawn, values)
         ticket = (values.get("ticket") or [""])[0][:64]
         words: list[str] = []
+        how_often = next((c for value, _, c in REPEATS if c and value == (values.get("how_often") or [""])[0]), "")
         if problems:
             problems += _further(handler, payload, {p.field for p in problems})
         else:
             later = BackgroundTasks()
             try:
+                if how_often:
+                    return self._repeat(handler, payload, how_often, ticket, session)
                 with during(later):
                     task_id = self._hand_over(handler, payload, ticket, session.caller.name)
                 return RedirectResponse(f"/tasks/{task_id}", 303, background=later)
@@ -69,7 +74,14 @@ class Asking:
             except InvalidRequest as error:
                 words = [str(error)]
         kept = forms.filled(drawn, values, problems)
-        return self._draw(session, handler, kept, words + forms.elsewhere(drawn, problems), 422)
+        chosen = (values.get("how_often") or [""])[0]
+        return self._draw(session, handler, kept, words + forms.elsewhere(drawn, problems), 422, chosen)
+
+    def _repeat(self, handler: Handler, payload: dict[str, Any], cron: str, ticket: str, session: Session) -> Response:
+        """Keep it as a schedule and show that; a second press of the button finds the first one's."""
+        key = ticket if ticket.isalnum() else ""
+        made = self._steward.timetable.make(handler, payload, cron, owner=session.caller.name, key=key)
+        return RedirectResponse(f"/schedules?new={made.entry.id}#s-{made.entry.id}", 303)
 
     def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, by: str) -> str:
         submit = self._steward.service.submit
@@ -112,6 +124,7 @@ class Asking:
         drawn: list[forms.Field],
         words: list[str] | None = None,
         status: int = 200,
+        how_often: str = "",
     ) -> Response:
         return self._site.page(
             "ask_one",
@@ -124,6 +137,10 @@ class Asking:
             words=words or [],
             wrong=sum(bool(f.error) for f in drawn) + len(words or []),
             ticket=secrets.token_hex(16),
+            repeats=REPEATS if self._steward.service.abilities.schedules else (),
+            how_often=how_often,
+            moves=moves_along(handler),
+            zone=self._steward.settings.time_zone,
         )
 
 

@@ -70,6 +70,33 @@ SCHEMAS: dict[str, Any] = {
             "next_cursor": _maybe(_TEXT),
         }
     ),
+    "Firing": _object(
+        {
+            "due_at": TIME,
+            "outcome": {"type": "string", "enum": ["fired", "missed", "by hand"]},
+            "task_id": _maybe(_TEXT),
+        }
+    ),
+    "Schedule": _object(
+        {
+            "id": _TEXT,
+            "name": _TEXT,
+            "origin": {"type": "string", "enum": ["plugin", "setting", "person"]},
+            "cron": _TEXT,
+            "zone": _TEXT,
+            "missed": {"type": "string", "enum": ["skip", "once", "all"]},
+            "payload": {"type": "object"},
+            "owner": _TEXT,
+            "created_at": TIME,
+            "paused_at": _maybe(TIME),
+            "paused_by": _maybe(_TEXT),
+            "next_at": _maybe(TIME),
+            "words": _TEXT,
+            "next": {"type": "array", "items": TIME},
+            "last": _maybe({"$ref": "#/components/schemas/Firing"}),
+        }
+    ),
+    "Schedules": _object({"schedules": {"type": "array", "items": {"$ref": "#/components/schemas/Schedule"}}}),
     "Ids": _object({"ids": {"type": "array", "items": _TEXT}, "count": _WHOLE}),
     "Problem": {
         "type": "object",

@@ -1,0 +1,131 @@
+"""The page that shows schedules: when each is next due, in words, with buttons to pause, resume, run and delete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from steward.clock import moment
+from steward.ledger.schedules import Firing
+from steward.timetable import Standing
+from steward.web import openapi, words
+from steward.web.schedules import CHANGERS, SEERS, own
+from steward.web.sessions import Session
+from steward.web.site import Fields, Site
+
+OUTCOMES: Final = {
+    "fired": ("Done as planned", "good"),
+    "missed": ("Missed: nothing was running then", "bad"),
+    "by hand": ("Run by hand", "calm"),
+}
+
+REPEATS: Final = (
+    ("", "Only once, now", ""),
+    ("week", "Every week, on Monday", "0 6 * * 1"),
+    ("month", "Every month, on its first day", "0 6 1 * *"),
+    ("quarter", "Every quarter, on its first day", "0 6 1 1,4,7,10 *"),
+    ("year", "Every year, on January 1", "0 6 1 1 *"),
+)
+"""What the page of asking offers: the choice, its words, and its cron expression."""
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of schedules."""
+    pages = SchedulePages(site)
+    one = "/schedules/{schedule_id}"
+    return [
+        Route("/schedules", site.get(pages.show, *SEERS)),
+        *(
+            Route(f"{one}/{act}", site.post(getattr(pages, act), *CHANGERS), methods=["POST"])
+            for act in ("pause", "resume", "run", "delete")
+        ),
+    ]
+
+
+class SchedulePages:
+    """Draws the list and does what its buttons say."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._steward = site, site.steward
+
+    def show(self, request: Request, session: Session) -> Response:
+        """Return the list of schedules; without `operate` only one's own."""
+        whose = None if "operate" in session.caller.scopes else session.caller.name
+        abilities = self._steward.service.abilities
+        return self._site.page(
+            "schedules",
+            session,
+            title="Schedules",
+            here="schedules",
+            schedules=[self._card(each) for each in self._steward.timetable.find(whose)],
+            unable="" if abilities.schedules else abilities.why,
+            changes=not session.caller.scopes.isdisjoint(CHANGERS),
+            new=request.query_params.get("new", ""),
+        )
+
+    def pause(self, request: Request, session: Session, values: Fields) -> Response:
+        """Let a schedule rest."""
+        self._steward.timetable.pause(self._its_id(request, session), session.caller.name)
+        return RedirectResponse("/schedules", 303)
+
+    def resume(self, request: Request, session: Session, values: Fields) -> Response:
+        """Let a schedule go on."""
+        self._steward.timetable.resume(self._its_id(request, session))
+        return RedirectResponse("/schedules", 303)
+
+    def run(self, request: Request, session: Session, values: Fields) -> Response:
+        """Make its task now and show that."""
+        task_id = self._steward.timetable.run(self._its_id(request, session), session.caller.name)
+        return RedirectResponse(f"/tasks/{task_id}", 303)
+
+    def delete(self, request: Request, session: Session, values: Fields) -> Response:
+        """Delete a schedule."""
+        self._steward.timetable.remove(self._its_id(request, session))
+        return RedirectResponse("/schedules", 303)
+
+    def _its_id(self, request: Request, session: Session) -> str:
+        return own(session.caller, self._steward.timetable.get(request.path_params["schedule_id"])).entry.id
+
+    def _card(self, standing: Standing) -> dict[str, Any]:
+        entry = standing.entry
+        handler = self._steward.registry.handlers.get(entry.name)
+        said, tone = OUTCOMES[standing.last.outcome] if standing.last else ("", "")
+        return {
+            "id": entry.id,
+            "title": handler.title if handler else words.label(entry.name),
+            "summary": handler.summary if handler else "",
+            "missing": handler is None,
+            "rests": entry.paused_at is not None,
+            "paused_at": moment(entry.paused_at),
+            "paused_by": entry.paused_by,
+            "words": standing.words[:1].upper() + standing.words[1:],
+            "next": [local_tag(each) for each in standing.next],
+            "owner": entry.owner,
+            "origin": entry.origin,
+            "asked": [
+                (name, value)
+                for name, value in words.asked(
+                    standing.as_json()["payload"], openapi.payload_schema(handler) if handler else None
+                )
+                if value != "–"
+            ],
+            "last": {"when": last_moment(standing.last), "words": said, "tone": tone, "task": standing.last.task_id}
+            if standing.last
+            else None,
+        }
+
+
+def last_moment(firing: Firing) -> datetime:
+    """Return when a firing was due."""
+    return moment(firing.due_at)
+
+
+def local_tag(due: datetime) -> Markup:
+    """Return a `<time>` element that says a time in the schedule's own zone: `Fri 1 January 2027, 06:00`."""
+    shown = f"{due:%a} {due.day} {due:%B %Y}, {due:%H:%M}"
+    return Markup('<time datetime="{}">{}</time>').format(due.isoformat(), shown)

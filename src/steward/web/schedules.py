@@ -1,0 +1,173 @@
+"""Routes that make, show and change schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steward.clock import moment
+from steward.errors import FieldProblem, InvalidPayload, UnknownTask
+from steward.ledger.access import Caller
+from steward.schedules import LONGEST, Missed
+from steward.timetable import Standing
+from steward.web import openapi, parameters
+from steward.web.auth import Doorkeeper
+from steward.web.bodies import read_json
+from steward.web.submissions import require_sender
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+SEERS = ("read", "reports", "operate")
+CHANGERS = ("send", "reports", "operate")
+
+
+class Order(BaseModel):
+    """The body of `POST /v1/schedules`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="The handler's name.")
+    payload: dict[str, Any] = Field(default_factory=dict, description="What each task is given.")
+    cron: str = Field(max_length=LONGEST, description="Minute, hour, day of the month, month, day of the week.")
+    zone: str = Field("", description="A time zone such as `Europe/Berlin`; empty means the installation's.")
+    missed: Missed = Field("once", description="What happens to firings missed while nothing was running.")
+
+
+def own(caller: Caller, standing: Standing) -> Standing:
+    """Return `standing` if `caller` may see it: it is their own, or they operate.
+
+    Raises:
+        UnknownTask: it is another's, in the words for one that is not there.
+    """
+    if "operate" in caller.scopes or standing.entry.owner == caller.name:
+        return standing
+    raise UnknownTask(
+        f"There is no schedule '{standing.entry.id[:80]}'", remedy="List them with: steward schedule list"
+    )
+
+
+def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
+    """Add the routes under `/v1/schedules`."""
+    timetable = steward.timetable
+
+    def route(path: str, method: str, summary: str, endpoint: Any, extra: dict[str, Any], status: int = 200) -> None:
+        app.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            status_code=status,
+            summary=summary,
+            operation_id=endpoint.__name__,
+            response_class=Response,
+            openapi_extra=extra,
+            tags=["schedules"],
+        )
+
+    async def list_schedules(request: Request) -> Response:
+        caller = await keeper.admit(request, *SEERS)
+        parameters.refuse_unknown(request, ())
+        whose = None if "operate" in caller.scopes else caller.name
+        found = await run_in_threadpool(timetable.find, whose)
+        return _json({"schedules": [each.as_json() for each in found]})
+
+    async def make_schedule(request: Request) -> Response:
+        caller = await keeper.admit(request, *CHANGERS)
+        parameters.refuse_unknown(request, ())
+        order = _order(await read_json(request))
+        require_sender(caller, steward.registry.get(order.name))
+        key = request.headers.get("idempotency-key", "")[:255]
+
+        def make() -> Standing:
+            return timetable.make(
+                order.name, order.payload, order.cron, order.zone, missed=order.missed, owner=caller.name, key=key
+            )
+
+        made = await run_in_threadpool(make)
+        return _json(made.as_json(), 201, {"Location": f"/v1/schedules/{made.entry.id}"})
+
+    async def get_schedule(request: Request) -> Response:
+        caller = await keeper.admit(request, *SEERS)
+
+        def look() -> dict[str, Any]:
+            standing = own(caller, timetable.get(request.path_params["schedule_id"]))
+            firings = [
+                {"due_at": moment(f.due_at), "outcome": f.outcome, "at": moment(f.at), "task_id": f.task_id}
+                for f in timetable.history(standing.entry.id)
+            ]
+            return standing.as_json() | {"firings": firings}
+
+        return _json(await run_in_threadpool(look))
+
+    async def pause_schedule(request: Request) -> Response:
+        return await change(request, lambda i, by: timetable.pause(i, by).as_json())
+
+    async def resume_schedule(request: Request) -> Response:
+        return await change(request, lambda i, by: timetable.resume(i).as_json())
+
+    async def run_schedule(request: Request) -> Response:
+        def run(schedule_id: str, by: str) -> dict[str, Any]:
+            return steward.service.get_status(timetable.run(schedule_id, by)).as_json()
+
+        return await change(request, run, 202)
+
+    async def delete_schedule(request: Request) -> Response:
+        await change(request, lambda i, by: timetable.remove(i))
+        return Response(status_code=204)
+
+    async def change(request: Request, act: Callable[[str, str], Any], status: int = 200) -> Response:
+        caller = await keeper.admit(request, *CHANGERS)
+
+        def acted() -> Any:
+            standing = own(caller, timetable.get(request.path_params["schedule_id"]))
+            return act(standing.entry.id, caller.name)
+
+        return _json(await run_in_threadpool(acted), status)
+
+    number = openapi.parameter("schedule_id", {"type": "string"}, "The schedule's id.", "path")
+    key = openapi.parameter(
+        "Idempotency-Key", {"type": "string", "maxLength": 255}, "Makes a repeat harmless.", "header"
+    )
+
+    def says(
+        status: int, schema: str, words: str, *problems: int, takes: tuple[Any, ...] = (number,)
+    ) -> dict[str, Any]:
+        answers = {str(status): openapi.answer(schema, words), **openapi.problems(401, 403, *problems)}
+        return {"parameters": list(takes), "responses": answers}
+
+    body = {"required": True, "content": {"application/json": {"schema": Order.model_json_schema()}}}
+    made = says(201, "Schedule", "It is kept.", 400, 404, 413, 415, 422, 503, takes=(key,)) | {"requestBody": body}
+    deleted = says(204, "Schedule", "", 404, 409)
+    deleted["responses"]["204"] = {"description": "It is gone; the tasks that it has made stay."}
+    one, path = "/v1/schedules/{schedule_id}", "/v1/schedules"
+    route(path, "GET", "List schedules", list_schedules, says(200, "Schedules", "Listed by name.", 422, takes=()))
+    route(path, "POST", "Have a task made again and again", make_schedule, made, 201)
+    route(one, "GET", "See a schedule with its firings", get_schedule, says(200, "Schedule", "As it stands.", 404))
+    route(f"{one}/pause", "POST", "Let it rest", pause_schedule, says(200, "Schedule", "It rests.", 404))
+    route(f"{one}/resume", "POST", "Let it go on", resume_schedule, says(200, "Schedule", "It goes on from now.", 404))
+    route(f"{one}/run", "POST", "Make its task now", run_schedule, says(202, "Task", "The task.", 404, 422, 503), 202)
+    route(one, "DELETE", "Delete it", delete_schedule, deleted, 204)
+
+
+def _order(body: Any) -> Order:
+    try:
+        return Order.model_validate(body)
+    except ValidationError as error:
+        problems = [
+            FieldProblem(
+                ".".join(map(str, e["loc"])), "there is no such field" if e["type"] == "extra_forbidden" else e["msg"]
+            )
+            for e in error.errors(include_url=False, include_input=False)
+        ]
+        raise InvalidPayload("The schedule is not valid", problems) from error
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(value), status, headers, "application/json")

@@ -1,0 +1,173 @@
+"""Schedules as programs and people meet them: through HTTP, on their page, and on the page of asking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.journeys import web_site as site
+from tests.journeys.test_pages import Person, Place, token_of, words_of
+
+GRANT = {"grant": "DOL-1", "since": "2026-01-01", "recipients": ["ada@example.org"]}
+ORDER = {"name": "grant_report", "payload": GRANT, "cron": "0 7 1 */3 *", "zone": "America/Chicago"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    steward = site.install(tmp_path_factory.mktemp("schedules"))
+    with site.serving(steward) as base:
+        yield Place(steward, base)
+
+
+@pytest.fixture
+def sam(place: Place) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {site.key(place.steward, 'Sam', 'reports')}"}
+    with httpx.Client(base_url=place.base, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def olga(place: Place) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {site.key(place.steward, 'Olga', 'send', 'operate')}"}
+    with httpx.Client(base_url=place.base, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def empty(place: Place) -> None:
+    for each in place.steward.timetable.find():
+        place.steward.timetable.remove(each.entry.id)
+
+
+def test_a_schedule_is_made_seen_paused_resumed_run_and_deleted(place: Place, sam: httpx.Client) -> None:
+    made = sam.post("/v1/schedules", json=ORDER)
+    assert made.status_code == 201, made.text
+    address, shown = made.headers["location"], made.json()
+    assert (shown["words"], shown["zone"]) == (
+        "every quarter on the first day at 07:00 (America/Chicago)",
+        "America/Chicago",
+    )
+    assert [each[10:16] for each in shown["next"]] == ["T07:00"] * 3
+    assert shown["payload"]["recipients"] == ["ada@example.org"]
+    assert sam.get("/v1/schedules").json()["schedules"] == [shown]
+    paused = sam.post(f"{address}/pause").json()
+    assert (paused["paused_by"], paused["next_at"], paused["next"]) == ("Sam", None, [])
+    assert sam.post(f"{address}/resume").json()["next_at"] == shown["next_at"]
+    task = sam.post(f"{address}/run")
+    assert (task.status_code, task.json()["name"]) == (202, "grant_report")
+    firings = sam.get(address).json()["firings"]
+    assert [(f["outcome"], f["task_id"]) for f in firings] == [("by hand", task.json()["id"])]
+    assert sam.delete(address).status_code == 204
+    assert sam.get(address).status_code == 404
+
+
+def test_one_key_makes_one_schedule(sam: httpx.Client) -> None:
+    made = [sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": "q"}).json()["id"] for _ in range(2)]
+    assert len(set(made)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"cron": "0 7 1"}, 422, "cron expression"),
+        ({"cron": "0 0 30 2 *"}, 422, "cron expression"),
+        ({"zone": "Mars/Olympus"}, 422, "time zone"),
+        ({"missed": "twice"}, 422, "missed"),
+        ({"when": "now"}, 422, "there is no such field"),
+        ({"payload": {"grant": "DOL-1"}}, 422, "since"),
+        ({"payload": GRANT | {"grant": "NONE"}}, 422, "no such grant"),
+        ({"name": "grant_rapport"}, 404, "grant_report"),
+        ({"name": "tidy", "payload": {}}, 403, "scope"),
+    ],
+)
+def test_what_cannot_be_scheduled_is_refused_in_words(
+    sam: httpx.Client, change: dict[str, object], status: int, field: str
+) -> None:
+    answer = sam.post("/v1/schedules", json=ORDER | change)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert field in answer.text
+    assert sam.get("/v1/schedules").json()["schedules"] == []
+
+
+def test_another_person_s_schedule_is_not_there(sam: httpx.Client, olga: httpx.Client) -> None:
+    address = olga.post("/v1/schedules", json=ORDER).headers["location"]
+    assert sam.get("/v1/schedules").json()["schedules"] == []
+    for method, path in (("GET", ""), ("POST", "/pause"), ("POST", "/run"), ("DELETE", "")):
+        assert sam.request(method, address + path).status_code == 404
+    mine = sam.post("/v1/schedules", json=ORDER).headers["location"]
+    assert olga.post(f"{mine}/pause").status_code == 200
+    assert len(olga.get("/v1/schedules").json()["schedules"]) == 2
+
+
+def test_the_description_tells_of_schedules(place: Place) -> None:
+    document = httpx.get(f"{place.base}/openapi.json").json()
+    paths = [path for path in document["paths"] if path.startswith("/v1/schedules")]
+    assert sorted(paths) == [
+        "/v1/schedules",
+        "/v1/schedules/{schedule_id}",
+        "/v1/schedules/{schedule_id}/pause",
+        "/v1/schedules/{schedule_id}/resume",
+        "/v1/schedules/{schedule_id}/run",
+    ]
+    assert {"Schedule", "Schedules", "Firing"} <= set(document["components"]["schemas"])
+
+
+def test_staff_ask_for_a_report_every_quarter_without_a_script(place: Place) -> None:
+    with Person(place) as sam:
+        sam.sign_in(site.key(place.steward, "Sam", "reports"))
+        form = sam.get("/ask/grant_report")
+        assert "Every quarter, on its first day" in words_of(form)
+        ticket = re.search(r'name="ticket" value="([0-9a-f]+)"', form.text)
+        assert ticket
+        filled = {
+            "form_token": token_of(form),
+            "ticket": ticket[1],
+            "grant": "DOL-1",
+            "since": "2026-01-01",
+            "period": "one_quarter",
+            "least": "0",
+            "formats": "pdf",
+            "recipients": "ada@example.org",
+            "how_often": "quarter",
+        }
+        wrong = sam.post("/ask/grant_report", data=filled | {"since": ""})
+        assert wrong.status_code == 422
+        assert '<option value="quarter" selected>' in wrong.text
+        page = sam.post("/ask/grant_report", data=filled)
+        assert page.url.path == "/schedules"
+        said = words_of(page)
+        assert "Grant report New" in said
+        assert "Every quarter on the first day at 06:00" in said
+        assert "ada@example.org" in said
+        sam.post("/ask/grant_report", data=filled)  # a second press
+        mine = place.steward.timetable.find("Sam")
+        assert len(mine) == 1
+        token, address = token_of(page), f"/schedules/{mine[0].entry.id}"
+        assert "Resting since" in words_of(sam.post(f"{address}/pause", data={"form_token": token}))
+        assert "Resting since" not in words_of(sam.post(f"{address}/resume", data={"form_token": token}))
+        assert sam.post(f"{address}/run", data={"form_token": token}).url.path.startswith("/tasks/")
+        assert "Run by hand" in words_of(sam.get("/schedules"))
+        assert "Nothing is scheduled" in words_of(sam.post(f"{address}/delete", data={"form_token": token}))
+
+
+def test_a_page_of_schedules_shows_only_one_s_own(place: Place, olga: httpx.Client) -> None:
+    olga.post("/v1/schedules", json=ORDER)
+    with Person(place) as sam:
+        sam.sign_in(site.key(place.steward, "Sam", "reports"))
+        assert "Nothing is scheduled" in words_of(sam.get("/schedules"))
+
+
+def test_the_simple_engine_offers_no_schedules(tmp_path: Path) -> None:
+    steward = site.install(tmp_path, engine="background", allow_interruptible=True)
+    with site.serving(steward) as base, Person(Place(steward, base)) as sam:
+        key = site.key(steward, "Sam", "reports")
+        sam.sign_in(key)
+        assert "How often" not in words_of(sam.get("/ask/grant_report"))
+        assert "This engine has no schedules" in words_of(sam.get("/schedules"))
+        refused = httpx.post(f"{base}/v1/schedules", json=ORDER, headers={"Authorization": f"Bearer {key}"})
+        assert refused.status_code == 422
+        assert refused.json()["remedy"] == "Set STEWARD_ENGINE=durable."
