@@ -104,6 +104,7 @@ class SchedulePages:
             "paused_at": moment(entry.paused_at),
             "paused_by": entry.paused_by,
             "words": standing.words[:1].upper() + standing.words[1:],
+            "zone": entry.zone,
             "next": [local_tag(each) for each in standing.next],
             "owner": entry.owner,
             "origin": entry.origin,
@@ -126,6 +127,6 @@ def last_moment(firing: Firing) -> datetime:
 
 
 def local_tag(due: datetime) -> Markup:
-    """Return a `<time>` element that says a time in the schedule's own zone: `Fri 1 January 2027, 06:00`."""
-    shown = f"{due:%a} {due.day} {due:%B %Y}, {due:%H:%M}"
+    """Return a `<time>` element that says a time in the schedule's own zone: `Fri 1 Jan 2027, 06:00`."""
+    shown = f"{due:%a} {due.day} {due:%b %Y}, {due:%H:%M}"
     return Markup('<time datetime="{}">{}</time>').format(due.isoformat(), shown)
