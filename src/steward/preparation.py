@@ -70,7 +70,7 @@ class Preparer:
     def _prepare(self, request: Request, progress: Callable[[float, str], None]) -> Prepared:
         handler = self.registry.get(request.name)
         payload = self._payload(handler, request)
-        needs = {**self.given, "source": self.source, "progress": _Reporter(progress)}
+        needs = {**self.given, "source": self.source or Source(""), "progress": _Reporter(progress)}
         wishes = handler.function(payload, **{name: needs[wanted] for name, wanted in handler.needs})
         if wishes is None:
             wishes = ()

@@ -43,21 +43,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def steward_settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings of the test's installation: a folder of its own, and the plugins that are to be tested.
+def steward_plugins(request: pytest.FixtureRequest) -> Path:
+    """The folder of the plugins to test; a test may define this fixture itself.
 
-    They are those of the pytest setting `steward_plugins`, or of STEWARD_PLUGINS_DIR, or of `plugins/` beside
-    pytest's settings. No other STEWARD_ variable counts.
+    It is named by the pytest setting `steward_plugins`, or by STEWARD_PLUGINS_DIR, or is `plugins` beside pytest's own
+    settings.
     """
+    asked = str(request.config.getini("steward_plugins")) or os.environ.get("STEWARD_PLUGINS_DIR") or "plugins"
+    return request.config.rootpath / asked
+
+
+@pytest.fixture
+def steward_settings(steward_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of the test's installation, in a folder of its own. No STEWARD_ variable counts."""
     from steward import settings
 
-    asked = str(request.config.getini("steward_plugins")) or os.environ.get("STEWARD_PLUGINS_DIR") or "plugins"
     for name in [name for name in os.environ if name.startswith("STEWARD_")]:
         monkeypatch.delenv(name)
-    folder = request.config.rootpath / asked
-    own = folder.is_dir() and not folder.samefile(settings.shipped("plugins"))
+    own = steward_plugins.is_dir() and not steward_plugins.samefile(settings.shipped("plugins"))
     return settings.load(
-        data_dir=tmp_path / "steward", plugins_dir=folder if own else None, mail_from="Steward <steward@example.org>"
+        data_dir=tmp_path / "steward",
+        plugins_dir=steward_plugins if own else None,
+        mail_from="Steward <steward@example.org>",
+        free_space_mb=0,
     )
 
 

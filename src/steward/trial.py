@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from steward.app import Steward
-from steward.clock import new_id
+from steward.clock import new_id, now
+from steward.handlers import Handler
 from steward.ledger.writer import GroupWriter
 from steward.operations import operations_for
+from steward.plugins import Registry
+from steward.prepared import Failure, Request
 from steward.renderers.weasy import WeasyRenderer
 from steward.results import TaskResult
 from steward.runner import Runner
@@ -33,12 +38,13 @@ class Trial:
             seconds=settings.render_seconds,
             memory_mb=settings.render_memory_mb,
         )
+        self._preparer = steward.preparer({"operations": operations_for(steward)})
         self._runner = Runner(
             f"trial/{new_id()}",
             self._writer,
             steward.registry,
             steward.seal,
-            steward.preparer({"operations": operations_for(steward)}),
+            self._preparer,
             self._transport,
             steward.archive,
             self._renderer,
@@ -47,6 +53,13 @@ class Trial:
         self.service = ImmediateTaskService(
             steward.ledger, steward.registry, steward.seal, source=steward.source, perform=self._runner.perform
         )
+
+    def rehearse(self, handler: Handler) -> str:
+        """Write the letters and documents of a handler's example, lay out and send nothing; return what went wrong."""
+        texts: list[str] = []
+        payload = handler.example.model_dump_json(context={"secrets": texts})
+        outcome = self._preparer.prepare(Request(new_id(), handler.name, payload, texts, now()))
+        return outcome.words if isinstance(outcome, Failure) else ""
 
     def messages(self) -> list[Captured]:
         """Return every captured message, whole, oldest first."""
@@ -65,10 +78,32 @@ class Trial:
         self._runner.close()
 
 
+def apart(settings: Settings, folder: Path) -> Settings:
+    """Return `settings` for a trial in `folder`: the same plugins, templates and source, and nothing else in common."""
+    return settings.model_copy(
+        update={
+            "env": "development",
+            "data_dir": folder.absolute(),
+            "database_url": "",
+            "engine": "durable",
+            "smtp_url": "",
+            "free_space_mb": 0,
+            "secret_key": secrets.token_urlsafe(32),
+        }
+    )
+
+
+def example_of(handler: Handler) -> dict[str, Any]:
+    """Return a handler's example as the mapping of its fields, secrets included."""
+    return {name: getattr(handler.example, name) for name in type(handler.example).model_fields}
+
+
 @contextmanager
-def trial(settings: Settings, *, plugins: tuple[object, ...] = ()) -> Iterator[Trial]:
-    """Give a trial of `settings` and of further plugin modules, and end it."""
-    steward = Steward(settings, extra_plugins=plugins)
+def trial(settings: Settings, *, registry: Registry | None = None) -> Iterator[Trial]:
+    """Give a trial of `settings`, with `registry` or the plugins that the settings name, and end it."""
+    steward = Steward(settings)
+    if registry is not None:
+        steward.registry = registry
     try:
         made = Trial(steward)
         try:

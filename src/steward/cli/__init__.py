@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from steward.cli import running, tasks
+from steward.cli import access, moving, plugins, running, schedules, tasks, upkeep
 from steward.cli.wording import ABORTED, exit_code_of, tell
 from steward.errors import StewardError
 
@@ -39,7 +39,7 @@ def begin(
     context.obj = env_file
 
 
-for part in (running, tasks):
+for part in (running, tasks, schedules, plugins, upkeep, access, moving):
     part.add_commands(app)
 
 

@@ -24,6 +24,11 @@ def say(text: str = "") -> None:
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else "·" for c in text) + "\n")
 
 
+def note(text: str) -> None:
+    """Print a line about what was printed, on standard error: `KEY=$(steward key create …)` gets the key alone."""
+    sys.stderr.write(f"{text}\n")
+
+
 def say_json(value: Any) -> None:
     """Print a value as JSON, one line."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

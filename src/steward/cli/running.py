@@ -33,9 +33,9 @@ def up(
     ] = None,
     parent: Parent = 0,
 ) -> int:
-    """Run the web server and workers, start again what dies, and stop all of it cleanly.
+    """Run the web server and workers, and keep them running.
 
-    Listens on STEWARD_HOST and STEWARD_PORT (0: a free port, which is printed). SIGTERM or Ctrl-C stops
+    What dies is started again. Listens on STEWARD_HOST and STEWARD_PORT (0: a free port, which is printed). SIGTERM or Ctrl-C stops
     everything within half a minute; what was in hand goes on after the next start.
     """
     from steward import supervisor

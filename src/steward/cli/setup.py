@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from steward.errors import ConfigurationError
 if TYPE_CHECKING:
     from steward.app import Steward
     from steward.settings import Settings
+    from steward.trial import Trial
 
 
 def settings_of(context: typer.Context, **overrides: Any) -> Settings:
@@ -44,37 +46,51 @@ def long_running(context: typer.Context) -> Settings:
     return chosen
 
 
-def prove_writable(folder: Path) -> None:
+def prove_writable(folder: Path, what: str = "data folder", setting: str = "STEWARD_DATA_DIR") -> None:
     """Return if files can be made in `folder`, which is made if it is missing.
 
     Raises:
         ConfigurationError: they cannot.
     """
-    import tempfile
-
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ConfigurationError(
-            f"The data folder {folder} cannot be written",
+            f"The {what} {folder} cannot be written",
             error.strerror or str(error),
-            "Give this user the right to write there, or set STEWARD_DATA_DIR to another folder",
+            f"Give this user the right to write there, or set {setting} to another folder",
         ) from error
 
 
 @contextmanager
-def opened(context: typer.Context, **overrides: Any) -> Iterator[Steward]:
-    """Give the installation for a command that ends soon; only what is wrong is logged."""
+def opened(context: typer.Context, *, quiet: bool = False) -> Iterator[Steward]:
+    """Give the installation for a command that ends soon; only what is wrong is logged, and nothing if `quiet`."""
     from steward.app import Steward
-    from steward.cli import logs
 
-    chosen = settings_of(context, **overrides)
-    logs.set_up("debug" if chosen.log_level == "debug" else "warning")
+    chosen = _settings_and_log(context, "critical" if quiet else "warning")
     prove_writable(chosen.data_dir)
     steward = Steward(chosen)
     try:
         yield steward
     finally:
         steward.close()
+
+
+@contextmanager
+def tried(context: typer.Context) -> Iterator[Trial]:
+    """Give a trial of the installation's plugins and templates, in a folder that is gone afterwards."""
+    from steward.trial import apart, trial
+
+    chosen = _settings_and_log(context, "critical")
+    with tempfile.TemporaryDirectory(prefix="steward-trial-") as folder, trial(apart(chosen, Path(folder))) as made:
+        yield made
+
+
+def _settings_and_log(context: typer.Context, level: str) -> Settings:
+    from steward.cli import logs
+
+    chosen = settings_of(context)
+    logs.set_up("debug" if chosen.log_level == "debug" else level)
+    return chosen

@@ -32,7 +32,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def send(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the task, such as welcome_email; see `steward plugins`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the task, such as welcome_email; see `steward plugins`.")
+    ],
     payload: Annotated[
         str | None, typer.Option("--payload", help="The fields as a JSON object; @FILE reads a file, - standard input.")
     ] = None,
@@ -52,9 +54,9 @@ def send(
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> int:
-    """Hand over a task: NAME --field VALUE …; it is on disk when this returns.
+    """Hand over a task: NAME --field VALUE …
 
-    Give a list by repeating its field, and a field that is named like an option through --payload.
+    It is on disk when this returns. Give a list by repeating its field, and a field that is named like an option through --payload.
 
     Example: steward send welcome_email --name Ada --email ada@example.org
     """

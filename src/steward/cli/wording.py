@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from steward.errors import (
+    BrokerUnavailable,
     ConfigurationError,
     Conflict,
     InvalidRequest,
@@ -14,6 +15,7 @@ from steward.errors import (
     StorageUnavailable,
     UnknownHandler,
     UnknownTask,
+    Unreachable,
 )
 
 FAILED, REFUSED, NOT_FOUND, UNAVAILABLE, ABORTED = 1, 2, 3, 4, 130
@@ -27,7 +29,9 @@ _CODES: tuple[tuple[type[StewardError], int], ...] = (
     (NotPermitted, REFUSED),
     (ConfigurationError, REFUSED),
     (StorageUnavailable, UNAVAILABLE),
+    (BrokerUnavailable, UNAVAILABLE),
     (SourceUnavailable, UNAVAILABLE),
+    (Unreachable, UNAVAILABLE),
 )
 
 

@@ -1,0 +1,229 @@
+"""Looks at everything an installation needs, and says of each whether it is right, and if not, the remedy."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from steward.app import Steward
+from steward.clock import now
+from steward.errors import RenderFailed, StewardError
+from steward.ledger import search, upkeep, workers
+from steward.ledger.schema import artifacts
+from steward.renderer import Layout
+from steward.renderers.weasy import WeasyRenderer
+from steward.results import Outcome
+from steward.settings import hostname_of
+from steward.tasks import OPEN
+from steward.trial import apart, trial
+
+Level = Literal["ok", "warn", "FAIL"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, what was found, and the remedy where it is not right."""
+
+    name: str
+    level: Level
+    words: str
+    remedy: str = ""
+
+
+def run(steward: Steward) -> Iterator[Check]:
+    """Yield a `Check` for each thing as soon as it has been looked at. Nothing is changed, sent or kept."""
+    for name, look in (
+        ("settings", settings),
+        ("data folder", data_folder),
+        ("ledger", ledger),
+        ("files", files),
+        ("workers", working),
+        ("plugins", plugins_load),
+        ("templates", templates),
+        ("layout", layout),
+        ("mail", mail),
+        ("source", source),
+        ("broker", broker),
+    ):
+        try:
+            yield from (Check(name, *found) for found in look(steward))
+        except StewardError as error:
+            yield Check(name, "FAIL", _joined(error.what, error.why), error.remedy)
+        except Exception as error:  # a check that breaks is a finding too, and must not hide those after it
+            yield Check(name, "FAIL", f"It could not be looked at: {type(error).__name__}: {error}")
+
+
+Found = Iterator[tuple[Any, ...]]
+"""Level, words, and where it is not right the remedy."""
+
+
+def settings(steward: Steward) -> Found:
+    """Whether the settings fit each other."""
+    chosen = steward.settings
+    _ = steward.letters, chosen.key
+    yield "ok", f"{chosen.env}, engine {chosen.engine}, people reach the pages at {chosen.public_url}"
+    if chosen.production and not chosen.base_url:
+        yield "warn", "Links in letters lead to host and port", "Set STEWARD_BASE_URL to the address people type"
+    if chosen.production and chosen.base_url.startswith("http:") and chosen.host not in ("127.0.0.1", "::1"):
+        yield "warn", "Passwords and keys travel unencrypted", "Put a web server with TLS in front, and use https://"
+
+
+def data_folder(steward: Steward) -> Found:
+    """Whether there is room, and whether others can read what lies there."""
+    folder = steward.settings.data_dir
+    steward.require_space()
+    free = shutil.disk_usage(folder).free // 1024**2
+    yield "ok", f"{folder} can be written, {free:,} MB are free"
+    if folder.stat().st_mode & 0o077:
+        yield "warn", f"Other users of this machine can look into {folder}", f"chmod 700 {folder}"
+
+
+def ledger(steward: Steward) -> Found:
+    """Whether the ledger keeps its own rules."""
+    with steward.ledger.read() as connection:
+        broken = upkeep.breaches(connection)
+        counts = search.counts(connection)
+    for breach in broken:
+        yield "FAIL", f"{breach.count} times broken: {breach.rule}", "Keep a copy (steward backup) and report it"
+    if not broken:
+        waiting = sum(count for state, count in counts.items() if state in OPEN)
+        yield "ok", f"{sum(counts.values()):,} tasks, {waiting:,} of them open; every rule holds"
+    if counts["blocked"]:
+        yield (
+            "warn",
+            f"{counts['blocked']} tasks wait for a plugin that is not there",
+            "See steward tasks --state blocked",
+        )
+
+
+def files(steward: Steward) -> Found:
+    """Whether every kept file is there; that each is unaltered is the task `integrity_check`'s to prove."""
+    with steward.ledger.read() as connection:
+        kept = connection.execute(artifacts.select()).all()
+    missing = [file for file in kept if not steward.archive.path(file.location).is_file()]
+    if missing:
+        words = f"{len(missing)} of {len(kept)} files are missing; the first belongs to task {missing[0].task_id}"
+        yield "FAIL", words, "Restore them from a backup: see docs/operations"
+    else:
+        yield "ok", f"{len(kept):,} files, all there"
+
+
+def working(steward: Steward) -> Found:
+    """Whether anybody performs tasks, and whether mail moves."""
+    with steward.ledger.read() as connection:
+        alive = workers.living(connection, now())
+        stopped = workers.stopped(connection)
+    if alive:
+        yield "ok", f"{len(alive)} running, {sum(w.holding for w in alive)} tasks in hand"
+    else:
+        yield "warn", "None is running: what is accepted waits", "Start one with steward up, or steward work"
+    for lane, (_, why) in sorted(stopped.items()):
+        yield (
+            "FAIL",
+            f"'{lane}' stands still: {why}",
+            "Mend STEWARD_SMTP_URL; it goes on by itself when it is taken back",
+        )
+
+
+def plugins_load(steward: Steward) -> Found:
+    """Whether every plugin can be used."""
+    found = steward.registry.plugins
+    for plugin in (each for each in found if each.error):
+        yield "FAIL", f"{plugin.name}: {plugin.error}", "Mend it; until then its tasks wait as blocked"
+    good = sum(not each.error for each in found)
+    yield "ok", f"{good} plugins with {len(steward.registry.handlers)} tasks"
+
+
+def templates(steward: Steward) -> Found:
+    """Whether every letter and report can be written from its example."""
+    rendered = 0
+    # In a trial of its own: an example must not reach anything real.
+    with (
+        tempfile.TemporaryDirectory(prefix="steward-check-") as folder,
+        trial(apart(steward.settings, Path(folder)), registry=steward.registry) as tried,
+    ):
+        for handler in tried.steward.registry.handlers.values():
+            if handler.lane == "jobs":
+                continue  # it writes nothing, and may act on other systems
+            if "source" in dict(handler.needs).values() and steward.source is None:
+                yield "warn", f"{handler.name} is not tried: it reads from the source", "Set STEWARD_SOURCE_URL"
+                continue
+            error = tried.rehearse(handler)
+            rendered += not error
+            if error:
+                yield "FAIL", f"{handler.name}: {error}", f"See steward plugin test {handler.name}"
+    yield "ok", f"{rendered} tasks write their example"
+
+
+def layout(steward: Steward) -> Found:
+    """Whether PDFs can be laid out: WeasyPrint needs the system's Pango."""
+    renderer = WeasyRenderer({}, processes=1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="steward-check-") as folder:
+            page = Layout("<p>Is Pango there?</p>", "Check", datetime.now(UTC))
+            renderer.render(page, Path(folder) / "check.pdf")
+    except RenderFailed as error:
+        yield (
+            "FAIL",
+            str(error),
+            "On Debian or Ubuntu: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0",
+        )
+    else:
+        yield "ok", "PDFs can be laid out"
+    finally:
+        renderer.close()
+
+
+def mail(steward: Steward) -> Found:
+    """Whether the mail server takes us."""
+    chosen = steward.settings
+    transport = steward.transport()
+    try:
+        reply = transport.check()
+    finally:
+        transport.close()
+    where = hostname_of(chosen.smtp_url) if chosen.smtp_url else "the outbox"
+    if reply.outcome is Outcome.ACCEPTED:
+        yield (
+            "ok",
+            f"{where} takes our mail" if chosen.smtp_url else f"Nothing is sent: {steward.outbox_folder} captures it",
+        )
+    else:
+        yield (
+            "FAIL",
+            f"{where} does not take our mail: {reply.code or ''} {reply.text}".rstrip(),
+            "Check STEWARD_SMTP_URL",
+        )
+
+
+def source(steward: Steward) -> Found:
+    """Whether the application's database answers."""
+    if steward.source is None:
+        if any("source" in dict(h.needs).values() for h in steward.registry.handlers.values()):
+            yield "warn", "None is set, and some tasks read from it", "Set STEWARD_SOURCE_URL"
+        return
+    steward.source.check()
+    yield "ok", "The application's database answers"
+
+
+def broker(steward: Steward) -> Found:
+    """Whether Celery's broker answers, where it is used."""
+    if steward.settings.engine != "celery":
+        return
+    from steward.services.celery_broker import CeleryBroker
+
+    asked = CeleryBroker(steward.settings)
+    try:
+        waiting = asked.waiting("mail")
+    finally:
+        asked.close()
+    yield "ok", f"{hostname_of(steward.settings.broker_url)} answers; {waiting} messages wait for mail"
+
+
+def _joined(*parts: str) -> str:
+    return ". ".join(part.rstrip(".") for part in parts if part)

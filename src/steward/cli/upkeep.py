@@ -1,0 +1,150 @@
+"""The commands of an operator: look whether all is well, keep copies, delete what is old, see it work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from steward.cli import setup
+from steward.cli.printing import Json, say, say_json
+from steward.cli.wording import FAILED
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+    from steward.backup import Backup
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `check`, `backup`, `purge` and `demo`."""
+    app.command("check")(check)
+    app.command("backup")(backup)
+    app.command("purge")(purge)
+    app.command("demo")(demo)
+
+
+def check(context: typer.Context, as_json: Json = False) -> int:
+    """Look whether all is right: ok, warn, or FAIL with the remedy.
+
+    The exit code is 1 if anything failed. Nothing is changed or sent.
+    """
+    from steward import checks
+
+    found = []
+    with setup.opened(context, quiet=True) as steward:
+        for each in checks.run(steward):
+            found.append(each)
+            if not as_json:
+                say(f"{each.level:<6}{each.name}: {each.words}")
+                if each.remedy:
+                    say(f"      {each.remedy}")
+                sys.stdout.flush()
+    failed = any(each.level == "FAIL" for each in found)
+    if as_json:
+        listed = [{"name": c.name, "level": c.level, "words": c.words, "remedy": c.remedy} for c in found]
+        say_json({"ok": not failed, "checks": listed})
+    return FAILED if failed else 0
+
+
+def backup(
+    context: typer.Context,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder for the copy. [default: backups in the data folder]")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, help="Copies to keep there. [default: 7, and with --to all]")
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify", help="Make none, but prove that this copy can be restored.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Make a copy of everything, and prove that it can be restored.
+
+    It holds the ledger, the kept files and the key, all of one moment, and may be made while the service runs.
+    """
+    if verify is not None:
+        from steward import backup as backups
+
+        done = backups.verify(verify)
+    else:
+        from steward.operations import Operations
+
+        with setup.opened(context) as steward:
+            done = Operations(steward).backup(to, keep or (7 if to is None else sys.maxsize))
+    _say_backup(done, as_json)
+    return 0
+
+
+def purge(
+    context: typer.Context,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Delete tasks that ended before that.")
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option("--person", metavar="ADDRESS", help="Remove this person from finished tasks.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Delete old tasks, or what is kept of a person, for good."""
+    from datetime import timedelta
+
+    from steward.errors import InvalidOption
+    from steward.operations import Operations
+
+    if (older_than is None) == (person is None):
+        raise InvalidOption("Say what to delete", remedy="Give either --older-than DAYS or --person ADDRESS")
+    with setup.opened(context) as steward:
+        if not yes:
+            _confirm(_count(steward, older_than, person), person)
+        operations = Operations(steward)
+        done = operations.forget(person) if person is not None else operations.purge(timedelta(days=older_than or 0))
+    if as_json:
+        say_json({"tasks": done})
+    else:
+        say(f"{person} was removed from {done} tasks." if person else f"{done} tasks were deleted.")
+    return 0
+
+
+def demo(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="End when the four tasks have; the last line is JSON.")] = False,
+) -> int:
+    """See it work: sample data, four tasks, and the pages."""
+    from steward import demo as demonstration
+
+    return demonstration.run(once=once)
+
+
+def _count(steward: Steward, older_than: float | None, person: str | None) -> int:
+    from datetime import UTC, datetime, timedelta
+
+    from steward.clock import micros
+    from steward.ledger import upkeep
+
+    with steward.ledger.read() as connection:
+        if person is not None:
+            return len(upkeep.tasks_of(connection, person))
+        before = micros(datetime.now(UTC) - timedelta(days=older_than or 0))
+        return len(upkeep.finished_before(connection, before, most=sys.maxsize))
+
+
+def _confirm(count: int, person: str | None) -> None:
+    from steward.errors import InvalidOption
+
+    what = f"Remove {person} from {count} tasks" if person else f"Delete {count} tasks with their files"
+    if not sys.stdin.isatty():
+        raise InvalidOption(f"{what}: this needs a yes", "Nobody can be asked here", "Give --yes if you mean it")
+    typer.confirm(f"{what}? It cannot be undone.", abort=True)
+
+
+def _say_backup(done: Backup, as_json: bool) -> None:
+    if as_json:
+        said = {"folder": str(done.folder), "tasks": done.tasks, "files": done.files, "size": done.size}
+        say_json(said | {"verified": True})
+    else:
+        size = f"{done.size / 1_000_000:,.1f} MB"
+        say(f"{done.folder}: {done.tasks:,} tasks, {done.files:,} files, {size}; it can be restored")
