@@ -9,10 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from steward.clock import now
 from steward.errors import ConfigurationError
+from steward.ledger import workers
 from steward.ledger.ledger import Ledger
-from steward.ledger.schema import metadata, tasks, workers
-from steward.tasks import State
+from steward.ledger.schema import metadata
 
 BATCH = 1000
 
@@ -51,13 +52,15 @@ def copy(
 def _copy_table(reading: sa.Connection, target: Ledger, table: sa.Table, told: Callable[[int], None]) -> int:
     key = list(table.primary_key.columns)
     with target.read() as connection:
-        last: Any = connection.execute(sa.select(*key).order_by(*[k.desc() for k in key]).limit(1)).one_or_none()
+        newest = [k.desc() for k in _in_order(connection, table)]
+        last: Any = connection.execute(sa.select(*key).order_by(*newest).limit(1)).one_or_none()
     copied = 0
     while True:
-        statement = sa.select(table).order_by(*key).limit(BATCH)
+        ordered = _in_order(reading, table)
+        statement = sa.select(table).order_by(*ordered).limit(BATCH)
         if last is not None:
             statement = statement.where(
-                sa.tuple_(*key) > sa.tuple_(*[sa.literal(v, k.type) for v, k in zip(last, key, strict=True)])
+                sa.tuple_(*ordered) > sa.tuple_(*[sa.literal(v, k.type) for v, k in zip(last, key, strict=True)])
             )
         rows = [dict(row) for row in reading.execute(statement).mappings()]
         if not rows:
@@ -73,7 +76,7 @@ def digest(connection: sa.Connection, table: sa.Table) -> str:
     """Return a fingerprint of every value of `table`, the same on every database."""
     result = hashlib.sha256()
     rows = connection.execution_options(stream_results=True, yield_per=BATCH).execute(
-        sa.select(table).order_by(*table.primary_key.columns)
+        sa.select(table).order_by(*_in_order(connection, table))
     )
     for row in rows:
         result.update(json.dumps([_plain(v) for v in row], ensure_ascii=False).encode() + b"\n")
@@ -86,13 +89,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _in_order(connection: sa.Connection, table: sa.Table) -> list[sa.ColumnElement[Any]]:
+    """Return the key of `table` in the order of its bytes, which is the same on every database."""
+    key = list(table.primary_key.columns)
+    if connection.dialect.name != "postgresql":
+        return list(key)
+    return [sa.collate(k, "C") if isinstance(k.type, sa.String) else k for k in key]
+
+
 def _require_rest(source: Ledger) -> None:
     with source.read() as connection:
-        running = connection.scalar(sa.select(sa.func.count()).select_from(tasks).where(tasks.c.state == State.RUNNING))
-        at_work = connection.scalar(
-            sa.select(sa.func.count()).select_from(workers).where(workers.c.lease_until > workers.c.heartbeat_at)
-        )
-    if running and at_work:
+        alive = workers.living(connection, now())
+    if alive:
         raise ConfigurationError(
-            "The ledger is in use", f"{running} tasks are running", "Stop the service (steward up, steward work) first"
+            "The ledger is in use",
+            f"{len(alive)} workers are at work on it, the first is {alive[0].id}",
+            "Stop the service first (steward up, serve and work); what was killed counts as stopped after 15 seconds",
         )

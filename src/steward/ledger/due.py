@@ -48,6 +48,13 @@ def dead_holders(connection: sa.Connection, now: int) -> list[str]:
     return [w for w in connection.scalars(_HOLDERS, {"now": now}) if w is not None]
 
 
+def left_behind(connection: sa.Connection, now: int) -> dict[str, int]:
+    """Return how many tasks each worker whose lease is over still holds."""
+    gone = (tasks.c.worker.is_not(None), tasks.c.worker.not_in(_LIVING))
+    statement = sa.select(tasks.c.worker, sa.func.count().label("n")).where(*gone).group_by(tasks.c.worker)
+    return {r.worker: r.n for r in connection.execute(statement, {"now": now})}
+
+
 _WAKE = (
     tasks.update()
     .where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= _NOW)

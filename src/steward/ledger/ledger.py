@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from steward.errors import ConfigurationError, NewerStore, StorageFull, StorageUnavailable
+from steward.ledger import postgres
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,9 +98,7 @@ class Ledger:
 def _engine(url: sa.URL) -> sa.Engine:
     try:
         if url.get_backend_name() != "sqlite":
-            if url.drivername == "postgresql":
-                url = url.set(drivername="postgresql+psycopg")
-            return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+            return postgres.engine(url)
         engine = sa.create_engine(url, pool_size=10, max_overflow=20, connect_args={"timeout": 30})
     except ModuleNotFoundError as error:
         raise ConfigurationError(

@@ -15,7 +15,7 @@ from dbos._serialization import DBOSPortableJSON  # the only portable serializer
 
 from steward.clock import new_id, now
 from steward.engine import Perform
-from steward.ledger import workers
+from steward.ledger import postgres, workers
 from steward.nudge import NudgeSender
 from steward.service import Abilities
 from steward.services.ledgered import LedgerTaskService
@@ -104,6 +104,12 @@ class DurableEngine:
         DBOS.destroy(workflow_completion_timeout_sec=int(seconds), destroy_registry=True)
 
     def _run(self, batch: str, ids: list[str]) -> None:
+        with self._lock:
+            known = batch in self._waiting
+        if not known:
+            # Recovered after a crash. Its tasks are free in the ledger by now, and the relay hands them over with
+            # care: run together again, a poison pill among them would kill its neighbours' process four times over.
+            return
         try:
             self._perform(ids)
         finally:
@@ -120,7 +126,7 @@ def system_store(url: str, data_dir: Path) -> sa.Engine:
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=10)
+        return postgres.engine(parsed)
     engine = sa.create_engine(
         f"sqlite:///{data_dir / 'engine.sqlite3'}", connect_args={"timeout": 30}, pool_size=10, max_overflow=20
     )
