@@ -111,6 +111,20 @@ class Timetable:
         with self._ledger.read() as connection:
             return self._standings(connection, [rows.get(connection, schedule_id)])[0]
 
+    def named(self, id_or_name: str) -> Standing:
+        """Return the schedule of this id, or the only one that makes tasks of this name.
+
+        Raises:
+            UnknownTask: there is none.
+            InvalidOption: several make tasks of this name.
+        """
+        found = [each for each in self.find() if each.entry.name == id_or_name]
+        if len(found) > 1:
+            raise InvalidOption(
+                f"There are {len(found)} schedules of {id_or_name}", remedy="Give the id; see: steward schedule list"
+            )
+        return found[0] if found else self.get(id_or_name)
+
     def history(self, schedule_id: str) -> list[Firing]:
         """Return its newest firings, newest first."""
         with self._ledger.read() as connection:
