@@ -64,6 +64,7 @@ class Performer:
             steward.spool_folder,
             in_flight=settings.smtp_in_flight,
             retry_delays=settings.retry_delays,
+            retries_later=engine != "background",
         )
         self._schedules = steward.service.abilities.schedules
         self.stopping = threading.Event()
@@ -73,11 +74,8 @@ class Performer:
         """Enter the ledger, in one commit with `before`, and begin to show signs of life."""
 
         def enter(connection: sa.Connection) -> None:
-            moment = now()
-            before(connection, moment)
-            workers.register(
-                connection, self.id, self.host, self.slot, os.getpid(), self._engine, self._nudge_port, moment
-            )
+            before(connection, now())
+            self._register(connection)
             due.unblock(connection, list(self.steward.registry.handlers))
 
         self.steward.ledger.apply(enter)
@@ -95,18 +93,21 @@ class Performer:
     def stop(self) -> bool:
         """Finish what is in hand within `DRAIN` seconds, free the rest, and leave; return whether nothing was left."""
         self.stopping.set()
+        self.runner.begin_no_more()
         started = time.monotonic()
-        while self.runner.held() and time.monotonic() - started < DRAIN:
+        while self.runner.busy and time.monotonic() - started < DRAIN:
             self._beat_once()
             self.runner.idle.wait(HEARTBEAT)
-        left = len(self.runner.held())
+        left = self.runner.held()
         if left:
-            log.warning("leaving with %d tasks in hand; they go on elsewhere or after the restart", left)
+            log.warning("leaving with %d tasks in hand; they go on elsewhere or after the restart", len(left))
+        # Freed first: what is cut off below must not be recorded as a failure of the task.
+        with contextlib.suppress(StewardError):
+            self.steward.ledger.apply(self._leave)
+        self.runner.drop(set(left.items()))
         self._preparing.close()
         self._renderer.close()
         self._transport.close()
-        with contextlib.suppress(StewardError):
-            self.steward.ledger.apply(self._leave)
         self.writer.close()
         self.runner.close()
         for thread in self._threads:
@@ -128,6 +129,9 @@ class Performer:
     def prune(self) -> None:
         """What else is tidied every half minute."""
 
+    def _register(self, connection: sa.Connection) -> None:
+        workers.register(connection, self.id, self.host, self.slot, os.getpid(), self._engine, self._nudge_port, now())
+
     def _leave(self, connection: sa.Connection) -> None:
         moment = now()
         due.hand_back(connection, self.id)
@@ -143,10 +147,20 @@ class Performer:
         try:
             with self.steward.ledger.read() as connection:
                 gone = attempts.no_longer_held(connection, self.runner.held())
+                running = attempts.running(connection, self.id)
             self.runner.drop(gone)
-            self.writer.apply(lambda c: workers.heartbeat(c, self.id, now()))
-        except StewardError as error:
+            forgotten = self.runner.forgotten(running)
+            if forgotten:
+                count = self.writer.apply(lambda c: attempts.reopen(c, forgotten, now()))
+                log.warning("%d tasks are queued again: the end of their attempt could not be recorded", count)
+            self.writer.apply(self._show_life)
+        except Exception as error:
+            # Without heartbeats every task in hand would be given to others: whatever fails now is tried again.
             log.warning("the heartbeat could not be recorded: %s", error)
+
+    def _show_life(self, connection: sa.Connection) -> None:
+        if not workers.heartbeat(connection, self.id, now()):
+            self._register(connection)  # frozen for so long that it was forgotten: it must not work without a lease
 
     def _keep_house(self) -> None:
         last = 0.0

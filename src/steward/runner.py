@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -82,6 +82,8 @@ class Runner:
         self.idle = threading.Event()
         self.idle.set()
         self._held: dict[str, str] = {}
+        self._beginning: set[str] = set()
+        self._leaving = False
         self._lost: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         # Layouts wait for child processes; their own threads keep them out of the way of letters.
@@ -90,16 +92,23 @@ class Runner:
     def perform(self, ids: Sequence[str]) -> None:
         """Perform those of `ids` that are queued and in nobody else's hand; return when each attempt has ended."""
         claim = new_id()
+        with self._lock:
+            if self._leaving:
+                return  # they stay in the ledger, for others
+            self._beginning.add(claim)
+        begun: list[Task] = []
         try:
             begun = self._writer.apply(lambda c: attempts.begin(c, ids, self.worker, claim, now()))
         except StorageUnavailable as error:
             log.warning("%d tasks could not be started: %s", len(ids), error)
-            return  # they stay in the ledger, and the relay hands them over again
+        finally:
+            with self._lock:
+                self._beginning.discard(claim)
+                if begun:
+                    self._held |= {task.id: claim for task in begun}
+                    self.idle.clear()
         if not begun:
-            return
-        with self._lock:
-            self._held |= {task.id: claim for task in begun}
-            self.idle.clear()
+            return  # they stay in the ledger, and the relay hands them over again
         try:
             self._perform(begun, claim)
         finally:
@@ -111,6 +120,25 @@ class Runner:
         """Return the tasks in hand: id to claim."""
         with self._lock:
             return dict(self._held)
+
+    def begin_no_more(self) -> None:
+        """Start no further attempt: this process is about to leave."""
+        with self._lock:
+            self._leaving = True
+
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt is being made, or about to begin."""
+        with self._lock:
+            return bool(self._held or self._beginning)
+
+    def forgotten(self, running: Mapping[str, str]) -> set[tuple[str, str]]:
+        """Return those of `running` (id to claim, as the ledger has them) at which nobody works here any more.
+
+        Their end could not be recorded: the store failed just then. Ask with what was read from the ledger before.
+        """
+        with self._lock:
+            return {(i, c) for i, c in running.items() if c not in self._beginning and self._held.get(i) != c}
 
     def drop(self, claims: set[tuple[str, str]]) -> None:
         """Stop working for tasks (id and claim) that were cancelled or given to another worker."""

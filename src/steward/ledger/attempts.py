@@ -196,6 +196,27 @@ def no_longer_held(connection: sa.Connection, claims: dict[str, str]) -> set[tup
     return set(claims.items()) - {(r.id, r.claim) for r in kept}
 
 
+def running(connection: sa.Connection, worker: str) -> dict[str, str]:
+    """Return the tasks that run in `worker`'s hand: id to claim."""
+    found = sa.select(tasks.c.id, tasks.c.claim).where(tasks.c.worker == worker, tasks.c.state == State.RUNNING)
+    return {r.id: r.claim for r in connection.execute(found)}
+
+
+def reopen(connection: sa.Connection, claims: set[tuple[str, str]], now: int) -> int:
+    """Queue again the tasks (id and claim) whose attempt ended without a record; return how many still were so."""
+    count = 0
+    for task_id, claim in claims:
+        again = tasks.update().where(tasks.c.id == task_id, tasks.c.claim == claim, tasks.c.state == State.RUNNING)
+        if connection.execute(again.values(state=State.QUEUED, worker=None, claim=None, handed_at=None)).rowcount:
+            count += 1
+            connection.execute(
+                attempts.update()
+                .where(attempts.c.task_id == task_id, attempts.c.finished_at.is_(None))
+                .values(finished_at=now, outcome="unrecorded", error="The store failed when this attempt ended")
+            )
+    return count
+
+
 def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: float, text: str) -> None:
     """Record how far a running task has come."""
     connection.execute(

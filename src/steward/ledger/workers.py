@@ -55,10 +55,12 @@ def register(
     )
 
 
-def heartbeat(connection: sa.Connection, worker_id: str, now: int) -> None:
-    """Extend the lease of a worker."""
-    connection.execute(
-        workers.update().where(workers.c.id == worker_id).values(heartbeat_at=now, lease_until=now + LEASE)
+def heartbeat(connection: sa.Connection, worker_id: str, now: int) -> bool:
+    """Extend the lease of a worker; return False if the ledger does not know it any more."""
+    return bool(
+        connection.execute(
+            workers.update().where(workers.c.id == worker_id).values(heartbeat_at=now, lease_until=now + LEASE)
+        ).rowcount
     )
 
 
