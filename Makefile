@@ -32,6 +32,7 @@ format: ## put the code into its one form
 docs: ## write the pages that are made from the code
 	@scripts/setup.sh demo
 	@$(BIN)/python scripts/document_settings.py
+	@$(BIN)/python scripts/document_commands.py
 
 lock: ## choose and pin every package anew
 	@scripts/setup.sh demo

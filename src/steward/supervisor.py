@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 log = logging.getLogger(__name__)
 
-WAKEFUL = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+WAKEFUL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 Mask = set[int | signal.Signals]
 
 FIRST_PAUSE = 0.2
@@ -46,7 +46,7 @@ class _Kept:
 
 
 def run(programs: Sequence[Program], environment: Mapping[str, str]) -> int:
-    """Keep `programs` running until SIGTERM or SIGINT and return 0 when all have left.
+    """Keep `programs` running until SIGTERM, SIGINT or SIGHUP and return 0 when all have left.
 
     Each is started again when it dies, after a pause that grows from 0.2 to 30 seconds; the others are not touched.
     A process that says at its very first start that it cannot work as it is set up ends everything, with its exit
@@ -119,10 +119,12 @@ def _stop(kept: list[_Kept]) -> None:
     for process in running.values():
         process.terminate()
     while running and time.monotonic() < until:
-        signal.sigtimedwait(WAKEFUL, min(1.0, max(0.01, until - time.monotonic())))
+        heard = signal.sigtimedwait(WAKEFUL, min(1.0, max(0.01, until - time.monotonic())))
+        if heard is not None and heard.si_signo == signal.SIGINT:
+            break  # a second Ctrl-C: nobody wants to wait any longer
         running = {name: process for name, process in running.items() if process.poll() is None}
     for name, process in running.items():
-        log.warning("the %s did not leave in time and is killed", name)
+        log.warning("the %s has not left and is killed", name)
         process.kill()
         process.wait()
     log.info("all have left")

@@ -61,7 +61,8 @@ def preview(
 ) -> int:
     """Write what a task would send and keep; send nothing.
 
-    Letters come as text, HTML and whole message, reports in each of their formats. They are made from the handler's example; --FIELD VALUE changes single fields of it.
+    Letters come as text, HTML and whole message, reports in each of their formats. They are made from the
+    handler's example; --FIELD VALUE changes single fields of it.
     """
     target = Path("preview") / name if out is None else out
     with setup.tried(context) as trial:
@@ -113,8 +114,8 @@ def test(
 ) -> int:
     """Perform the example of each task, and say what came out.
 
-    All of it happens apart from everything real; the exit code is 1 if one failed. Jobs, which may act on other systems, are tried only when they are named; so is what reads the application's
-    database while none is set.
+    All of it happens apart from everything real; the exit code is 1 if one failed. Jobs, which may act on other
+    systems, are tried only when they are named; so is what reads the application's database while none is set.
     """
     unread: list[Handler] = []
     with setup.tried(context) as trial:

@@ -35,8 +35,8 @@ def up(
 ) -> int:
     """Run the web server and workers, and keep them running.
 
-    What dies is started again. Listens on STEWARD_HOST and STEWARD_PORT (0: a free port, which is printed). SIGTERM or Ctrl-C stops
-    everything within half a minute; what was in hand goes on after the next start.
+    What dies is started again. Listens on STEWARD_HOST and STEWARD_PORT (0: a free port, which is printed).
+    SIGTERM or Ctrl-C stops everything within half a minute; what was in hand goes on after the next start.
     """
     from steward import supervisor
 

@@ -56,7 +56,8 @@ def send(
 ) -> int:
     """Hand over a task: NAME --field VALUE …
 
-    It is on disk when this returns. Give a list by repeating its field, and a field that is named like an option through --payload.
+    It is on disk when this returns. Give a list by repeating its field, and a field that is named like an
+    option through --payload.
 
     Example: steward send welcome_email --name Ada --email ada@example.org
     """
