@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
 import traceback
@@ -80,7 +79,7 @@ class Preparer:
 
     def _payload(self, handler: Handler, request: Request) -> Any:
         try:
-            return handler.payload.model_validate(json.loads(request.payload), context={"secrets": request.secrets})
+            return handler.payload.model_validate_json(request.payload, context={"secrets": request.secrets})
         except ValidationError as error:
             raise InvalidPayload(
                 f"The stored payload no longer fits the handler {handler.name}",
@@ -127,14 +126,16 @@ class Preparer:
         with contextlib.ExitStack() as stack:
             tables = [stack.enter_context(spool(table, folder)) for table in report.tables]
             files: list[tuple[str, str, Path]] = []
-            many = len(tables) > 1
-            for table in tables:
-                stem = f"{report.name}-{table.name}" if many else report.name
-                for kind, media_type, write in (("csv", CSV, write_csv), ("xlsx", XLSX, write_xlsx)):
-                    if kind in report.formats:
-                        path = folder / f"{table.name}.{kind}"
-                        write(table, path)
-                        files.append((f"{stem}.{kind}", media_type, path))
+            if "csv" in report.formats:
+                for table in tables:
+                    stem = f"{report.name}-{table.name}" if len(tables) > 1 else report.name
+                    path = folder / f"{table.name}.csv"
+                    write_csv(table, path)
+                    files.append((f"{stem}.csv", CSV, path))
+            if "xlsx" in report.formats and tables:
+                path = folder / "tables.xlsx"
+                write_xlsx(tables, path)
+                files.append((f"{report.name}.xlsx", XLSX, path))
             html = None
             if "pdf" in report.formats:
                 html = folder / "report.html"

@@ -93,14 +93,14 @@ def write_csv(table: Table, path: Path) -> int:
     return count
 
 
-def write_xlsx(table: Table, path: Path) -> int:
-    """Write the table as an Excel workbook and return the number of rows, heading aside.
+def write_xlsx(tables: Sequence[Table], path: Path) -> int:
+    """Write one Excel workbook with a sheet for each table, and return the number of rows, headings aside.
 
     Figures and dates are real ones with a format, text is never a formula or a link, the heading stays in view.
     A decimal that a cell cannot hold exactly (over 15 digits) is written as text. The same rows give the same bytes.
 
     Raises:
-        TaskError: there are more rows than a sheet can hold.
+        TaskError: a table has more rows than a sheet can hold.
     """
     workbook = xlsxwriter.Workbook(
         str(path),
@@ -112,8 +112,19 @@ def write_xlsx(table: Table, path: Path) -> int:
             "tmpdir": str(path.parent),
         },
     )
-    workbook.set_properties({"title": table.title or table.name, "created": datetime(1980, 1, 1)})
-    sheet = workbook.add_worksheet(_sheet_name(table.title or table.name))
+    title = next((table.title or table.name for table in tables), "Tables")
+    workbook.set_properties({"title": title, "created": datetime(1980, 1, 1)})
+    names: list[str] = []
+    try:
+        for table in tables:
+            names.append(_free_name(table.title or table.name, names))
+        return sum(_write_sheet(workbook, table, name) for table, name in zip(tables, names, strict=True))
+    finally:
+        workbook.close()
+
+
+def _write_sheet(workbook: Any, table: Table, name: str) -> int:
+    sheet = workbook.add_worksheet(name)
     bold = {"bold": True, "top": 1}
     heading = workbook.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
     formats = [_format(workbook, column) for column in table.columns]
@@ -123,22 +134,19 @@ def write_xlsx(table: Table, path: Path) -> int:
         sheet.write_string(0, n, column.title, heading)
     sheet.freeze_panes(1, 0)
     count = 0
-    try:
-        for count, row in enumerate(table.rows, 1):
-            if count >= _XLSX_ROWS - 1:
-                raise TaskError(
-                    f"The table '{table.name}' cannot be written as XLSX",
-                    f"A sheet holds {_XLSX_ROWS:,} rows",
-                    "Ask for CSV, or for a shorter period",
-                )
-            for n, value in enumerate(row):
-                _cell(sheet, count, n, value, formats[n])
-        for n, value in enumerate(table.total or ()):
-            _cell(sheet, count + 1, n, value, totals[n])
-        if count and table.columns:
-            sheet.autofilter(0, 0, count, len(table.columns) - 1)
-    finally:
-        workbook.close()
+    for count, row in enumerate(table.rows, 1):
+        if count >= _XLSX_ROWS - 1:
+            raise TaskError(
+                f"The table '{table.name}' cannot be written as XLSX",
+                f"A sheet holds {_XLSX_ROWS:,} rows",
+                "Ask for CSV, or for a shorter period",
+            )
+        for n, value in enumerate(row):
+            _cell(sheet, count, n, value, formats[n])
+    for n, value in enumerate(table.total or ()):
+        _cell(sheet, count + 1, n, value, totals[n])
+    if count and table.columns:
+        sheet.autofilter(0, 0, count, len(table.columns) - 1)
     return count
 
 
@@ -190,6 +198,15 @@ def _plain_text(value: Any) -> str:
 def _fits(value: float | Decimal) -> bool:
     number = Decimal(str(value))
     return number.is_finite() and len(number.normalize().as_tuple().digits) <= _XLSX_DIGITS
+
+
+def _free_name(text: str, taken: Sequence[str]) -> str:
+    """Return a name for a sheet that no other of the workbook has; Excel does not tell capitals from small letters."""
+    name, number = _sheet_name(text), 1
+    while name.lower() in (other.lower() for other in taken):
+        number += 1
+        name = f"{_sheet_name(text)[: 30 - len(str(number))]} {number}"
+    return name
 
 
 def _sheet_name(text: str) -> str:

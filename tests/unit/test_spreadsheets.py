@@ -102,7 +102,7 @@ def test_csv_figures_are_exact_and_never_in_powers_of_ten(tmp_path: Path, amount
 
 def test_xlsx_holds_numbers_as_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
-    assert write_xlsx(table(total=TOTAL), path) == 3
+    assert write_xlsx([table(total=TOTAL)], path) == 3
     rows = read_xlsx(path)
     assert [text for _, text in rows[0]] == [column.title for column in COLUMNS]
     assert rows[1] == [("inlineStr", "Drill, 18 V"), ("n", "3"), ("n", "1234.5"), ("n", "0.253"), ("n", "46084")]
@@ -118,7 +118,7 @@ def test_xlsx_holds_numbers_as_numbers(tmp_path: Path) -> None:
 
 def test_xlsx_text_is_never_a_formula_or_a_link(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
-    write_xlsx(texts(FORMULAS + LINKS), path)
+    write_xlsx([texts(FORMULAS + LINKS)], path)
     kinds = {kind for row in read_xlsx(path)[1:] for kind, _ in row}
     assert kinds == {"inlineStr"}
     assert [text for ((_, text),) in read_xlsx(path)[1:]][-5:] == LINKS
@@ -128,7 +128,7 @@ def test_odd_values_do_not_break_a_workbook(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     values = [float("nan"), Decimal("Infinity"), date(1850, 1, 1), "x" * 40_000, "\0\x01", True, 2**70]
     column = (Column("a", "A"),)
-    assert write_xlsx(table([(value,) for value in values], column, title="History"), path) == len(values)
+    assert write_xlsx([table([(value,) for value in values], column, title="History")], path) == len(values)
     rows = read_xlsx(path)
     assert rows[1] == [("inlineStr", "nan")] and rows[3] == [("inlineStr", "1850-01-01")]
     assert len(rows[4][0][1]) == 32_767
@@ -136,9 +136,19 @@ def test_odd_values_do_not_break_a_workbook(tmp_path: Path) -> None:
     assert write_csv(table([(value,) for value in values], column), tmp_path / "a.csv") == len(values)
 
 
+def test_tables_that_belong_together_are_sheets_of_one_workbook(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    long = "Spending by category and by month"  # two characters more than a sheet's name may have
+    tables = [table(title=long), table([], title=long.upper()), table(title="Ledger")]
+    assert write_xlsx(tables, path) == 6
+    with zipfile.ZipFile(path) as parts:
+        names = re.findall(r'<sheet name="([^"]+)"', parts.read("xl/workbook.xml").decode())
+    assert names == [long[:31], f"{long.upper()[:29]} 2", "Ledger"]
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("1", "2"):
-        write_xlsx(table(), tmp_path / f"{name}.xlsx")
+        write_xlsx([table()], tmp_path / f"{name}.xlsx")
         write_csv(table(), tmp_path / f"{name}.csv")
     assert (tmp_path / "1.xlsx").read_bytes() == (tmp_path / "2.xlsx").read_bytes()
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
@@ -146,7 +156,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_table_without_rows_is_a_heading(tmp_path: Path) -> None:
     assert write_csv(table([]), tmp_path / "a.csv") == 0
-    assert write_xlsx(table([]), tmp_path / "a.xlsx") == 0
+    assert write_xlsx([table([])], tmp_path / "a.xlsx") == 0
     assert read_csv(tmp_path / "a.csv") == [[column.title for column in COLUMNS]]
     assert len(read_xlsx(tmp_path / "a.xlsx")) == 1
 
@@ -163,7 +173,7 @@ def test_a_spool_reads_once_and_gives_often(tmp_path: Path) -> None:
         assert list(spooled.rows) == ROWS == list(spooled.rows)
         assert len(spooled.rows) == 3  # type: ignore[arg-type]
         assert list(zip(spooled.rows, spooled.rows, strict=True)) == [(row, row) for row in ROWS]
-        assert write_csv(spooled, tmp_path / "a.csv") == write_xlsx(spooled, tmp_path / "a.xlsx") == 3
+        assert write_csv(spooled, tmp_path / "a.csv") == write_xlsx([spooled], tmp_path / "a.xlsx") == 3
     assert reads == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.xlsx"]
 
@@ -187,7 +197,7 @@ folder = Path({str(tmp_path)!r})
 def work(count):
     rows = ((f"Member number {{n}}", Decimal(n) / 100) for n in range(count))
     with spool(Table("roster", (Column("a", "A"), Column("b", "B", "money")), rows), folder) as table:
-        assert write_csv(table, folder / "a.csv") == write_xlsx(table, folder / "a.xlsx") == count
+        assert write_csv(table, folder / "a.csv") == write_xlsx([table], folder / "a.xlsx") == count
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 few = work(2_000)
 print(work(60_000) - few)
