@@ -1,10 +1,12 @@
 """A ledger, and ways to put tasks into it."""
 
 import pytest
+import sqlalchemy as sa
 
 from steward.clock import new_id, now
 from steward.ledger import Ledger, acceptance
 from steward.ledger.acceptance import Entry
+from steward.ledger.schema import metadata
 from steward.tasks import State
 
 
@@ -18,12 +20,28 @@ def entry(**changes) -> Entry:
     return Entry(**values)
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
+@pytest.fixture(scope="session")
+def ledger_on_postgres(postgres):
+    """One for all tests: to make a database takes longer than most of them."""
+    ledger = Ledger(postgres.create())
     ledger.open()
     yield ledger
     ledger.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request, tmp_path):
+    """An empty ledger; a test that takes it runs once on each database."""
+    if request.param == "sqlite":
+        ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
+        ledger.open()
+        yield ledger
+        ledger.close()
+        return
+    ledger = request.getfixturevalue("ledger_on_postgres")
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    ledger.apply(lambda c: c.execute(sa.text(f"TRUNCATE {names}")))
+    yield ledger
 
 
 @pytest.fixture

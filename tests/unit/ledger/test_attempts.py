@@ -88,7 +88,7 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
     assert "4 starts" in get(ledger, pill).error
     assert get(ledger, neighbour).state == "queued"
     with ledger.write() as connection:
-        assert due.take(connection, "mail", 10, "w9", now()) == [due.Due(neighbour, suspect=True)]
+        assert due.take(connection, "mail", 10, "w9", now()) == [due.Due(neighbour, lost=1)]
 
 
 def test_a_worker_that_leaves_in_good_order_is_not_held_against_its_tasks(ledger, add):
