@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from steward.broker_relay import BROKER
+from steward.broker_relay import DUTY as RELAY
 from steward.clock import SECOND, now
 from steward.errors import StewardError
-from steward.ledger import search, workers
+from steward.ledger import leases, search, workers
 from steward.ledger.schema import deliveries, tasks
 from steward.results import Outcome
 from steward.tasks import State
@@ -48,14 +50,23 @@ def routes(steward: Steward) -> list[Route]:
 def readiness(steward: Steward) -> tuple[bool, dict[str, Any]]:
     """Return whether tasks can be accepted and will be performed, and the reasons why not."""
     reasons, warnings = [], []
-    report: dict[str, Any] = {"status": "ready", "workers": 0}
+    engine = steward.settings.engine
+    report: dict[str, Any] = {"status": "ready", "engine": engine, "workers": 0}
     try:
         with steward.ledger.read() as connection:
-            alive = workers.living(connection, now())
+            alive = [worker for worker in workers.living(connection, now()) if worker.engine == engine]
             stopped = workers.stopped(connection)
+            relay = leases.holder_of(connection, RELAY, now())
         report["workers"] = len(alive)
-        if not alive and steward.settings.engine != "background":
+        if not alive and engine != "background":
             reasons.append("No worker is running; what is accepted waits until one starts (steward work).")
+        broker = stopped.pop(BROKER, None)
+        if engine == "celery":
+            report["broker"] = "unknown" if relay is None else "reachable" if broker is None else "unreachable"
+            if relay is None:
+                reasons.append("Nobody relays to the broker; what is accepted waits until a worker does.")
+            elif broker is not None:
+                warnings.append(f"Tasks are accepted, and wait: {broker[1]}")
         warnings += [f"The lane '{lane}' stands still: {why}" for lane, (_, why) in sorted(stopped.items())]
     except StewardError as error:
         reasons.append(str(error))
