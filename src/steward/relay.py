@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,10 @@ log = logging.getLogger(__name__)
 
 POLL = 1.0
 """Seconds between looks when nobody nudges."""
+CERTAIN = 2.0
+"""Seconds for which a worker must look dead: after the machine has slept, all of them do for a moment."""
+ONCE_LOST = 8
+"""How many tasks may run at once in whose hand one process has died. Of those with more, one: see `_next_suspects`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,11 @@ class Relay:
         self._ledger, self._engine, self._worker, self._receiver = ledger, engine, worker, receiver
         self._lanes = tuple(its_lanes)
         self._in_hand: dict[str, int] = {lane.name: 0 for lane in its_lanes}
+        self._ids: set[str] = set()
+        self._suspects: deque[tuple[Lane, due.Due]] = deque()
+        self._watched: dict[str, int] = {}
+        self._silent: dict[str, float] = {}
+        self._compared = -POLL
         self._lock = threading.Lock()
         self._more = False
 
@@ -70,10 +81,12 @@ class Relay:
         """Hand over what is due and return how many tasks that was."""
         moment = now()
         self._more = False
+        self._next_suspects()
+        self._free_left_over()
         with self._ledger.read() as connection:
             if not due.anything(connection, moment):
                 return 0
-            dead = due.dead_holders(connection, moment)
+            dead = self._surely_dead(due.dead_holders(connection, moment))
             still = due.stopped_lanes(connection)
         if dead:
             freed, given_up = self._ledger.apply(lambda c: attempts.release(c, dead, moment))
@@ -81,9 +94,13 @@ class Relay:
         taken = self._ledger.apply(lambda c: self._take(c, moment, still))
         count = 0
         for lane in self._lanes:
-            for batch in packed(taken.get(lane.name, ()), lane.batch):
-                count += len(batch)
+            found = taken.get(lane.name, [])
+            count += len(found)
+            self._count_in(lane, [task.id for task in found])
+            self._suspects += [(lane, task) for task in found if task.suspect]
+            for batch in packed([task for task in found if not task.suspect], lane.batch):
                 self._hand_over(lane, batch)
+        self._next_suspects()
         return count
 
     def in_hand(self) -> dict[str, int]:
@@ -101,26 +118,68 @@ class Relay:
             with self._lock:
                 room = lane.most - self._in_hand[lane.name]
             if room > 0:
-                self._more = False
-                taken[lane.name] = due.take(connection, lane.name, min(room, lane.batch), self._worker, moment)
+                most = min(room, lane.batch)
+                taken[lane.name] = due.take(connection, lane.name, most, self._worker, moment)
+                self._more = self._more or len(taken[lane.name]) == most
         return taken
 
-    def _hand_over(self, lane: Lane, batch: list[str]) -> None:
+    def _count_in(self, lane: Lane, ids: list[str]) -> None:
         with self._lock:
-            self._in_hand[lane.name] += len(batch)
+            self._in_hand[lane.name] += len(ids)
+            self._ids.update(ids)
 
+    def _hand_over(self, lane: Lane, batch: list[str]) -> None:
         def done() -> None:
             with self._lock:
                 self._in_hand[lane.name] -= len(batch)
+                self._ids.difference_update(batch)
+                for task_id in batch:
+                    self._watched.pop(task_id, None)
             self._receiver.wake()
 
         try:
             self._engine.hand_over(batch, done)
-        except Exception:
-            # The tasks stay in this worker's hand on paper; give them back, so that the next look takes them again.
-            log.exception("the engine did not take %d tasks", len(batch))
-            self._ledger.apply(lambda c: due.give_back(c, batch, self._worker))
+        except Exception as error:
+            # They stay in this worker's hand on paper; the comparison below frees them, and the next look takes them.
+            log.error("the engine did not take %d tasks: %s", len(batch), error)
             done()
+
+    def _next_suspects(self) -> None:
+        """Hand over the next of the tasks in whose hand processes have died, each alone.
+
+        Those with more than one death run one at a time. Whatever else runs beside a poison pill is then new to it,
+        or has one death behind it: only the pill itself comes to four.
+        """
+        for _ in range(len(self._suspects)):
+            lane, task = self._suspects.popleft()
+            with self._lock:
+                once = sum(lost == 1 for lost in self._watched.values())
+                room = once < ONCE_LOST if task.lost == 1 else once == len(self._watched)
+                if room:
+                    self._watched[task.id] = task.lost
+            if room:
+                self._hand_over(lane, [task.id])
+            else:
+                self._suspects.append((lane, task))
+
+    def _free_left_over(self) -> None:
+        """Give back what the ledger says is in this worker's hand, and is not: the store failed before it began."""
+        if time.monotonic() - self._compared < POLL:
+            return
+        self._compared = time.monotonic()
+        with self._ledger.read() as connection:
+            held = due.held_by(connection, self._worker)
+        with self._lock:
+            left = sorted(held - self._ids)
+        if left:
+            self._ledger.apply(lambda c: due.give_back(c, left, self._worker))
+            log.warning("%d tasks that could not be begun are handed over again", len(left))
+
+    def _surely_dead(self, silent: Sequence[str]) -> list[str]:
+        """Return those of `silent` that have looked dead for a while; this worker itself is not."""
+        moment = time.monotonic()
+        self._silent = {w: self._silent.get(w, moment) for w in silent if w != self._worker}
+        return [w for w, since in self._silent.items() if moment - since >= CERTAIN]
 
     def _pause(self) -> float:
         with self._ledger.read() as connection:

@@ -17,10 +17,15 @@ EXPIRED = "Nobody could finish it before it expired; nothing is sent after that.
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A task taken in hand; `suspect` if a process died while it ran, so that it now runs alone."""
+    """A task taken in hand, and how many processes have died while it ran."""
 
     id: str
-    suspect: bool
+    lost: int = 0
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what killed them, so that it now runs alone."""
+        return self.lost > 0
 
 
 # Built once: to build a statement takes SQLAlchemy longer than SQLite needs to answer it (a measured finding).
@@ -116,7 +121,7 @@ def take(
         found = connection.execute(_TAKE, values).all()
     else:
         found = connection.execute(_TAKE_STALE, values | {"b_before": stale_before}).all()
-    return [Due(r.id, r.lost > 0) for r in sorted(found, key=lambda r: (-r.priority, r.due_at))]
+    return [Due(r.id, r.lost) for r in sorted(found, key=lambda r: (-r.priority, r.due_at))]
 
 
 def at_broker(connection: sa.Connection) -> dict[str, tuple[int, int]]:
@@ -147,7 +152,15 @@ def take_again(connection: sa.Connection, lane: str, before: int, now: int, most
     found = connection.execute(
         tasks.update().where(tasks.c.id.in_(chosen)).values(handed_at=now).returning(tasks.c.id, tasks.c.lost)
     )
-    return [Due(r.id, r.lost > 0) for r in found]
+    return [Due(r.id, r.lost) for r in found]
+
+
+def suspects(connection: sa.Connection) -> int:
+    """Return how many tasks are with a broker or running in whose hand more than one process has died."""
+    at_broker = (tasks.c.state == State.QUEUED, tasks.c.worker.is_(None), tasks.c.handed_at.is_not(None))
+    begun = (tasks.c.worker.is_not(None), tasks.c.state == State.RUNNING)
+    counts = [sa.select(sa.func.count()).where(tasks.c.lost > 1, *where) for where in (at_broker, begun)]
+    return sum(connection.scalar(count) or 0 for count in counts)
 
 
 def running(connection: sa.Connection) -> dict[str, int]:
@@ -195,6 +208,14 @@ def hand_back(connection: sa.Connection, worker: str) -> None:
     )
 
 
+_HELD = sa.select(tasks.c.id).where(tasks.c.worker == sa.bindparam("b_worker"), tasks.c.state == State.QUEUED)
+
+
+def held_by(connection: sa.Connection, worker: str) -> set[str]:
+    """Return the tasks that `worker` has taken in hand and not begun."""
+    return set(connection.scalars(_HELD, {"b_worker": worker}))
+
+
 def give_back(connection: sa.Connection, ids: Sequence[str], worker: str | None) -> None:
     """Take queued tasks out of `worker`'s hand again; with None, back from the broker."""
     connection.execute(
@@ -211,4 +232,4 @@ def queued(connection: sa.Connection) -> list[Due]:
         .where(tasks.c.state == State.QUEUED, tasks.c.worker.is_(None))
         .order_by(tasks.c.priority.desc(), tasks.c.due_at)
     )
-    return [Due(r.id, r.lost > 0) for r in rows]
+    return [Due(r.id, r.lost) for r in rows]
