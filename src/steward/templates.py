@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,20 @@ from steward import formats
 from steward.errors import TemplateError
 from steward.values import Context
 
+FRESH = 1.0
+"""Seconds for which a template counts as unchanged: to look at its files for each letter takes longer than a part."""
+
 
 class Templates:
     """Renders `<folder>/<name>.j2`. The first of `directories` that has a template wins."""
 
     def __init__(self, directories: Sequence[Path], globals_: Mapping[str, Any] | None = None) -> None:
         self.directories = tuple(directories)
+        self._there: dict[str, float] = {}
         # Jinja's own default list does not cover *.html.j2 (a measured finding), so the rule is ours: everything is
         # escaped but plain text.
         self._environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader([str(d) for d in directories]),
+            loader=_Loader([str(d) for d in directories]),
             undefined=jinja2.StrictUndefined,
             autoescape=lambda name: not (name or "").endswith((".txt", ".txt.j2")),
             trim_blocks=True,
@@ -36,8 +41,13 @@ class Templates:
         self._environment.globals.update(globals_ or {})
 
     def exists(self, name: str) -> bool:
-        """Return whether any directory holds the template."""
-        return any((directory / name).is_file() for directory in self.directories)
+        """Return whether any directory holds the template; what is there counts as there for `FRESH` seconds."""
+        if time.monotonic() - self._there.get(name, -FRESH) < FRESH:
+            return True
+        found = any((directory / name).is_file() for directory in self.directories)
+        if found:
+            self._there[name] = time.monotonic()
+        return found
 
     def render(self, name: str, context: Context = None, **extra: Any) -> str:
         """Return the finished text of the template `name` (with its `.j2`), given `context` and `extra` names.
@@ -84,6 +94,21 @@ class Templates:
             if root.is_dir():
                 found |= {str(p.relative_to(root)): p for p in sorted(root.rglob("*")) if p.is_file()}
         return found
+
+
+class _Loader(jinja2.FileSystemLoader):
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, path, unchanged = super().get_source(environment, template)
+        seen = time.monotonic()
+
+        def fresh() -> bool:
+            nonlocal seen
+            if time.monotonic() - seen < FRESH:
+                return True
+            seen = time.monotonic()
+            return unchanged()
+
+        return source, path, fresh
 
 
 def variables(context: Context) -> dict[str, Any]:
