@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steward import plugins
+from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
 from steward.clockwork import Clockwork
 from steward.errors import ConfigurationError, StorageFull
@@ -123,6 +124,11 @@ class Steward:
         """What makes the tasks of schedules that are due; turned by every process that performs."""
         settings = self.settings
         return Clockwork(self.ledger, self.registry, self.service, settings.time_zone, settings.schedules)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What tells operators; turned by every process that performs."""
+        return Alerts(self.ledger, self.service, self.settings)
 
     def preparer(self, given: dict[str, Any] | None = None) -> Preparer:
         """Return what runs handlers in this process."""

@@ -175,13 +175,14 @@ class Performer:
                 log.warning("housekeeping failed: %s", error)
 
     def _turn(self) -> None:
-        """Make the tasks of schedules that are due, every second; whoever looks first makes them."""
+        """Make the tasks of schedules that are due, and tell what failed, every second; whoever looks first does it."""
         while not self.stopping.wait(TURN):
             try:
                 self.steward.clockwork.fire()
+                self.steward.alerts.look()
             except Exception as error:
                 # What could not be made now is made at the next look, or recorded as missed.
-                log.warning("schedules could not be looked at: %s", error)
+                log.warning("schedules and failures could not be looked at: %s", error)
 
     def _tidy(self) -> None:
         moment = now()
@@ -190,6 +191,7 @@ class Performer:
         self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
         if self._schedules:
             self.steward.clockwork.prune()
+            self.steward.alerts.prune()
         self.prune()
 
     def _probe_mail(self) -> None:

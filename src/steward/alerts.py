@@ -1,0 +1,186 @@
+"""Tells operators what needs a look: counts what failed, decides when to tell, and hands the alert over as a task."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from steward.clock import SECOND, moment, now
+from steward.errors import StewardError
+from steward.ledger import Ledger, acceptance, incidents
+from steward.ledger.incidents import Event, Incident
+from steward.service import Options
+from steward.services.ledgered import LedgerTaskService
+from steward.settings import Settings
+from steward.values import Secret
+
+log = logging.getLogger(__name__)
+
+MAIL, WEBHOOK = "alert", "alert_webhook"
+"""The handlers that carry alerts. Their own failures are never told: an alert about an alert has no end."""
+QUIET: Final = 10 * SECOND
+"""A new incident is told of when nothing was added to it for so long (microseconds) …"""
+LONGEST: Final = 60 * SECOND
+"""… and after so long at the latest."""
+LOOK_BACK: Final = 24 * 3600 * SECOND
+OVERLAP: Final = 60 * SECOND
+"""How far behind the last look the next one begins, for writers whose clock or commit is late."""
+KEPT: Final = 30 * 24 * 3600 * SECOND
+MOST_TOLD: Final = 20
+
+_ADDRESS = re.compile(r"[^\s<>@\"']+@[\w.-]+")
+_PARTICULAR = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|'[^']*'|\"[^\"]*\"|\d+")
+
+
+class Alerts:
+    """One per process; any number of processes may call `look`, and each incident is told of once."""
+
+    def __init__(self, ledger: Ledger, service: LedgerTaskService, settings: Settings) -> None:
+        self._ledger, self._service, self._settings = ledger, service, settings
+        self._to = [address.strip() for address in settings.alert_to.split(",") if address.strip()]
+        self._urls = settings.alert_urls.split()
+        self._seen: int | None = None
+
+    def look(self, at: int | None = None) -> list[str]:
+        """Count what is new, tell what is ripe, close what is over; return the ids of the alerts handed over."""
+        at = now() if at is None else at
+        self._count(at)
+        with self._ledger.read() as connection:
+            found = incidents.still_open(connection)
+        window = self._settings.alert_window * SECOND
+        over = [each for each in found if is_over(each, at, window)]
+        if over:
+            self._ledger.apply(lambda c: incidents.close(c, over, at))
+        ripe = [each for each in found if is_ripe(each, at, window)]
+        return self._tell(ripe, at) if ripe else []
+
+    def prune(self) -> int:
+        """Forget incidents that have been over for a month; return how many."""
+        return self._ledger.apply(lambda c: incidents.forget(c, now() - KEPT))
+
+    def _count(self, at: int) -> None:
+        since = at - LOOK_BACK if self._seen is None else self._seen - OVERLAP
+        silent = (MAIL, WEBHOOK)
+        while True:
+            with self._ledger.read() as connection:
+                if not incidents.uncounted(connection, since, silent):
+                    break
+
+            def change(connection: sa.Connection) -> None:
+                incidents.only_one(connection)
+                events = incidents.uncounted(connection, since, silent)
+                incidents.count(connection, [identified(event) for event in events], at)
+
+            self._ledger.apply(change)
+        self._seen = at
+
+    def _tell(self, ripe: Sequence[Incident], at: int) -> list[str]:
+        entries = self._messages(ripe)
+        if not entries:
+            log.warning(
+                "%d kinds of failures, and nobody is told: set STEWARD_ALERT_TO or STEWARD_ALERT_URLS", len(ripe)
+            )
+
+        def change(connection: sa.Connection) -> list[str]:
+            # All or nothing: if another process has told of one of them, the rest is told at the next look.
+            with connection.begin_nested() as step:
+                if not all(incidents.mark_told(connection, each, at) for each in ripe):
+                    step.rollback()
+                    return []
+                if entries:
+                    acceptance.accept(connection, entries)
+            return [entry.id for entry in entries]
+
+        made = self._ledger.apply(change)
+        if made:
+            self._service.announce(made)
+        return made
+
+    def _messages(self, ripe: Sequence[Incident]) -> list[acceptance.Entry]:
+        wanted: list[tuple[str, dict[str, Any]]] = []
+        if self._to:
+            wanted.append((MAIL, self._letter(self._to, ripe)))
+        owners = {each.reason for each in ripe if each.kind == "missed" and "@" in each.reason}
+        for owner in sorted(owners - set(self._to)):
+            wanted.append((MAIL, self._letter([owner], [each for each in ripe if each.reason == owner])))
+        if self._urls:
+            told = [self._shown(each) for each in ripe[:MOST_TOLD]]
+            lines = [f"{each['what']}: {each['reason']}\n{each['link']}".replace(": \n", "\n") for each in told]
+            title = f"{self._settings.organization}: {told[0]['what']}" + (
+                f", and {len(ripe) - 1} more" if len(ripe) > 1 else ""
+            )
+            body = "\n\n".join(lines)
+            wanted += [(WEBHOOK, {"url": Secret(url), "title": title[:200], "body": body}) for url in self._urls]
+        entries = []
+        for name, payload in wanted:
+            try:
+                entries.append(self._service.prepare(name, payload, Options(requested_by="steward")))
+            except StewardError as error:
+                log.error("an alert could not be written: %s", error)
+        return entries
+
+    def _letter(self, to: list[str], ripe: Sequence[Incident]) -> dict[str, Any]:
+        return {
+            "to": to,
+            "incidents": [self._shown(each) for each in ripe[:MOST_TOLD]],
+            "more": max(0, len(ripe) - MOST_TOLD),
+        }
+
+    def _shown(self, incident: Incident) -> dict[str, Any]:
+        base, name = self._settings.public_url, incident.name
+        if incident.kind == "stopped":
+            link = base + "/"
+        elif incident.kind == "missed":
+            link = base + "/schedules"
+        else:
+            link = f"{base}/tasks/{incident.task_id}"
+        return {
+            "what": in_words(incident),
+            "reason": "" if incident.kind == "missed" else incident.reason,
+            "since": moment(incident.first_at),
+            "link": link,
+            "all": f"{base}/?show=failed&name={quote(name)}"
+            if incident.kind == "failed" and incident.count > 1
+            else "",
+        }
+
+
+def identified(event: Event) -> Event:
+    """Return `event` with the digest that it shares with its like: addresses, numbers and quotations do not matter."""
+    reason = event.reason if event.kind == "missed" else _ADDRESS.sub("…", event.reason)[:500]
+    # A lane that stands still is one incident, whatever the server says each time.
+    alike = "" if event.kind == "stopped" else reason if event.kind == "missed" else _PARTICULAR.sub("…", reason)
+    digest = hashlib.sha256("\n".join((event.kind, event.name, alike[:200])).encode()).hexdigest()
+    return replace(event, reason=reason, digest=digest)
+
+
+def is_ripe(incident: Incident, at: int, window: int) -> bool:
+    """Whether it is time to tell of an incident: once it has settled, and again each window while it goes on."""
+    if incident.told_at is None:
+        return incident.last_at <= at - QUIET or incident.first_at <= at - LONGEST
+    return incident.count > incident.told and incident.told_at <= at - window
+
+
+def is_over(incident: Incident, at: int, window: int) -> bool:
+    """Whether all has been told and nothing was added for a whole window."""
+    return incident.told_at is not None and incident.count == incident.told and incident.last_at <= at - window
+
+
+def in_words(incident: Incident) -> str:
+    """Return what happened, as one would say it."""
+    title = incident.name.replace("_", " ").capitalize()
+    more = incident.count - incident.told
+    if incident.kind == "stopped":
+        return "Mail stands still" if incident.name == "smtp" else f"The lane {incident.name} stands still"
+    if incident.kind == "missed":
+        return f"{title} was not made on time" + (f", {more} times" if more > 1 else "")
+    if incident.told:
+        return f"{title} goes on failing: {more} more since the last message, {incident.count} in all"
+    return f"{title} failed" if more == 1 else f"{title} failed {more} times"
