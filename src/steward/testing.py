@@ -54,7 +54,15 @@ def steward_plugins(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def steward_settings(steward_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def steward_source() -> str:
+    """The SQLAlchemy URL of the application's database, none here; a test may define this fixture itself."""
+    return ""
+
+
+@pytest.fixture
+def steward_settings(
+    steward_plugins: Path, steward_source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
     """The settings of the test's installation, in a folder of its own. No STEWARD_ variable counts."""
     from steward import settings
 
@@ -65,6 +73,7 @@ def steward_settings(steward_plugins: Path, tmp_path: Path, monkeypatch: pytest.
         data_dir=tmp_path / "steward",
         plugins_dir=steward_plugins if own else None,
         mail_from="Steward <steward@example.org>",
+        source_url=steward_source,
         free_space_mb=0,
     )
 
