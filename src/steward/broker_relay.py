@@ -14,7 +14,7 @@ from steward.engine import Broker
 from steward.errors import BrokerUnavailable, StorageUnavailable
 from steward.ledger import Ledger, attempts, due, leases, workers
 from steward.nudge import NudgeReceiver
-from steward.relay import POLL, Lane, packed
+from steward.relay import CERTAIN, POLL, Lane, packed
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,10 @@ class BrokerRelay:
         self._renewed = self._probed = float("-inf")
         self._down_since: float | None = None
         self._pause = 0.5
+        self._silent: dict[str, float] = {}
         self.leads = False
+        self.is_full = False
+        """Whether tasks wait until others have ended; a worker beside the relay then wakes it at each end."""
 
     def run(self, stop: threading.Event) -> None:
         """Work while the lease is held, until `stop` is set; then leave the lease to others at once."""
@@ -81,7 +84,7 @@ class BrokerRelay:
         with self._ledger.read() as connection:
             if not due.anything(connection, moment):
                 return 0
-            dead = due.dead_holders(connection, moment)
+            dead = self._surely_dead(due.dead_holders(connection, moment))
         if dead:
             freed, given_up = self._ledger.apply(lambda c: attempts.release(c, dead, moment))
             log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
@@ -122,18 +125,40 @@ class BrokerRelay:
         there, running = due.at_broker(connection), due.running(connection)
         fleet = max(1, sum(w.engine == self._broker.name for w in workers.living(connection, moment)))
         taken: dict[str, list[due.Due]] = {}
+        self.is_full = False
         for lane in self._lanes:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
-            found = []
+            found: list[due.Due] = []
             if lane.name in again:
                 found = due.take_again(connection, lane.name, again[lane.name], moment, lane.most * fleet)
                 log.warning("the broker has lost %d tasks of the lane %s; published again", len(found), lane.name)
             room = lane.most * fleet - there.get(lane.name, (0, 0))[0] - running.get(lane.name, 0)
             if room > 0:
                 found += due.take(connection, lane.name, min(room, lane.batch * 4), None, moment, stale_before=0)
-            taken[lane.name] = found
+            else:
+                self.is_full = True
+            taken[lane.name] = self._without_suspects(connection, found)
         return taken
+
+    def _without_suspects(self, connection: sa.Connection, found: list[due.Due]) -> list[due.Due]:
+        """Return `found` with at most one task in whose hand processes have died twice; there is one of them at a time.
+
+        Whatever runs beside a poison pill is then new to it, or has one death behind it: only the pill comes to four.
+        """
+        grave = [task for task in found if task.lost > 1]
+        if not grave:
+            return found
+        held = grave[1:] if due.suspects(connection) == len(grave) else grave
+        due.give_back(connection, [task.id for task in held], None)
+        self.is_full = True
+        return [task for task in found if task not in held]
+
+    def _surely_dead(self, silent: Sequence[str]) -> list[str]:
+        """Return those of `silent` that have looked dead for a while; all do for a moment when a machine wakes."""
+        moment = time.monotonic()
+        self._silent = {worker: self._silent.get(worker, moment) for worker in silent}
+        return [worker for worker, since in self._silent.items() if moment - since >= CERTAIN]
 
     def _lost_lanes(self, moment: int) -> dict[str, int]:
         """Return the lanes whose tasks were published and got lost: each with the moment before which that was."""

@@ -22,6 +22,7 @@ from steward.broker_relay import BrokerRelay
 from steward.children.confinement import die_with
 from steward.clock import new_id
 from steward.handlers import LANES
+from steward.ledger import notices
 from steward.nudge import NudgeReceiver
 from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
@@ -70,12 +71,19 @@ class CeleryWorker(SlotHolder):
     def begin(self) -> None:
         """Enter the ledger, relay or stand ready to, and take what the broker brings."""
         settings = self.steward.settings
-        app = registered(application(settings), self.runner.perform)
         broker = CeleryBroker(settings)
         self.enter()
         lanes = relays.lanes(settings.render_processes)
         relay = BrokerRelay(self.steward.ledger, broker, self.id, self._receiver, lanes)
+
+        def perform(ids: Sequence[str]) -> None:
+            self.runner.perform(ids)
+            if relay.is_full:
+                self._receiver.wake()
+
+        app = registered(application(settings), perform)
         self.spawn("relay", partial(relay.run, self.stopping))
+        self.spawn("notices", partial(notices.listen, self.steward.ledger, self._receiver.wake, self.stopping))
         self._controller = WorkController(
             app=app,
             hostname=self.id.replace("/", "."),
@@ -160,6 +168,7 @@ def relay(settings: Settings, parent: int = 0) -> int:
     work = BrokerRelay(steward.ledger, CeleryBroker(settings), name, receiver, lanes)
     thread = threading.Thread(target=work.run, args=(ended,), name="relay")
     thread.start()
+    threading.Thread(target=notices.listen, args=(steward.ledger, receiver.wake, ended), daemon=True).start()
     ended.wait()
     receiver.wake()
     thread.join(10)

@@ -10,6 +10,7 @@ from functools import partial
 
 from steward import relay as relays
 from steward.app import Steward
+from steward.ledger import notices
 from steward.relay import Relay
 from steward.services.durable import DurableEngine, system_store
 from steward.slot_holder import SlotHolder
@@ -33,6 +34,7 @@ class Worker(SlotHolder):
         )
         relay = Relay(self.steward.ledger, self._dbos, self.id, self._receiver, relays.lanes(settings.render_processes))
         self.spawn("relay", partial(relay.run, self.stopping))
+        self.spawn("notices", partial(notices.listen, self.steward.ledger, self._receiver.wake, self.stopping))
         self.warm()
         log.info("worker %s is ready", self.id)
 

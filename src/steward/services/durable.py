@@ -15,9 +15,10 @@ from dbos._serialization import DBOSPortableJSON  # the only portable serializer
 
 from steward.clock import new_id, now
 from steward.engine import Perform
-from steward.ledger import postgres, workers
+from steward.handlers import Handler
+from steward.ledger import notices, postgres, workers
 from steward.nudge import NudgeSender
-from steward.service import Abilities
+from steward.service import Abilities, Accepted, Options
 from steward.services.ledgered import LedgerTaskService
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class DurableTaskService(LedgerTaskService):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._nudge = NudgeSender(self._ports)
+        self._notices = notices.Notices(self.ledger)
 
     def _ports(self) -> list[int]:
         with self.ledger.read() as connection:
@@ -42,6 +44,15 @@ class DurableTaskService(LedgerTaskService):
 
     def _announce(self, ids: list[str]) -> None:
         self._nudge.send()
+        self._notices.send()
+
+    def _accept(
+        self, handler: Handler, payload: Any, options: Options, connection: sa.Connection | None = None
+    ) -> Accepted:
+        accepted = super()._accept(handler, payload, options, connection)
+        if connection is not None and accepted.created:
+            notices.join(connection)  # the relays hear of it when the application commits
+        return accepted
 
 
 class DurableEngine:
