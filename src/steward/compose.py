@@ -7,6 +7,7 @@ one-click unsubscribing (both measured). The tests hold this module against it.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
@@ -19,6 +20,8 @@ from steward.values import Attachment
 
 LARGE: Final = 200_000
 """Above this size (bytes) only the header block is read again line by line; base64 cannot hold a surprise."""
+
+_HTTPS = re.compile(r"https://[!#-;=?-~]+")  # printable ASCII but the blank, the quote, < and >
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +59,26 @@ def compose(message: Message) -> bytes:
 
 def _fields(message: Message) -> list[tuple[bytes, bytes]]:
     name, address = parseaddr(message.sender)
-    for text in (message.recipient, message.message_id, message.sender, address):
-        mime.refuse_controls(text, "address")
+    mime.refuse_controls(message.sender, "sender")
     fields = [
         (b"Date", format_datetime(message.date).encode("ascii")),
         (b"From", mime.mailbox(name, address)),
-        (b"To", message.recipient.encode("ascii")),
-        (b"Message-ID", message.message_id.encode("ascii")),
+        (b"To", mime.address(message.recipient, "recipient")),
+        (b"Message-ID", mime.plain(message.message_id, "Message-ID")),
         (b"Subject", mime.header_text(message.subject, "Subject")),
         (b"MIME-Version", b"1.0"),
         # RFC 3834: no out-of-office replies to letters that a machine wrote.
         (b"Auto-Submitted", b"auto-generated"),
     ]
     if message.reply_to:
-        mime.refuse_controls(message.reply_to, "Reply-To")
-        fields.append((b"Reply-To", message.reply_to.encode("ascii")))
+        fields.append((b"Reply-To", mime.address(message.reply_to, "Reply-To")))
     if message.unsubscribe:
-        if not message.unsubscribe.isascii() or any(c in message.unsubscribe for c in "<> \r\n\t"):
-            raise UnsafeMail("The address for unsubscribing is not a plain URL", message.unsubscribe[:80])
+        if not _HTTPS.fullmatch(message.unsubscribe):
+            raise UnsafeMail(
+                "The address for unsubscribing is not a plain https:// URL",
+                ascii(message.unsubscribe[:80]),
+                "Percent-encode what is not ASCII (RFC 3986)",
+            )
         # Unfolded: a URI that is folded is broken for one-click (RFC 8058).
         fields.append((b"List-Unsubscribe", b"<" + message.unsubscribe.encode("ascii") + b">"))
         fields.append((b"List-Unsubscribe-Post", b"List-Unsubscribe=One-Click"))
@@ -103,15 +108,14 @@ def _part(content_type: bytes, encoding: bytes, body: bytes) -> bytes:
 
 
 def _file(attachment: Attachment) -> bytes:
-    mime.refuse_controls(attachment.media_type, "type of an attachment")
     return (
         b"Content-Type: "
-        + attachment.media_type.encode("ascii")
+        + mime.media_type(attachment.media_type)
         + CRLF
         + b"Content-Transfer-Encoding: base64"
         + CRLF
         + b"Content-Disposition: attachment;\r\n "
-        + mime.file_name(attachment.name)
+        + mime.file_name(mime.neutral(attachment.name))
         + CRLF
         + CRLF
         + mime.file_body(attachment.content)

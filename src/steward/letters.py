@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from email.utils import parseaddr
-from functools import lru_cache
 
-import css_inline
-
-from steward.addresses import address
+from steward.addresses import address, normal
 from steward.compose import Message
-from steward.errors import TemplateError
+from steward.errors import Rejected, TemplateError
+from steward.inlining import inlined
+from steward.mime import neutral
 from steward.templates import Templates
 from steward.values import Attachment, Email
-
-_inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True, keep_at_rules=True)
-_SPACE = re.compile(r"[\t\r\n]+")
 
 
 class Letters:
     """Turns an `Email` into messages."""
 
     def __init__(self, templates: Templates, *, sender: str, organization: str, public_url: str, domain: str) -> None:
-        self._templates, self._sender, self._public_url, self._domain = templates, sender, public_url, domain
+        self._templates, self._public_url = templates, public_url
         self.organization = organization
-        self.envelope_sender = address(parseaddr(sender)[1])
+        name, sender_address = parseaddr(sender)
+        self.envelope_sender = address(sender_address)
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        self._sender = f'"{quoted}" <{self.envelope_sender}>' if name else self.envelope_sender
+        self._domain = domain if domain.isascii() else self.envelope_sender.rpartition("@")[2]
 
     def write(
         self,
@@ -42,10 +41,20 @@ class Letters:
         Message-ID and Date follow from the task, so that a repeat is the same to the byte.
 
         Raises:
-            Rejected: a recipient is not exactly one address.
+            Rejected: there is no recipient, or one is not exactly one address.
             TemplateError: the template has no subject or text, or cannot be rendered.
         """
-        recipients = [address(recipient) for recipient in email.recipients]
+        # One mailbox gets one copy, in however many ways its address is written.
+        mailboxes: dict[str, str] = {}
+        for recipient in email.recipients:
+            mailboxes.setdefault(normal(recipient), address(recipient))
+        recipients = list(mailboxes.values())
+        if not recipients:
+            raise Rejected(
+                f"The letter '{email.template}' has no recipient",
+                "A task that sends to nobody would look as if it had succeeded",
+                "Return no Email where there is nobody to write to",
+            )
         if not self._templates.exists(f"{email.template}/body.txt.j2"):
             raise TemplateError(
                 f"The letter '{email.template}' has no text part",
@@ -54,7 +63,7 @@ class Letters:
             )
         given = {"organization": self.organization, "public_url": self._public_url}
         subject = self._templates.render(f"{email.template}/subject.txt.j2", email.context, **given)
-        subject = _SPACE.sub(" ", subject).strip()
+        subject = neutral(subject)
         given["subject"] = subject
         text = self._templates.render(f"{email.template}/body.txt.j2", email.context, **given)
         html = None
@@ -76,13 +85,3 @@ class Letters:
             )
             for n, recipient in enumerate(recipients)
         ]
-
-
-def inlined(html: str) -> str:
-    """Return `html` with its style rules written into the elements: many mail readers drop style sheets."""
-    return _inlined(html)
-
-
-@lru_cache(maxsize=64)
-def _inlined(html: str) -> str:
-    return _inliner.inline(html)

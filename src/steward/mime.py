@@ -15,8 +15,14 @@ CRLF: Final = b"\r\n"
 LONGEST_LINE: Final = 998
 """Octets without CRLF (RFC 5322, section 2.1.1)."""
 FOLD_AT: Final = 76
+PIECE: Final = 56
+"""Characters of a long file name in one parameter (RFC 2231, section 3)."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS = re.compile(f"{_CONTROL.pattern}+")
+_WORD = "[A-Za-z0-9!#$&^_.+-]+"
+_MEDIA_TYPE = re.compile(f'{_WORD}/{_WORD}(; ?{_WORD}=({_WORD}|"[ !#-\\[\\]-~]*"))*')
+_ADDRESS = re.compile(r"[^\s<>,;:()\[\]\\\"@]+@[A-Za-z0-9.-]+")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~ ]+")
 
 
@@ -33,6 +39,49 @@ def header_text(text: str, name: str) -> bytes:
     return _encoded(text, len(name) + 2)
 
 
+def neutral(text: str) -> str:
+    """Return `text` with each run of control characters as one blank, and encoded words taken apart.
+
+    For what comes from a person (a name in a subject, a file's name): it is to stay text, and not to fail a letter.
+    """
+    return _CONTROLS.sub(" ", text).replace("=?", "= ?").strip()
+
+
+def plain(text: str, name: str) -> bytes:
+    """Return `text` as it stands in a header that takes ASCII alone.
+
+    Raises:
+        UnsafeMail: it is not ASCII, or holds a control character.
+    """
+    refuse_controls(text, name)
+    if not text.isascii():
+        raise UnsafeMail(f"The {name} of the letter is not plain ASCII", ascii(text[:80]))
+    return text.encode("ascii")
+
+
+def address(text: str, name: str) -> bytes:
+    """Return the bare address `text` as it stands in a header. Raises as `plain`, and if it is not one address."""
+    if not _ADDRESS.fullmatch(text):
+        raise UnsafeMail(f"The {name} of the letter is not one address", ascii(text[:80]))
+    return plain(text, name)
+
+
+def media_type(text: str) -> bytes:
+    """Return the type of an attachment for Content-Type (RFC 2045, section 5.1).
+
+    A message or a multipart may not be sent in base64 (RFC 2046, section 5.2.1): it goes as plain bytes, and arrives
+    intact.
+
+    Raises:
+        UnsafeMail: it is no media type.
+    """
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise UnsafeMail("The type of an attachment is no media type", ascii(text[:80]), "Example: text/csv")
+    if text.lower().startswith(("message/", "multipart/")):
+        return b"application/octet-stream"
+    return text.encode("ascii")
+
+
 def refuse_controls(text: str, name: str) -> None:
     """Return if `text` is free of control characters, also after decoding encoded words.
 
@@ -42,11 +91,8 @@ def refuse_controls(text: str, name: str) -> None:
     decoded = text
     if "=?" in text:
         try:
-            decoded = "".join(
-                part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
-                for part, charset in decode_header(text)
-            )
-        except (HeaderParseError, LookupError, ValueError, binascii.Error):
+            decoded = "".join(_decoded(part, charset) for part, charset in decode_header(text))
+        except (HeaderParseError, ValueError, binascii.Error):
             decoded = text
     if _CONTROL.search(text) or _CONTROL.search(decoded):
         raise UnsafeMail(
@@ -54,6 +100,15 @@ def refuse_controls(text: str, name: str) -> None:
             "It could begin another header",
             "Remove it from the data or the template",
         )
+
+
+def _decoded(part: bytes | str, charset: str | None) -> str:
+    if isinstance(part, str):
+        return part
+    try:
+        return part.decode(charset or "ascii", "replace")
+    except LookupError:  # readers guess at a character set that they do not know, and the controls are the same in all
+        return part.decode("latin-1")
 
 
 def mailbox(name: str, address: str) -> bytes:
@@ -89,7 +144,7 @@ def _encoded(text: str, used: int) -> bytes:
     words, piece, room = [], b"", 75 - 12 - used
     for character in text:
         octets = character.encode("utf-8", "replace")
-        if len(piece) + len(octets) > room * 3 // 4:
+        if len(piece) + len(octets) > room // 4 * 3:
             words.append(piece)
             piece, room = b"", 75 - 12
         piece += octets
@@ -133,13 +188,13 @@ def file_name(name: str) -> bytes:
     if name.isascii() and len(name) <= FOLD_AT - 12 and not set(name) & set('"\\'):
         return f'filename="{name}"'.encode("ascii")
     octets = quote(name, safe="", errors="replace")
-    pieces = [octets[i : i + 60] for i in range(0, len(octets), 60)]
+    pieces = [octets[i : i + PIECE] for i in range(0, len(octets), PIECE)]
     if len(pieces) == 1:
         return f"filename*=utf-8''{octets}".encode("ascii")
     # A percent-encoded octet may be split: RFC 2231 joins the pieces before it decodes them, but some readers do not.
     return b";\r\n ".join(
         f"filename*{n}*={chr(39).join(('utf-8', '', '')) if n == 0 else ''}{piece}".encode("ascii")
-        for n, piece in enumerate(_unsplit(octets, 60))
+        for n, piece in enumerate(_unsplit(octets, PIECE))
     )
 
 

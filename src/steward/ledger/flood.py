@@ -25,8 +25,8 @@ _SPANS = {60: "a minute", 3600: "an hour", 86400: "a day"}
 def refuse(connection: sa.Connection, entries: Sequence[Entry]) -> None:
     """Return if `entries` keep the limits that they carry, counted with what was accepted before.
 
-    What became of those does not matter: a task that failed or was cancelled counts too. Other transactions that ask for
-    the same recipients wait until this one has ended.
+    What became of those does not matter: a task that failed or was cancelled counts too. Other transactions that ask
+    for the same recipients wait until this one has ended.
 
     Raises:
         RateLimited: one of them does not; `retry_after` says when it would.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from steward.addresses import normal
 from steward.clock import micros, new_id, now
 from steward.errors import (
     FieldProblem,
@@ -22,18 +20,18 @@ from steward.errors import (
     SourceUnavailable,
     Unsupported,
 )
-from steward.handlers import ADDRESSED, Handler
+from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, control, search
 from steward.plugins import Registry
 from steward.results import TaskResult
 from steward.sealing import Seal
 from steward.service import Accepted, HandlerLike, Options, Page, Query, TaskService
+from steward.services.payloads import arguments, recipient, validated
 from steward.source import Source
 from steward.tasks import State
 
 LARGEST_PAYLOAD = 256 * 1024
 LONGEST_KEY = 255
-OPTIONS = ("key", "expires_at", "priority", "requested_by")
 HIGHEST_PRIORITY = 100
 
 
@@ -62,13 +60,13 @@ class LedgerTaskService(TaskService):
                 self.abilities.why or "It performs what it is given at once",
                 "Hand the task over after the commit, or set STEWARD_ENGINE=durable",
             )
-        payload, options = _arguments(handler, args, kwargs)
+        payload, options = arguments(handler, args, kwargs)
         return self._accept(handler, payload, options, connection).id
 
     def schedule(self, func: HandlerLike, run_at: datetime, *args: Any, **kwargs: Any) -> str:
         """Accept a task for later; see `TaskService.schedule`."""
         handler = self.registry.resolve(func)
-        payload, options = _arguments(handler, args, kwargs)
+        payload, options = arguments(handler, args, kwargs)
         return self._accept(handler, payload, _at(options, run_at)).id
 
     def submit(self, func: HandlerLike, payload: Any, options: Options) -> Accepted:
@@ -187,7 +185,7 @@ class LedgerTaskService(TaskService):
             priority=priority,
             payload=text,
             sealed=self._seal.close_texts(secrets, task_id),
-            recipient=_recipient(model),
+            recipient=recipient(model),
             requested_by=options.requested_by[:80],
             created_at=moment,
             due_at=due,
@@ -227,83 +225,8 @@ class LedgerTaskService(TaskService):
             return  # the task waits for the source; the look comes again when it runs
 
 
-def validated(handler: Handler, payload: Any) -> BaseModel:
-    """Return `payload` (the model, or a mapping) as the handler's model.
-
-    Raises:
-        InvalidPayload: each problem names its field, and the nearest field for a name that does not exist.
-    """
-    model = handler.payload
-    if isinstance(payload, model):
-        return payload
-    if isinstance(payload, BaseModel):
-        if type(payload).__qualname__ != model.__qualname__:
-            raise InvalidPayload(
-                f"The payload of {handler.name} is not valid",
-                [FieldProblem("", f"it is a {type(payload).__name__}, and a {model.__name__} is needed")],
-            )
-        payload = {name: getattr(payload, name) for name in type(payload).model_fields}
-    if not isinstance(payload, Mapping):
-        raise InvalidPayload(f"The payload of {handler.name} is not valid", [FieldProblem("", "it is not an object")])
-    known = {field.alias or name for name, field in model.model_fields.items()} | set(model.model_fields)
-    problems = [
-        FieldProblem(
-            str(name)[:80], "there is no such field", next(iter(difflib.get_close_matches(str(name), known)), None)
-        )
-        for name in payload
-        if name not in known
-    ]
-    try:
-        result = model.model_validate(dict(payload))
-    except ValidationError as error:
-        problems += [
-            FieldProblem(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
-            for e in error.errors(include_url=False, include_input=False)
-            if e["type"] != "extra_forbidden"
-        ]
-    if problems:
-        raise InvalidPayload(f"The payload of {handler.name} is not valid", problems)
-    return result
-
-
-def _arguments(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Options]:
-    fields = handler.payload.model_fields
-    if len(args) > 1:
-        raise InvalidPayload(
-            f"{handler.name} takes one payload",
-            [FieldProblem("", f"{len(args)} positional arguments were given")],
-            "Pass one payload object, or its fields by keyword",
-        )
-    both = sorted(name for name in OPTIONS if name in kwargs and name in fields)
-    if both and not args:
-        raise InvalidOption(
-            f"'{both[0]}' is an option and also a field of {handler.name}",
-            remedy="Pass the payload as one object; the keyword is then the option",
-        )
-    options = Options(**{name: kwargs.pop(name) for name in OPTIONS if name in kwargs})
-    if not args:
-        return kwargs, options
-    if kwargs:
-        raise InvalidPayload(
-            f"{handler.name} was given its payload twice",
-            [FieldProblem(name, "it stands beside a whole payload") for name in kwargs],
-        )
-    return args[0], options
-
-
 def _at(options: Options, run_at: datetime) -> Options:
     return Options(options.key, options.expires_at, options.priority, run_at, options.requested_by)
-
-
-def _recipient(model: BaseModel) -> str | None:
-    """The address to find the task by before it has run: the first field that is named and shaped like one."""
-    for name in ADDRESSED:
-        value = getattr(model, name, None)
-        if isinstance(value, (list, tuple)) and value:
-            value = value[0]
-        if isinstance(value, str) and "@" in value:
-            return normal(value)[:320]
-    return None
 
 
 def _acted(connection: sa.Connection, task_id: str, by: str, action: str) -> None:

@@ -15,7 +15,7 @@ from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConf
 from steward.handlers import Handler
 from steward.service import Options
 from steward.services.background import during
-from steward.services.ledgered import validated
+from steward.services.payloads import validated
 from steward.web import forms, openapi
 from steward.web.problems import NoSuchPage
 from steward.web.schedule_pages import REPEATS

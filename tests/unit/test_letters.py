@@ -1,0 +1,195 @@
+"""Letters from templates: who gets one, under which words, and that a repeat is the same to the byte."""
+
+from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import default
+
+import pytest
+
+from steward.compose import compose
+from steward.errors import Rejected, TemplateError
+from steward.letters import Letters
+from steward.templates import Templates
+from steward.values import Attachment, Email
+
+WHEN = datetime(2026, 11, 24, 8, 15, tzinfo=UTC)
+TASK = "0198c0de-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+def templates(tmp_path):
+    folder = tmp_path / "hello"
+    folder.mkdir()
+    (folder / "subject.txt.j2").write_text("Hello, {{ name }}\n")
+    (folder / "body.txt.j2").write_text("Dear {{ name }},\n\n{{ organization }} greets you.\n")
+    (folder / "body.html.j2").write_text(
+        "<style>p { color: red }</style><title>{{ subject }}</title><p>Dear {{ name }},</p>"
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def letters(templates):
+    return make(templates)
+
+
+def make(templates, sender="Local 214 <office@example.org>"):
+    domain = sender.rpartition("@")[2].rstrip(">")
+    return Letters(
+        Templates([templates]),
+        sender=sender,
+        organization="Local 214",
+        public_url="https://s.example.org",
+        domain=domain,
+    )
+
+
+def write(letters, email=None, **changes):
+    email = email or Email(**({"to": "ada@example.org", "template": "hello", "context": {"name": "Ada"}} | changes))
+    return letters.write(email, task_id=TASK, created_at=WHEN)
+
+
+def read(message):
+    return BytesParser(policy=default).parsebytes(compose(message))
+
+
+def test_each_recipient_gets_a_message_of_their_own(letters):
+    messages = write(letters, to=["ada@example.org", "bob@example.org", "eve@example.org"])
+    assert [m.recipient for m in messages] == ["ada@example.org", "bob@example.org", "eve@example.org"]
+    assert len({m.message_id for m in messages}) == 3
+    for message in messages:
+        assert str(read(message)["To"]) == message.recipient
+        assert b"bob@" not in compose(message) or message.recipient.startswith("bob@")
+
+
+def test_one_mailbox_gets_one_copy_however_its_address_is_written(letters):
+    given = [
+        "Ada@example.org",
+        "bob@example.org",
+        "ada@EXAMPLE.org",
+        "Ada@example.org",
+        "x@bücher.example",
+        "x@xn--bcher-kva.example",
+    ]
+    assert [m.recipient for m in write(letters, to=given)] == [
+        "Ada@example.org",
+        "bob@example.org",
+        "x@xn--bcher-kva.example",
+    ]
+
+
+def test_a_repeat_is_the_same_to_the_byte(templates):
+    def once():
+        return [compose(m) for m in write(make(templates), to=["ada@example.org", "bob@example.org"])]
+
+    first = once()
+    assert once() == first
+    assert len(set(first)) == 2
+    parsed = BytesParser(policy=default).parsebytes(first[0])
+    assert parsed["Message-ID"] == f"<{TASK}.0@example.org>"
+    assert parsed["Date"].datetime == WHEN
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ada\r\nBcc: eve@evil.example",
+        "Ada\0",
+        "A\u2028da",
+        "=?utf-8?q?Hi=0D=0ABcc:_eve@evil.example?=",
+        "=?utf-8?b?SGkNCg==?=",
+        "\x1b[31m",
+    ],
+)
+def test_a_hostile_name_stays_text_and_fails_no_letter(letters, name):
+    (message,) = write(letters, context={"name": name})
+    parsed = read(message)
+    assert parsed.get_all("Bcc") is None
+    assert len(parsed.get_all("Subject")) == 1
+    assert str(parsed["Subject"]).startswith("Hello, ")
+    assert str(parsed["Subject"]).isprintable()
+    assert str(parsed["To"]) == "ada@example.org"
+
+
+@pytest.mark.parametrize(
+    "name", ["{{ 7*7 }}", "<script>alert(1)</script>", "{% raw %}", "${7*7}", "Zoë 😀 Müller-Lüdenscheidt", "‮evil"]
+)
+def test_a_name_stays_what_it_is(letters, name):
+    (message,) = write(letters, context={"name": name})
+    parsed = read(message)
+    assert str(parsed["Subject"]) == f"Hello, {name}"
+    assert f"Dear {name}," in parsed.get_body(("plain",)).get_content()
+    html = parsed.get_body(("html",)).get_content()
+    assert "<script>" not in html
+    assert "49" not in html
+
+
+def test_styles_are_written_into_the_elements(letters):
+    html = read(write(letters)[0]).get_body(("html",)).get_content()
+    assert '<p style="color: red;">' in html.replace("color:red", "color: red")
+
+
+def test_a_letter_without_html_is_text_alone(letters, templates):
+    (templates / "hello" / "body.html.j2").unlink()
+    parsed = read(write(make(templates))[0])
+    assert parsed.get_content_type() == "text/plain"
+    assert parsed.get_content().replace("\r\n", "\n") == "Dear Ada,\n\nLocal 214 greets you.\n"
+
+
+def test_a_letter_without_text_is_refused_with_the_remedy(templates):
+    (templates / "hello" / "body.txt.j2").unlink()
+    with pytest.raises(TemplateError, match=r"Add hello/body\.txt\.j2"):
+        write(make(templates))
+
+
+def test_a_letter_to_nobody_is_refused(letters):
+    with pytest.raises(Rejected, match="has no recipient"):
+        write(letters, to=[])
+
+
+@pytest.mark.parametrize(
+    "to", ["", "a@x.org, b@y.org", "Ada <ada@example.org>", ["ada@example.org", "b@y.org;c@z.org"]]
+)
+def test_what_is_not_one_address_each_is_refused_whole(letters, to):
+    with pytest.raises(Rejected, match="is not an address"):
+        write(letters, to=to)
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("Local 214 <office@example.org>", "Local 214"),
+        ("office@example.org", ""),
+        ('"Training, Local 214" <office@example.org>', "Training, Local 214"),
+        ("Büro Süd <office@example.org>", "Büro Süd"),
+        ('"Büro, \\"Süd\\"" <office@example.org>', 'Büro, "Süd"'),
+        ("Office <office@bücher.example>", "Office"),
+    ],
+)
+def test_the_sender_is_shown_as_set(templates, sender, shown):
+    letters = make(templates, sender)
+    (message,) = write(letters)
+    (found,) = read(message)["From"].addresses
+    assert found.display_name == shown
+    assert found.addr_spec == letters.envelope_sender
+    assert letters.envelope_sender.isascii()
+    assert message.message_id.isascii()
+
+
+def test_files_and_addresses_for_replies_and_unsubscribing_go_along(letters):
+    email = Email(
+        "ada@example.org",
+        "hello",
+        {"name": "Ada"},
+        reply_to="Dues@Example.org",
+        unsubscribe="https://example.org/u/" + "x" * 200,
+    )
+    (message,) = letters.write(
+        email, task_id=TASK, created_at=WHEN, first=7, attachments=[Attachment("Ä\r\n.csv", b"1", "text/csv")]
+    )
+    wire = compose(message)
+    parsed = BytesParser(policy=default).parsebytes(wire)
+    assert message.message_id.endswith(".7@example.org>")
+    assert str(parsed["Reply-To"]) == "Dues@example.org"
+    assert b"List-Unsubscribe: <https://example.org/u/" + b"x" * 200 + b">\r\n" in wire
+    assert [p.get_filename() for p in parsed.iter_attachments()] == ["Ä .csv"]
