@@ -12,9 +12,11 @@ import logging
 import re
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from steward.errors import UnsafeMail
 from steward.results import Outcome
@@ -66,15 +68,23 @@ class SmtpTransport:
         self._ca_file, self._connect_seconds = ca_file, connect_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds
         self._idle: list[_Kept] = []
+        self._waiting: deque[tuple[Parcel, BeforeDot, Future[Reply]]] = deque()
+        self._woken = False
+        self._connections = connections
+        self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        self._places = asyncio.Semaphore(connections)
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
         self._closer = asyncio.run_coroutine_threadsafe(self._close_idle(), self._loop)
 
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Send `parcel`; see `Transport.send`."""
-        return asyncio.run_coroutine_threadsafe(self._send(parcel, before_dot), self._loop)
+        future: Future[Reply] = Future()
+        self._waiting.append((parcel, before_dot, future))
+        if not self._woken:  # a batch wakes the loop once
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._begin)
+        return future
 
     def check(self) -> Reply:
         """Connect, secure and sign in; see `Transport.check`."""
@@ -101,36 +111,57 @@ class SmtpTransport:
     async def _connect(self) -> Opened:
         return await connect(self._address, self._ca_file, self._connect_seconds)
 
-    async def _send(self, parcel: Parcel, before_dot: BeforeDot) -> Reply:
-        async with self._places:
-            while True:
-                fresh = not self._idle
-                try:
-                    kept = self._idle.pop() if self._idle else _Kept(await self._connect())
-                except NotConnected as error:
-                    return error.reply
-                if not kept.opened.line.is_open:
-                    kept.opened.line.abort()
+    def _begin(self) -> None:
+        """Let as many senders work as there are letters, and at most one for each connection."""
+        self._woken = False  # first: a letter that comes from now on wakes the loop again
+        for _ in range(min(len(self._waiting), self._connections - len(self._senders))):
+            self._senders.add(self._loop.create_task(self._work()))
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                parcel, before_dot, future = self._waiting.popleft()
+                if not future.set_running_or_notify_cancel():
                     continue
-                talk = _Talk(kept, parcel, before_dot, self._command_seconds, self._final_seconds)
                 try:
-                    reply = await talk.run()
-                except LineLost as error:
-                    kept.opened.line.abort()
-                    if not fresh and not talk.heard:
-                        continue  # a kept connection had gone stale: nothing was asked yet, so nothing is repeated
-                    return talk.lost(str(error))
-                except TimeoutError:
-                    kept.opened.line.abort()
-                    return talk.lost("the server did not answer in time")
-                except BaseException:
-                    # Cancelled, or told not to send: the connection looks usable and is not.
-                    kept.opened.line.abort()
-                    raise
-                await self._keep(kept, reply)
-                if reply.code == 421 and reply.phase is Phase.MAIL and not fresh:
-                    continue  # the server was about to end an idle connection (RFC 5321, section 3.8): another one
-                return reply
+                    future.set_result(await self._send(parcel, before_dot))
+                except BaseException as error:
+                    future.set_exception(error)
+                    if not isinstance(error, Exception):
+                        raise
+        finally:
+            # In the same step as the last look at what waits: the next letter finds this place free.
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _send(self, parcel: Parcel, before_dot: BeforeDot) -> Reply:
+        while True:
+            fresh = not self._idle
+            try:
+                kept = self._idle.pop() if self._idle else _Kept(await self._connect())
+            except NotConnected as error:
+                return error.reply
+            if not kept.opened.line.is_open:
+                kept.opened.line.abort()
+                continue
+            talk = _Talk(kept, parcel, before_dot, self._command_seconds, self._final_seconds)
+            try:
+                reply = await talk.run()
+            except LineLost as error:
+                kept.opened.line.abort()
+                if not fresh and not talk.heard:
+                    continue  # a kept connection had gone stale: nothing was asked yet, so nothing is repeated
+                return talk.lost(str(error))
+            except TimeoutError:
+                kept.opened.line.abort()
+                return talk.lost("the server did not answer in time")
+            except BaseException:
+                # Cancelled, or told not to send: the connection looks usable and is not.
+                kept.opened.line.abort()
+                raise
+            await self._keep(kept, reply)
+            if reply.code == 421 and reply.phase is Phase.MAIL and not fresh:
+                continue  # the server was about to end an idle connection (RFC 5321, section 3.8): another one
+            return reply
 
     async def _keep(self, kept: _Kept, reply: Reply) -> None:
         kept.sent += 1

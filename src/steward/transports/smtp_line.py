@@ -77,10 +77,13 @@ class SmtpLine(asyncio.Protocol):
         while not self._replies:
             if self._lost is not None:
                 raise LineLost(self._lost)
-            self._waiter = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            limit = loop.call_later(seconds, _late, self._waiter)  # a third of the cost of `wait_for`
             try:
-                await asyncio.wait_for(self._waiter, seconds)
+                await self._waiter
             finally:
+                limit.cancel()
                 self._waiter = None
         return self._replies.popleft()
 
@@ -151,3 +154,8 @@ class SmtpLine(asyncio.Protocol):
             self._room.set()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _late(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
