@@ -11,9 +11,9 @@ FEWEST = 5
 def hidden(counts: Mapping[str, int]) -> frozenset[str]:
     """Return which groups must not be shown, when the sum of all of them is.
 
-    The groups of fewer than `FEWEST` people; and the smallest others until what is left out cannot be worked out by
-    subtracting from the sum: at least two groups, together at least `FEWEST` people, and more people than groups (or
-    each would be one person). Groups of nobody tell nothing about anybody, and stay.
+    The groups of fewer than `FEWEST` people; and the smallest others, until each group that is left out could be of more
+    than one size, even for a reader who subtracts the rest from the sum and knows this rule. Groups of nobody tell
+    nothing about anybody, and stay.
     """
     people = sorted((group for group in counts if counts[group] > 0), key=lambda group: (counts[group], group))
     chosen = [group for group in people if counts[group] < FEWEST]
@@ -21,9 +21,14 @@ def hidden(counts: Mapping[str, int]) -> frozenset[str]:
         return frozenset()
     rest = [group for group in people if group not in chosen]
     while rest and not _is_safe([counts[group] for group in chosen]):
-        chosen.append(rest.pop(0))
+        # Groups of one size go together: which of them goes first would tell that the other is not smaller.
+        alike = [group for group in rest if counts[group] == counts[rest[0]]]
+        chosen, rest = chosen + alike, rest[len(alike) :]
     return frozenset(chosen if _is_safe([counts[group] for group in chosen]) else counts)
 
 
 def _is_safe(left_out: list[int]) -> bool:
-    return len(left_out) >= 2 and sum(left_out) >= max(FEWEST, len(left_out) + 1)
+    """Return whether the sum of those left out allows of more than one answer."""
+    most = (FEWEST - 1) * len(left_out)
+    every_one_or_four = sum(left_out) == len(left_out) or (max(left_out) < FEWEST and sum(left_out) == most)
+    return len(left_out) >= 2 and not every_one_or_four

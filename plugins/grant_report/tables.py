@@ -206,7 +206,7 @@ def _costs(money: Money, people: People) -> Table:
 
 def _ledger(money: Money) -> Table:
     columns = [
-        Column("date", "Date", "date", 17),
+        Column("date", "Date", "date", 19),
         Column("item", "Item", width=58),
         Column("category", "Category", width=20),
         Column("vendor", "Vendor", width=41),
