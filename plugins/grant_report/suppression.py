@@ -11,9 +11,9 @@ FEWEST = 5
 def hidden(counts: Mapping[str, int]) -> frozenset[str]:
     """Return which groups must not be shown, when the sum of all of them is.
 
-    The groups of fewer than `FEWEST` people; and the smallest others, until each group that is left out could be of more
-    than one size, even for a reader who subtracts the rest from the sum and knows this rule. Groups of nobody tell
-    nothing about anybody, and stay.
+    The groups of fewer than `FEWEST` people; and the smallest others, until each group that is left out could be of
+    more than one size, even for a reader who subtracts the rest from the sum and knows this rule. Groups of nobody
+    tell nothing about anybody, and stay.
     """
     people = sorted((group for group in counts if counts[group] > 0), key=lambda group: (counts[group], group))
     chosen = [group for group in people if counts[group] < FEWEST]
