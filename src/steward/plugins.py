@@ -171,6 +171,9 @@ def _import_file(path: Path) -> ModuleType:
     # Registered before execution, so that pydantic can resolve annotations and values can be pickled by reference.
     sys.modules.setdefault("steward_plugins", ModuleType("steward_plugins"))
     sys.modules[name] = module
+    # Modules inside a plugin of this name that was loaded before, perhaps from another folder, are not this one's.
+    for stale in [each for each in sys.modules if each.startswith(f"{name}.")]:
+        del sys.modules[stale]
     try:
         spec.loader.exec_module(module)
     except BaseException:

@@ -50,6 +50,16 @@ def test_a_folder_is_a_plugin_with_modules_of_its_own(tmp_path):
     assert load(tmp_path).get("hello").name == "hello"
 
 
+def test_the_modules_of_a_plugin_are_those_of_its_own_folder(tmp_path):
+    for name in ("one", "other"):
+        package = tmp_path / name / "hello"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("from .inner import register_handlers\n")
+        (package / "inner.py").write_text(GOOD.format(name=f"hello_{name}", model="Hello"))
+    assert list(load(tmp_path / "one").handlers) == ["hello_one"]
+    assert list(load(tmp_path / "other").handlers) == ["hello_other"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
