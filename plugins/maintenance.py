@@ -15,30 +15,43 @@ class IntegrityCheck(BaseModel):
 class BackupOrder(BaseModel):
     """How many copies to keep."""
 
-    keep: int = Field(7, ge=1, le=366, title="Copies to keep", description="Older ones are deleted.")
+    keep: int | None = Field(
+        None, ge=1, le=366, title="Copies to keep", description="Older ones are deleted. Empty: as the settings say."
+    )
 
 
 class PurgeOrder(BaseModel):
     """What is old."""
 
-    older_than_days: int = Field(
-        365, ge=1, le=36500, title="Older than (days)", description="Finished tasks that ended longer ago are deleted."
+    older_than_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        title="Older than (days)",
+        description="Finished tasks that ended longer ago are deleted. Empty: as the settings say.",
     )
 
 
-@handler(example=IntegrityCheck(), lane="jobs", time_limit=3600, retry=NO_RETRY, important=False)
+@handler(
+    example=IntegrityCheck(),
+    lane="jobs",
+    time_limit=3600,
+    retry=NO_RETRY,
+    important=False,
+    schedules=("15 3 * * *",),
+)
 def integrity_check(order: IntegrityCheck, operations: Operations) -> Note:
     """Check the ledger's rules, every kept file against its checksum, and that the source answers."""
     found = operations.integrity()
     if found.problems:
-        raise Rejected(f"{len(found.problems)} problems found", "; ".join(found.problems[:10]), "See docs/operations")
+        raise Rejected(f"{len(found.problems)} problems found", "; ".join(found.problems[:10]), "See docs/operations/maintenance-and-alerts.md")
     return Note(
         f"{found.tasks:,} tasks and {found.files:,} files checked, no problem found.",
         {"tasks": found.tasks, "files": found.files},
     )
 
 
-@handler(example=BackupOrder(), lane="jobs", time_limit=3600, important=False)
+@handler(example=BackupOrder(), lane="jobs", time_limit=3600, important=False, schedules=("45 3 * * *",))
 def backup(order: BackupOrder, operations: Operations) -> Note:
     """Make a copy of the installation and prove that it can be restored."""
     made = operations.backup(keep=order.keep)
@@ -48,11 +61,14 @@ def backup(order: BackupOrder, operations: Operations) -> Note:
     )
 
 
-@handler(example=PurgeOrder(), lane="jobs", time_limit=3600, important=False)
+@handler(example=PurgeOrder(), lane="jobs", time_limit=3600, important=False, schedules=("30 4 * * *",))
 def purge(order: PurgeOrder, operations: Operations) -> Note:
     """Delete tasks that ended long ago, with their files."""
-    deleted = operations.purge(timedelta(days=order.older_than_days))
-    return Note(f"{deleted:,} tasks deleted that ended more than {order.older_than_days} days ago.", {"tasks": deleted})
+    age = operations.retention if order.older_than_days is None else timedelta(days=order.older_than_days)
+    if age is None:
+        return Note("Nothing deleted: STEWARD_RETENTION_DAYS=0 keeps finished tasks for ever.", {"tasks": 0})
+    deleted = operations.purge(age)
+    return Note(f"{deleted:,} tasks deleted that ended more than {age.days} days ago.", {"tasks": deleted})
 
 
 @hookimpl

@@ -58,16 +58,26 @@ class Operations:
                 problems.append(str(error))
         return Findings(count, len(files), tuple(problems))
 
-    def backup(self, to: Path | None = None, keep: int = 7) -> backup.Backup:
-        """Make a copy, prove that it can be restored, and delete all but the newest `keep` of them."""
+    def backup(self, to: Path | None = None, keep: int | None = None) -> backup.Backup:
+        """Make a copy, prove that it can be restored, and delete all but the newest `keep` of them.
+
+        Without `to` and `keep`, the settings say where and how many.
+        """
         settings = self._steward.settings
-        target = to or settings.data_dir / "backups"
+        target = to or settings.backup_dir or settings.data_dir / "backups"
+        keep = settings.backups_kept if keep is None else keep
         key = None if settings.secret_key else settings.data_dir / "secret.key"
         made = backup.make(self._steward.ledger, self._steward.archive, key, target, datetime.now(UTC))
         verified = backup.verify(made.folder)
         for old in sorted(target.glob("steward-*Z"))[: -max(keep, 1)]:
             shutil.rmtree(old)
         return verified
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long finished tasks are kept, by the settings; None means for ever."""
+        days = self._steward.settings.retention_days
+        return timedelta(days=days) if days else None
 
     def purge(self, older_than: timedelta) -> int:
         """Delete tasks that ended longer ago than `older_than`, with their files; return how many."""

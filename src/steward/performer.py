@@ -78,9 +78,10 @@ class Performer:
             self._register(connection)
             due.unblock(connection, list(self.steward.registry.handlers))
 
-        self.steward.ledger.apply(enter)
         if self._schedules:
             self.steward.clockwork.declare()
+        self.steward.ledger.apply(enter)
+        if self._schedules:
             self.spawn("clockwork", self._turn)
         self.spawn("heartbeat", self._beat)
         self.spawn("housekeeping", self._keep_house)

@@ -73,7 +73,7 @@ def backup(
         from steward.operations import Operations
 
         with setup.opened(context) as steward:
-            done = Operations(steward).backup(to, keep or (7 if to is None else sys.maxsize))
+            done = Operations(steward).backup(to, keep or (None if to is None else sys.maxsize))
     _say_backup(done, as_json)
     return 0
 
