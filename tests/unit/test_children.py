@@ -264,7 +264,7 @@ def test_memory_has_an_end(pool: Children, action: list) -> None:
     begin = time.monotonic()
     with pytest.raises(ChildOverMemory, match="300 MB"):
         pool.call(action)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15  # well before the limit of the clock, also on a busy machine
     assert wait_for_end(pid)
     assert pool.call(["eat", 50 * MB]) == 50 * MB
 

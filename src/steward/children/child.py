@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -22,10 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from steward import errors
-from steward.children import frames
+from steward.children import frames, last_words
 from steward.children.failures import (
     ChildCancelled,
-    ChildDied,
     ChildFailed,
     ChildOverMemory,
     ChildRaised,
@@ -40,9 +38,6 @@ START_SECONDS: Final = 60.0
 _BOOT: Final = str(Path(__file__).with_name("boot.py"))
 _PAGE: Final = resource.getpagesize()
 _MB: Final = 1 << 20
-# How C libraries end when memory is refused: GLib traps, C++ aborts, others follow the null pointer.
-_SIGNALS_OF_WANT: Final = {signal.SIGABRT, signal.SIGTRAP, signal.SIGSEGV, signal.SIGBUS}
-_WORDS_OF_WANT: Final = ("failed to allocate", "Cannot allocate memory", "out of memory", "MemoryError", "bad_alloc")
 
 
 class Child:
@@ -198,7 +193,7 @@ class Child:
                 elif kind == frames.REPLY:
                     return self._value(content)
                 else:
-                    raise self._error(content)
+                    raise last_words.raised(self.name, self._order.limits, self._order.codec, content)
 
     def _check(self, cancelled: Callable[[], bool]) -> None:
         if self._cancelled or cancelled():
@@ -237,53 +232,23 @@ class Child:
         try:
             return self._inbox.take()
         except ValueError as error:
-            raise self._nonsense(error) from error
+            raise last_words.nonsense(self.name, error) from error
 
     def _value(self, content: bytes) -> Any:
         try:
             return frames.unpack(content, self._order.codec)
         except Exception as error:
-            raise self._nonsense(error) from error
-
-    def _nonsense(self, error: Exception) -> ChildFailed:
-        return ChildFailed(f"The process for {self.name} sent something that cannot be read", str(error))
-
-    def _error(self, content: bytes) -> Exception:
-        try:
-            told = json.loads(content)
-            if told["memory"]:
-                return ChildOverMemory(self.name, self._order.limits.memory_mb)
-            if told.get("pickle") and self._order.codec == "pickle":
-                with contextlib.suppress(Exception):  # a plugin's own class may be unknown here
-                    again = pickle.loads(bytes.fromhex(told["pickle"]))  # noqa: S301  # see frames.unpack
-                    if isinstance(again, errors.StewardError):
-                        return again
-            if told.get("words"):
-                known, what, why, remedy = told["words"]
-                kind = getattr(errors, known)
-                if issubclass(kind, errors.StewardError):
-                    words: errors.StewardError = kind(what, why, remedy)
-                    return words
-            return ChildRaised(told["type"], told["message"], told["where"], told["trace"])
-        except (ValueError, KeyError, TypeError, AttributeError) as unreadable:
-            return self._nonsense(unreadable)
+            raise last_words.nonsense(self.name, error) from error
 
     def _death(self) -> ChildFailed:
         """Return why the process ended; it is reaped."""
-        limits = self._order.limits
         code = self._end()
         self._listen()
         if self._word:
             self._words.append(self._word.decode(errors="replace"))
-        words = "\n".join(self._words)
         if self._cancelled:
             return ChildCancelled(f"The work in {self.name} was given up", "The service is stopping")
-        if code == -signal.SIGXCPU:
-            return ChildTimedOut(self.name, limits.cpu_seconds, of_processor=True)
-        wanting = any(sign in words for sign in _WORDS_OF_WANT) or self._memory > 0.8 * limits.memory_mb * _MB
-        if wanting and (-code in _SIGNALS_OF_WANT or code == errno.ENOMEM):
-            return ChildOverMemory(self.name, limits.memory_mb)
-        return ChildDied(self.name, code, words)
+        return last_words.death(self.name, self._order.limits, code, "\n".join(self._words), self._memory)
 
     def _listen(self) -> bool:
         """Take what the child wrote to its standard error; return whether more may come."""
