@@ -21,8 +21,8 @@ from steward.results import Outcome
 from steward.sealing import Seal
 from steward.transport import Parcel, Phase, Reply, Transport
 
-LARGEST_STORED = 1_000_000
-"""Messages above this size (bytes) are not kept for a repeat: they are composed again, to the same bytes."""
+LARGEST_STORED = 32_000_000
+"""Messages above this size (bytes), which no mail server takes, are not kept for a repeat but composed again."""
 
 
 class Expired(Exception):

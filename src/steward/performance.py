@@ -213,7 +213,7 @@ class Performance:
         def callback(future: Future[Reply]) -> None:
             error = future.exception()
             if error is None:
-                self._one_less(Fate(letter.recipient, future.result().outcome, future.result().text), recorded=True)
+                self._one_less(self._fate(letter, future.result()), recorded=True)
             elif isinstance(error, Expired):
                 self._end(endings.expired(self.task, self.claim, now()))
             elif isinstance(error, LateWriter):

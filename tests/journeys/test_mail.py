@@ -1,0 +1,300 @@
+"""Mail from the task to the mail server and back: who got a copy, who did not, and what is done about it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from pydantic import BaseModel, EmailStr
+from tests.journeys.installation import Installation
+from tests.journeys.performing import HOUR, Performing
+from tests.servers.ports import wait_until
+from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
+
+from steward import Email, Handler, RetryPolicy, handler
+from steward.clock import SECOND, micros, now
+from steward.ledger.schema import lanes
+from steward.results import TaskResult
+
+TEMPLATES = Path(__file__).parent / "plugins" / "templates"
+
+
+class Letter(BaseModel):
+    to: list[EmailStr]
+    number: int = 0
+    words: str = "As agreed."
+
+
+EXAMPLE = Letter(to=["ada@example.org"])
+
+
+@handler(example=EXAMPLE)
+def notice(letter: Letter) -> Email:
+    """Write a letter to each."""
+    return Email(to=letter.to, template="letter", context=letter)
+
+
+@handler(example=EXAMPLE, on_uncertain="hold")
+def careful(letter: Letter) -> Email:
+    """Write a letter that only a person sends twice."""
+    return Email(to=letter.to, template="letter", context=letter)
+
+
+@handler(example=EXAMPLE, retry=RetryPolicy(attempts=2))
+def twice_at_most(letter: Letter) -> Email:
+    """Write a letter, and give up after the second attempt."""
+    return Email(to=letter.to, template="letter", context=letter)
+
+
+def register() -> list[Handler]:
+    return [notice, careful, twice_at_most]
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedSmtp]:
+    with ScriptedSmtp() as server:
+        yield server
+
+
+@pytest.fixture
+def perform(tmp_path: Path, server: ScriptedSmtp) -> Iterator[Performing]:
+    with Performing(tmp_path, server.url(), register=register, templates_dir=TEMPLATES) as performing:
+        yield performing
+
+
+THREE = {"to": ["ada@example.org", "bob@example.org", "eve@example.org"]}
+
+
+def outcomes(task: TaskResult) -> dict[str, str]:
+    return {d.to.partition("@")[0]: d.outcome.value for d in task.deliveries}
+
+
+def copies(server: ScriptedSmtp) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for mail in server.accepted:
+        name = mail.recipients[0].partition(b"@")[0].decode()
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def test_three_recipients_get_one_none_and_one_copy_and_have_one_state_each(
+    perform: Performing, server: ScriptedSmtp
+) -> None:
+    server.follow(
+        {"rcpt:bob@example.org": say("550 5.1.1 nobody here"), "rcpt:eve@example.org": [say("450 4.2.0 come again")]}
+    )
+    task = perform.send("notice", THREE)
+    assert (task.state, outcomes(task)) == ("retrying", {"ada": "accepted", "bob": "refused", "eve": "deferred"})
+    assert perform.later() == 1
+    task = perform.task(task.id)
+    assert outcomes(task) == {"ada": "accepted", "bob": "refused", "eve": "accepted"}
+    assert task.state == "failed"
+    assert task.error is not None
+    assert task.error.startswith("1 of 3 letters not sent. bob@example.org: ")
+    assert copies(server) == {"ada": 1, "eve": 1}
+    assert perform.later() == 0
+    assert [(d.code, d.possible_duplicate) for d in task.deliveries] == [(250, False), (550, False), (250, False)]
+    assert len({d.message_id for d in task.deliveries}) == 3
+
+
+def test_a_retry_by_hand_sends_only_to_those_who_did_not_get_it(perform: Performing, server: ScriptedSmtp) -> None:
+    server.follow({"rcpt:bob@example.org": say("550 5.1.1 nobody here")})
+    task = perform.send("notice", THREE)
+    assert task.state == "failed"
+    server.follow({})
+    perform.service.retry(task.id, by="ada")
+    task = perform.task(task.id)
+    assert (task.state, outcomes(task)) == ("succeeded", {"ada": "accepted", "bob": "accepted", "eve": "accepted"})
+    assert copies(server) == {"ada": 1, "bob": 1, "eve": 1}
+    assert not any(perform.wires(task.id))
+
+
+def test_a_lost_reply_leads_to_the_same_bytes_again_marked_as_a_possible_duplicate(
+    perform: Performing, server: ScriptedSmtp
+) -> None:
+    server.follow({"dot:bob@example.org": [DROP]})
+    task = perform.send("notice", THREE)
+    assert (task.state, outcomes(task)["bob"]) == ("retrying", "uncertain")
+    assert perform.later() == 1
+    task = perform.task(task.id)
+    assert (task.state, set(outcomes(task).values())) == ("succeeded", {"accepted"})
+    assert [d.possible_duplicate for d in task.deliveries] == [False, True, False]
+    to_bob = [t.message for t in server.transactions if t.recipients == [b"bob@example.org"]]
+    assert len(to_bob) == 2
+    assert to_bob[0] == to_bob[1]
+    assert len(server.transactions) == 4
+
+
+def test_the_same_bytes_go_again_even_if_the_template_has_changed_since(tmp_path: Path, server: ScriptedSmtp) -> None:
+    mine = tmp_path / "templates" / "letter"
+    mine.mkdir(parents=True)
+    for each in (TEMPLATES / "letter").iterdir():
+        (mine / each.name).write_bytes(each.read_bytes())
+    with Performing(tmp_path, server.url(), register=register, templates_dir=mine.parent) as perform:
+        server.follow({"dot": [DROP]})
+        task = perform.send("notice", {"to": ["ada@example.org"]})
+        (mine / "body.txt.j2").write_text("Other words.\n")
+    with Performing(tmp_path, server.url(), register=register, templates_dir=mine.parent) as perform:
+        assert perform.later() == 1
+        assert perform.task(task.id).deliveries[0].possible_duplicate
+        assert perform.send("notice", {"to": ["ada@example.org"]}).state == "succeeded"
+    first, again, other = (t.message for t in server.transactions)
+    assert first == again
+    assert first is not None
+    assert other is not None
+    assert b"Other words." in other
+    assert b"Other words." not in first
+
+
+def test_what_may_not_come_twice_waits_for_a_person(perform: Performing, server: ScriptedSmtp) -> None:
+    server.follow({"dot:ada@example.org": [DROP]})
+    task = perform.send("careful", {"to": ["ada@example.org"]})
+    assert (task.state, outcomes(task)) == ("failed", {"ada": "uncertain"})
+    assert task.error is not None
+    assert "It is not known whether ada@example.org got this letter" in task.error
+    assert perform.later() == 0
+    assert len(server.transactions) == 1
+    perform.service.retry(task.id, by="a person")
+    task = perform.task(task.id)
+    assert (task.state, outcomes(task)) == ("succeeded", {"ada": "accepted"})
+    assert task.deliveries[0].possible_duplicate
+    assert server.transactions[0].message == server.transactions[1].message
+
+
+def test_a_copy_that_is_held_does_not_hold_the_others(perform: Performing, server: ScriptedSmtp) -> None:
+    server.follow({"dot:bob@example.org": [DROP], "rcpt:eve@example.org": [say("450 4.2.0 later")]})
+    task = perform.send("careful", THREE)
+    assert (task.state, outcomes(task)) == ("retrying", {"ada": "accepted", "bob": "uncertain", "eve": "deferred"})
+    perform.later()
+    task = perform.task(task.id)
+    assert (task.state, outcomes(task)) == ("failed", {"ada": "accepted", "bob": "uncertain", "eve": "accepted"})
+    assert len(server.transactions) == 3
+
+
+def test_nothing_is_sent_after_the_end_while_it_waits(perform: Performing, server: ScriptedSmtp) -> None:
+    server.follow({"rcpt": say("450 4.2.0 later")})
+    task = perform.send("notice", {"to": ["ada@example.org"]}, expires_at=datetime.now(UTC) + timedelta(hours=2))
+    assert task.state == "retrying"
+    server.follow({})
+    perform.later(3 * HOUR)
+    assert perform.task(task.id).state == "expired"
+    assert server.transactions == []
+
+
+def test_nothing_is_sent_after_the_end_that_came_on_the_wire(perform: Performing, server: ScriptedSmtp) -> None:
+    # The server agrees to take the letter a second later, when the letter's time is over.
+    server.follow({"data": Act(wait=1.2)})
+    task = perform.send(
+        "notice", {"to": ["ada@example.org"]}, expires_at=datetime.now(UTC) + timedelta(milliseconds=600)
+    )
+    assert task.state == "expired"
+    assert server.transactions == []
+    assert not task.deliveries
+
+
+def test_the_next_attempt_comes_as_the_policy_says_and_holds_nobody_meanwhile(
+    perform: Performing, server: ScriptedSmtp
+) -> None:
+    server.follow({"rcpt": say("451 4.7.1 greylisted")})
+    task = perform.send("notice", {"to": ["ada@example.org"]})
+    for seconds in (30, 120, 360, 900, 1800, 3600, 3600):
+        row = perform.row(task.id)
+        assert (row.state, row.worker, row.claim) == ("retrying", None, None)
+        assert perform.runner.held() == {}
+        delay = (row.due_at - now()) / SECOND
+        assert seconds * 0.79 - 5 < delay < seconds * 1.21, seconds
+        assert perform.later(row.due_at - now() - SECOND) == 0
+        assert perform.later(row.due_at - now() + 1) == 1
+    task = perform.task(task.id)
+    assert len(task.attempts) == 8
+    assert {a.outcome for a in task.attempts} == {"retrying"}
+
+
+def test_the_delays_that_an_operator_sets_are_kept(tmp_path: Path, server: ScriptedSmtp) -> None:
+    settings: dict[str, Any] = {"register": register, "templates_dir": TEMPLATES, "retry_delays": (5.0, 700.0)}
+    server.follow({"rcpt": say("451 4.7.1 greylisted")})
+    with Performing(tmp_path, server.url(), **settings) as perform:
+        task = perform.send("notice", {"to": ["ada@example.org"]})
+        for seconds in (5, 700, 700):
+            due_at = perform.row(task.id).due_at
+            assert seconds * 0.79 - 3 < (due_at - now()) / SECOND < seconds * 1.21
+            perform.later(due_at - now() + 1)
+
+
+def test_a_policy_that_ends_fails_the_task_with_the_servers_words(perform: Performing, server: ScriptedSmtp) -> None:
+    server.follow({"rcpt": say("451 4.7.1 greylisted")})
+    task = perform.send("twice_at_most", {"to": ["ada@example.org"]})
+    perform.later()
+    task = perform.task(task.id)
+    assert (task.state, outcomes(task)) == ("failed", {"ada": "deferred"})
+    assert task.error is not None
+    assert "451 4.7.1 greylisted" in task.error
+    assert "Given up after 2 attempts" in task.error
+    server.follow({})
+    perform.service.retry(task.id)
+    assert perform.task(task.id).state == "succeeded"
+
+
+def test_trouble_of_our_own_is_not_counted_against_a_task_of_several_letters(
+    perform: Performing, server: ScriptedSmtp
+) -> None:
+    server.follow({"rcpt": say("554 5.7.1 Relay access denied")})
+    task = perform.send("twice_at_most", THREE)
+    for _ in range(5):
+        row = perform.row(task.id)
+        assert (row.state, row.failures) == ("retrying", 0)
+        perform.runner.lane_moves()
+        perform.later()
+    server.follow({})
+    perform.runner.lane_moves()
+    perform.later()
+    assert perform.task(task.id).state == "succeeded"
+    assert copies(server) == {"ada": 1, "bob": 1, "eve": 1}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ({"auth": say("535 5.7.8 wrong password")}, "refused our sign-in"),
+        ({"rcpt": say("554 5.7.1 Relay access denied")}, "Relay access denied"),
+    ],
+)
+def test_our_own_trouble_stops_the_lane_fails_nothing_and_ends_by_itself(
+    install: Callable[..., Installation], trouble: dict[str, Act], words: str
+) -> None:
+    with ScriptedSmtp(trouble, users={"office": "secret"}) as server:
+        place = install(smtp_url=server.url(user="office", password="secret"), smtp_connections=2)
+        ids = [place.steward.service.enqueue("letter", to=f"{n}@example.org") for n in range(60)]
+        place.work()
+
+        def still() -> str:
+            with place.steward.ledger.read() as connection:
+                return connection.scalar(sa.select(lanes.c.reason).where(lanes.c.name == "smtp")) or ""
+
+        wait_until(lambda: words in still(), "the lane stops", 20)
+        wait_until(lambda: all(t.state in ("queued", "retrying") for t in place.tasks()), "nothing is in hand", 20)
+        asked = len(server.commands())
+        threading.Event().wait(2.5)
+        assert len(server.commands()) == asked, "a server that refuses us is left in peace"
+        assert {t.state for t in place.tasks()} <= {"queued", "retrying"}
+        assert server.verbs().count("AUTH") < 20
+        server.follow({})
+        place.steward.ledger.apply(lambda c: c.execute(lanes.update().values(try_at=now())))
+        wait_until(lambda: all(place.task(i).state == "succeeded" for i in ids), "mail moves again", 30)
+        assert still() == ""
+        assert len(server.accepted) == 60
+
+
+def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    with ScriptedSmtp() as gone:
+        url = gone.url()
+    with Performing(tmp_path, url, register=register, templates_dir=TEMPLATES) as perform:
+        task = perform.send("notice", {"to": ["ada@example.org"]})
+        assert (task.state, outcomes(task)) == ("retrying", {"ada": "deferred"})
+        assert "cannot be reached" in (task.error or "")
+        assert micros(task.due_at) > now()  # type: ignore[arg-type]  # a waiting task has a time
