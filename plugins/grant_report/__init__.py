@@ -35,7 +35,7 @@ class GrantReport(BaseModel):
         "", max_length=120, title="Prepared by", description="The name on the cover; left empty, the organization's."
     )
     recipients: list[EmailStr] = Field(
-        default_factory=list, max_length=50, title="Send it to", description="E-mail addresses, one a line."
+        default_factory=list, max_length=50, title="Send it to", description="Their e-mail addresses."
     )
     archive: bool = Field(True, title="Keep it here", description="So that it can be downloaded again.")
     formats: list[Format] = Field(

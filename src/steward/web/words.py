@@ -69,6 +69,9 @@ _ATTEMPTS: Final = {
 }
 
 
+SPELLINGS: Final[Mapping[str, str]] = {"pdf": "PDF", "csv": "CSV", "xlsx": "Excel (XLSX)"}
+
+
 def group_of(slug: str) -> Group | None:
     """Return the group of this slug, or that of a single state's name."""
     for group in GROUPS:
@@ -213,8 +216,8 @@ def asked(payload: Mapping[str, Any], schema: Mapping[str, Any] | None) -> list[
 
 
 def label(name: str) -> str:
-    """Return a field's name as words: `member_number` is `Member number`."""
-    return name.replace("_", " ").strip().capitalize()
+    """Return a field's name or a choice as words: `member_number` is `Member number`, `xlsx` is `Excel (XLSX)`."""
+    return SPELLINGS.get(name) or name.replace("_", " ").strip().capitalize()
 
 
 def plain(value: Any) -> str:

@@ -112,3 +112,12 @@ def test_a_group_is_found_by_its_slug_or_a_states_name() -> None:
     assert single is not None
     assert single.states == (State.FAILED,)
     assert words.group_of("nonsense") is None
+
+
+def test_formats_are_spelled_as_people_know_them():
+    assert [words.label(name) for name in ("pdf", "csv", "xlsx", "member_number")] == [
+        "PDF",
+        "CSV",
+        "Excel (XLSX)",
+        "Member number",
+    ]
