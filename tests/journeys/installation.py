@@ -115,10 +115,7 @@ class Installation:
         """Start a worker and return when it is ready for tasks."""
         before = self.workers()
         program = self.start("work")
-        if self.settings.get("engine") == "celery":
-            self._await("a worker is ready", lambda: "ready" in program.words(), program)
-        else:
-            self._await("a worker is ready", lambda: bool(self.workers() - before), program)
+        self._await("a worker is ready", lambda: bool(self.workers() - before), program)
         return program
 
     def up(self, workers: int = 1) -> Program:
@@ -155,6 +152,10 @@ class Installation:
             for path in Path(f"/proc/{program.pid}/task").glob("*/children")
             for pid in path.read_text().split()
         )
+
+    def kill(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to one process of this installation."""
+        os.kill(pid, number)
 
     def _await(self, what: str, true: Callable[[], bool], program: Program, seconds: float = 40) -> None:
         try:
