@@ -412,6 +412,36 @@ def test_a_refused_sign_in_is_our_own_trouble(
         assert "MAIL" not in server.verbs()
 
 
+def test_a_server_that_refuses_us_is_not_asked_for_each_letter_that_waits(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp({"auth": say("535 5.7.8 wrong password")}, users=USERS) as server:
+        transport = smtp(server.url(user="office", password="x"), connections=2)
+        replies = [transport.send(parcel(n=n)) for n in range(100)]
+        wait_for(replies, SOON)
+        assert {(r.result().phase, r.result().ours) for r in replies} == {(Phase.AUTH, True)}
+        assert len(server.sessions) <= 4
+
+
+def test_a_server_that_is_away_is_not_waited_for_by_each_letter(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp({"greet": SILENCE}) as server:
+        transport = smtp(server.url(), connections=2, connect_seconds=0.5)
+        replies = [transport.send(parcel(n=n)) for n in range(100)]
+        assert not wait_for(replies, 5).not_done
+        assert {(r.result().outcome, r.result().phase) for r in replies} == {(D, Phase.CONNECT)}
+
+
+def test_one_line_that_cannot_be_had_does_not_put_off_what_others_can_carry(
+    smtp: Callable[..., SmtpTransport],
+) -> None:
+    busy = say("421 4.7.0 too many connections from you", drop=True)
+    with ScriptedSmtp({"greet": [None, *[busy] * 200], "dot": Act(wait=0.01)}) as server:
+        transport = smtp(server.url(), connections=4)
+        assert send(transport).outcome is Outcome.ACCEPTED
+        replies = [transport.send(parcel(n=n)) for n in range(40)]
+        wait_for(replies, SOON)
+        assert {r.result().outcome for r in replies} == {Outcome.ACCEPTED}
+        assert len(server.accepted) == 41
+
+
 def test_a_server_without_sign_in_is_our_own_trouble(smtp: Callable[..., SmtpTransport]) -> None:
     with ScriptedSmtp() as server:
         reply = send(smtp(server.url(user="office", password="x")))

@@ -71,6 +71,7 @@ class SmtpTransport:
         self._waiting: deque[tuple[Parcel, BeforeDot, Future[Reply]]] = deque()
         self._woken = False
         self._connections = connections
+        self._talks = 0
         self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
@@ -121,10 +122,14 @@ class SmtpTransport:
         try:
             while self._waiting:
                 parcel, before_dot, future = self._waiting.popleft()
-                if not future.set_running_or_notify_cancel():
+                if not future.running() and not future.set_running_or_notify_cancel():
                     continue
                 try:
                     future.set_result(await self._send(parcel, before_dot))
+                except NotConnected:
+                    # The server has no line left for us, and talks on others: whoever is done there takes this one.
+                    self._waiting.appendleft((parcel, before_dot, future))
+                    return
                 except BaseException as error:
                     future.set_exception(error)
                     if not isinstance(error, Exception):
@@ -139,11 +144,15 @@ class SmtpTransport:
             try:
                 kept = self._idle.pop() if self._idle else _Kept(await self._connect())
             except NotConnected as error:
+                if self._talks and not error.reply.ours:
+                    raise
+                self._answer_waiting(error.reply)
                 return error.reply
             if not kept.opened.line.is_open:
                 kept.opened.line.abort()
                 continue
             talk = _Talk(kept, parcel, before_dot, self._command_seconds, self._final_seconds)
+            self._talks += 1
             try:
                 reply = await talk.run()
             except LineLost as error:
@@ -158,10 +167,19 @@ class SmtpTransport:
                 # Cancelled, or told not to send: the connection looks usable and is not.
                 kept.opened.line.abort()
                 raise
+            finally:
+                self._talks -= 1
             await self._keep(kept, reply)
             if reply.code == 421 and reply.phase is Phase.MAIL and not fresh:
                 continue  # the server was about to end an idle connection (RFC 5321, section 3.8): another one
             return reply
+
+    def _answer_waiting(self, reply: Reply) -> None:
+        """Tell whoever waits that the server cannot be had: each would find out anew, and a sign-in may be locked."""
+        while self._waiting:
+            _, _, future = self._waiting.popleft()
+            if future.running() or future.set_running_or_notify_cancel():
+                future.set_result(reply)
 
     async def _keep(self, kept: _Kept, reply: Reply) -> None:
         kept.sent += 1
