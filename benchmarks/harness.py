@@ -83,14 +83,19 @@ def peers(*requirements: str) -> Path:
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *requirements], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *requirements], check=True, stderr=subprocess.DEVNULL)
         (folder / "ready").touch()
     return python
 
 
-def one_core() -> None:
-    """Keep this process and all its children on one core, so that a rate is a rate per core."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+ONE_CORE = ("taskset", "-c", str(min(os.sched_getaffinity(0))))
+"""Before a command: it and all its children share one core, so that a rate is a rate per core."""
+
+
+def stay_aside() -> None:
+    """Keep this process, and what it starts without `ONE_CORE`, off the core that is measured, if there is another."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
 
 
 def free_port() -> int:
@@ -106,7 +111,11 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` while the block lasts; waits until `port` answers; stops the whole process group."""
     process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options
+        command,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
     )  # type: ignore[call-overload]
     try:
         if port is not None:
@@ -147,14 +156,16 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None
 
 def cpu_of(pid: int) -> float:
     """Return the CPU seconds of a process and everything below it, finished children included."""
-    total = 0.0
-    for member in family(pid):
-        try:
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICKS
-    return total
+    return sum(own_cpu(member) for member in family(pid))
+
+
+def own_cpu(pid: int) -> float:
+    """Return the CPU seconds of one process and its finished children; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICKS
 
 
 def peak_mb(pid: int) -> float:
@@ -195,29 +206,37 @@ def sink(folder: Path | None = None) -> Iterator[int]:
 
 
 @contextmanager
-def redis_server() -> Iterator[str]:
-    """Run a Redis of its own and give its URL."""
+def redis_server() -> Iterator[tuple[str, int]]:
+    """Run a Redis of its own, keeping nothing on disk, on the measured core; give its URL and process id."""
     port = free_port()
+    settings = f"--port {port} --bind 127.0.0.1 --appendonly no --save".split()
     with (
         tempfile.TemporaryDirectory(prefix="steward-bench-") as folder,
-        running(
-            [
-                "redis-server",
-                "--port",
-                str(port),
-                "--bind",
-                "127.0.0.1",
-                "--dir",
-                folder,
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ],
-            port,
-        ),
+        running([*ONE_CORE, "redis-server", *settings, "", "--dir", folder], port) as server,
     ):
-        yield f"redis://127.0.0.1:{port}/0"
+        yield f"redis://127.0.0.1:{port}/0", server.pid
+
+
+class Sender:
+    """A process that says "ready", waits for a line, works, and prints what it used as its last line."""
+
+    def __init__(self, command: Sequence[str | os.PathLike[str]], **options: object) -> None:
+        self._process = subprocess.Popen(
+            [*ONE_CORE, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
+        )  # type: ignore[call-overload]
+        self.pid = self._process.pid
+        self._expect("ready")
+
+    def go(self) -> list[float]:
+        """Let it work, and return the numbers on its last line."""
+        out, _ = self._process.communicate("go\n")
+        if self._process.returncode:
+            raise RuntimeError(f"a sender failed: {out}")
+        return [float(number) for number in out.split()]
+
+    def _expect(self, word: str) -> None:
+        if self._process.stdout.readline().strip() != word:
+            raise RuntimeError("a sender did not start")
 
 
 def middle(values: Sequence[float]) -> float:
