@@ -162,10 +162,31 @@ def durable(folder: Path, servers: Servers) -> Subject:
     return Subject(folder, engine="durable")
 
 
+def durable_on_postgresql(folder: Path, servers: Servers) -> Subject:
+    """DBOS and the ledger in one database of a PostgreSQL."""
+    return Subject(folder, engine="durable", database_url=servers("postgres").create())
+
+
+def celery_on_rabbitmq(folder: Path, servers: Servers) -> Subject:
+    """Celery with quorum queues, the ledger in PostgreSQL: what is recommended for several machines."""
+    database, broker = servers("postgres").create(), servers("rabbitmq").url
+    return Subject(folder, engine="celery", broker_url=broker, database_url=database)
+
+
+def celery_on_redis(folder: Path, servers: Servers) -> Subject:
+    """Celery with Redis, the ledger in its file."""
+    redis = servers("redis_server")
+    redis.flushall()
+    return Subject(folder, engine="celery", broker_url=redis.url)
+
+
 ENGINES: dict[str, Callable[[Path, Servers], Subject]] = {
     "immediate": lambda folder, servers: Immediate(folder),
     "background": lambda folder, servers: Background(folder),
     "durable": durable,
+    "durable-postgresql": durable_on_postgresql,
+    "celery-rabbitmq": celery_on_rabbitmq,
+    "celery-redis": celery_on_redis,
 }
 """By name: what builds the implementation in a folder, given the servers that it needs."""
 

@@ -12,9 +12,20 @@ from tests.journeys.engines import ENGINES, settings_of
 from tests.journeys.installation import Installation
 
 
-@pytest.fixture(params=list(ENGINES))
+def _each() -> list[Any]:
+    # The default runs the whole suite each time; the others do so in the long run, and a part of it in between.
+    return [pytest.param(name, marks=[] if name == "durable" else pytest.mark.long) for name in ENGINES]
+
+
+@pytest.fixture(params=_each())
 def engine(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The settings that choose an engine; a test that takes it runs once for each."""
+    return settings_of(request.param, request)
+
+
+@pytest.fixture(params=[name for name in ENGINES if name != "durable"])
+def larger_engine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings that choose an engine for more than one machine."""
     return settings_of(request.param, request)
 
 

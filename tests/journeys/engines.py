@@ -12,6 +12,13 @@ Servers = Callable[[str], Any]
 
 ENGINES: dict[str, Callable[[Servers], dict[str, Any]]] = {
     "durable": lambda servers: {"engine": "durable"},
+    "durable-postgresql": lambda servers: {"engine": "durable", "database_url": servers("postgres").create()},
+    "celery-rabbitmq": lambda servers: {
+        "engine": "celery",
+        "broker_url": servers("rabbitmq").url,
+        "database_url": servers("postgres").create(),
+    },
+    "celery-redis": lambda servers: {"engine": "celery", "broker_url": servers("redis_url")},
 }
 """By name: the settings that choose the engine, given the servers that it needs."""
 
