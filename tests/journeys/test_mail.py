@@ -257,17 +257,31 @@ def test_trouble_of_our_own_is_not_counted_against_a_task_of_several_letters(
     assert copies(server) == {"ada": 1, "bob": 1, "eve": 1}
 
 
-@pytest.mark.parametrize(
-    ("trouble", "words"),
-    [
-        ({"auth": say("535 5.7.8 wrong password")}, "refused our sign-in"),
-        ({"rcpt": say("554 5.7.1 Relay access denied")}, "Relay access denied"),
-    ],
-)
-def test_our_own_trouble_stops_the_lane_fails_nothing_and_ends_by_itself(
-    install: Callable[..., Installation], trouble: dict[str, Act], words: str
+def test_a_server_that_will_not_relay_for_us_stops_the_lane_and_fails_nothing(
+    perform: Performing, server: ScriptedSmtp
 ) -> None:
-    with ScriptedSmtp(trouble, users={"office": "secret"}) as server:
+    server.follow({"rcpt": say("554 5.7.1 Relay access denied")})
+    first = perform.send("notice", {"to": ["ada@example.org"]})
+    assert (first.state, first.error) == ("retrying", "554 5.7.1 Relay access denied")
+    assert perform.runner.stopped
+    with perform.steward.ledger.read() as connection:
+        assert connection.scalar(sa.select(lanes.c.reason).where(lanes.c.name == "smtp")) == "5.7.1 Relay access denied"
+    asked = len(server.commands())
+    others = [perform.send("twice_at_most", {"to": [f"{n}@example.org"]}) for n in range(20)]
+    perform.later()
+    assert len(server.commands()) == asked
+    assert {perform.task(t.id).state for t in others} == {"retrying"}
+    server.follow({})
+    perform.runner.lane_moves()
+    perform.later()
+    assert {perform.task(t.id).state for t in [first, *others]} == {"succeeded"}
+
+
+def test_a_refused_sign_in_stops_the_lane_fails_nothing_and_ends_by_itself(
+    install: Callable[..., Installation],
+) -> None:
+    words = "refused our sign-in"
+    with ScriptedSmtp({"auth": say("535 5.7.8 wrong password")}, users={"office": "secret"}) as server:
         place = install(smtp_url=server.url(user="office", password="secret"), smtp_connections=2)
         ids = [place.steward.service.enqueue("letter", to=f"{n}@example.org") for n in range(60)]
         place.work()
