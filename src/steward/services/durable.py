@@ -7,11 +7,9 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig
-from dbos._serialization import DBOSPortableJSON  # the only portable serializer DBOS has; not re-exported
 
 from steward.clock import new_id, now
 from steward.engine import Perform
@@ -20,6 +18,9 @@ from steward.ledger import notices, postgres, workers
 from steward.nudge import NudgeSender
 from steward.service import Abilities, Accepted, Options
 from steward.services.ledgered import LedgerTaskService
+
+if TYPE_CHECKING:
+    from dbos import DBOSConfig
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,11 @@ class DurableEngine:
 
     def __init__(self, store: sa.Engine, slot: str, perform: Perform) -> None:
         """`store` is DBOS's own system database; `slot` the executor id, held by nobody else."""
+        # Only a worker needs DBOS. It is a third of the time that a command, or a handler's process, takes to start.
+        from dbos import DBOS
+        from dbos._serialization import DBOSPortableJSON  # the only portable serializer it has; not re-exported
+
+        self._dbos = DBOS
         self._perform = perform
         self._waiting: dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
@@ -91,7 +97,7 @@ class DurableEngine:
         with self._lock:
             self._waiting[batch] = done
         try:
-            DBOS.start_workflow(self._workflow, batch, list(ids))
+            self._dbos.start_workflow(self._workflow, batch, list(ids))
         except BaseException:
             with self._lock:
                 self._waiting.pop(batch, None)
@@ -100,19 +106,19 @@ class DurableEngine:
     def adopt(self, slots: Sequence[str]) -> None:
         """Recover the workflows of dead executors. Private in DBOS 3.4, hence `dbos~=3.4.0` and a contract test."""
         if slots:
-            DBOS._recover_pending_workflows(list(slots))
+            self._dbos._recover_pending_workflows(list(slots))
 
     def prune(self) -> int:
         """Delete finished workflows: DBOS keeps them for ever."""
-        finished = DBOS.list_workflows(status=["SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"], limit=1000)
+        finished = self._dbos.list_workflows(status=["SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"], limit=1000)
         ids = [w.workflow_id for w in finished]
         if ids:
-            DBOS.delete_workflows(ids)
+            self._dbos.delete_workflows(ids)
         return len(ids)
 
     def close(self, seconds: float) -> None:
         """Wait up to `seconds` for running workflows and stop DBOS."""
-        DBOS.destroy(workflow_completion_timeout_sec=int(seconds), destroy_registry=True)
+        self._dbos.destroy(workflow_completion_timeout_sec=int(seconds), destroy_registry=True)
 
     def _run(self, batch: str, ids: list[str]) -> None:
         with self._lock:
