@@ -19,7 +19,6 @@ from steward.letters import Letters
 from steward.plugins import Registry
 from steward.preparation import Preparer
 from steward.sealing import Seal
-from steward.services.background import BackgroundTaskService
 from steward.services.durable import DurableTaskService
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
@@ -104,6 +103,8 @@ class Steward:
         """The service that the settings choose, for accepting tasks. Performing them is the worker's."""
         shared: dict[str, Any] = {"source": self.source, "guard": self.require_space}
         if self.settings.engine == "background":
+            from steward.services.background import BackgroundTaskService  # it loads FastAPI
+
             return BackgroundTaskService(
                 self.ledger, self.registry, self.seal, allow_important=self.settings.allow_interruptible, **shared
             )
