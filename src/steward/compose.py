@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 from typing import Final
 
 from steward import mime
@@ -57,12 +58,16 @@ def compose(message: Message) -> bytes:
     return wire
 
 
+@lru_cache(maxsize=16)
+def _from(sender: str) -> bytes:
+    mime.refuse_controls(sender, "sender")
+    return mime.mailbox(*parseaddr(sender))
+
+
 def _fields(message: Message) -> list[tuple[bytes, bytes]]:
-    name, address = parseaddr(message.sender)
-    mime.refuse_controls(message.sender, "sender")
     fields = [
         (b"Date", format_datetime(message.date).encode("ascii")),
-        (b"From", mime.mailbox(name, address)),
+        (b"From", _from(message.sender)),
         (b"To", mime.address(message.recipient, "recipient")),
         (b"Message-ID", mime.plain(message.message_id, "Message-ID")),
         (b"Subject", mime.header_text(message.subject, "Subject")),
@@ -141,6 +146,6 @@ def _read_again(wire: bytes, names: list[bytes], recipient: str) -> None:
     seen = lines if len(wire) > LARGE else lines + rest.split(CRLF)
     if max(map(len, seen)) > LONGEST_LINE:
         raise UnsafeMail("A line of the letter is longer than mail allows", f"At most {LONGEST_LINE} octets")
-    bare = head if len(wire) > LARGE else wire
-    if bare.count(b"\r") != bare.count(CRLF) or bare.count(b"\n") != bare.count(CRLF):
+    bare = b"".join(seen)
+    if b"\r" in bare or b"\n" in bare:
         raise UnsafeMail("The letter holds a bare line end")

@@ -1,5 +1,6 @@
 """Header texts, bodies and file names, held against the standard library's own reading of them."""
 
+import quopri
 from email import policy
 from email.header import decode_header, make_header
 from email.parser import BytesParser
@@ -167,3 +168,16 @@ def test_a_media_type_goes_as_given_unless_base64_is_forbidden_for_it(given_type
 def test_what_is_no_media_type_is_refused(given_type):
     with pytest.raises(UnsafeMail):
         mime.media_type(given_type)
+
+
+@given(st.one_of(st.text(), st.text("ab= \t\n.é-\r", max_size=600), st.text("=aé", min_size=70, max_size=400)))
+def test_a_body_decodes_to_what_it_was(text):
+    encoding, body = mime.text_body(text)
+    content = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
+    content += b"" if content.endswith(b"\n") else b"\n"
+    assert b"\r" not in body.replace(b"\r\n", b"") and b"\n" not in body.replace(b"\r\n", b"")
+    if encoding == b"quoted-printable":
+        assert body.isascii()
+        assert all(len(line) <= 76 and not line.endswith((b" ", b"\t")) for line in body.split(b"\r\n"))
+        body = quopri.decodestring(body)
+    assert body.replace(b"\r\n", b"\n") == content
