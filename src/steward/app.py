@@ -13,6 +13,7 @@ from steward import plugins
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
 from steward.clockwork import Clockwork
+from steward.cursors import LedgerCursor
 from steward.errors import ConfigurationError, StorageFull
 from steward.ledger import Ledger
 from steward.letters import Letters
@@ -133,7 +134,15 @@ class Steward:
 
     def preparer(self, given: dict[str, Any] | None = None) -> Preparer:
         """Return what runs handlers in this process."""
-        return Preparer(self.registry, self.templates, self.letters, self.source, self.spool_folder, given or {})
+        return Preparer(
+            self.registry,
+            self.templates,
+            self.letters,
+            self.source,
+            self.spool_folder,
+            given or {},
+            lambda request: LedgerCursor(self.ledger, self.seal, request),
+        )
 
     def transport(self) -> Transport:
         """Return a new transport: the mail server, or outside production the outbox.

@@ -118,10 +118,11 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
     The name is the function's, the payload the annotation of its first parameter (a pydantic model), the summary
     the docstring's first line. Further parameters are asked for by annotation: `source: Source`,
-    `progress: Progress`. `example` is a valid payload: it feeds the preview, the form, the documentation and the
-    snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises `Rejected` with the words
-    for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is in seconds. `schedules`
-    says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone and more.
+    `progress: Progress`, `cursor: Cursor`. `example` is a valid payload: it feeds the preview, the form, the
+    documentation and the snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises
+    `Rejected` with the words for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is
+    in seconds. `schedules` says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone
+    and more.
     `at_most=((1, 60), (5, 3600))` takes at most one task in 60 seconds and five in 3600 for one recipient,
     whoever asks.
 
@@ -232,7 +233,7 @@ def _needs(
         elif parameter.default is inspect.Parameter.empty:
             raise PluginError(
                 f"{target.__name__} at {where} asks for '{parameter.name}', which nobody provides",
-                "Beside its payload a handler may ask for Source, Progress or Operations, by annotation",
+                "Beside its payload a handler may ask for Source, Progress, Cursor or Operations, by annotation",
             )
     return tuple(found)
 

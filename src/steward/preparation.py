@@ -23,14 +23,14 @@ from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepa
 from steward.source import Source
 from steward.spreadsheets import spool, write_csv, write_xlsx
 from steward.templates import Templates
-from steward.values import Attachment, Email, Note, Report
+from steward.values import Attachment, Email, Note, Report, mask
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Preparer:
-    """Runs handlers in this process. `system` gives maintenance handlers their operations."""
+    """Runs handlers in this process. `given` holds what they may ask for; `cursors` gives each task its own."""
 
     registry: Registry
     templates: Templates
@@ -38,22 +38,25 @@ class Preparer:
     source: Source | None
     folder: Path
     given: dict[str, Any] = field(default_factory=dict)
+    cursors: Callable[[Request], Any] = lambda request: None
 
     def prepare(
         self, request: Request, progress: Callable[[float, str], None] = lambda fraction, text: None
     ) -> Outcome:
         """Return what the task asks for, or why it cannot be had. Raises nothing: a handler's errors are data."""
+        secrets = request.secrets
         try:
-            return self._prepare(request, progress)
+            return self._prepare(request, lambda fraction, text: progress(fraction, mask(text, secrets)))
         except (SourceUnavailable, StorageUnavailable) as error:
-            return Failure(str(error))
+            return Failure(mask(str(error), secrets))
         except StewardError as error:
-            return Failure(str(error), final=isinstance(error, (TaskError, InvalidPayload)))
+            return Failure(mask(str(error), secrets), final=isinstance(error, (TaskError, InvalidPayload)))
         except MemoryError:
             return Failure("The handler needed more memory than it may have.", crashed=1)
         except Exception as error:
-            log.exception("the handler of %s raised", request.name)
-            return Failure(_where(error))
+            trace = mask("".join(traceback.format_exception(error)), secrets)
+            log.error("the handler of %s raised: %s", request.name, trace)
+            return Failure(mask(_where(error), secrets))
 
     def prepare_each(
         self,
@@ -70,6 +73,8 @@ class Preparer:
         handler = self.registry.get(request.name)
         payload = self._payload(handler, request)
         needs = {**self.given, "source": self.source or Source(""), "progress": _Reporter(progress)}
+        if any(wanted == "cursor" for _, wanted in handler.needs):
+            needs["cursor"] = self.cursors(request)
         wishes = handler.function(payload, **{name: needs[wanted] for name, wanted in handler.needs})
         if wishes is None:
             wishes = ()
@@ -110,14 +115,14 @@ class Preparer:
                         self.letters.envelope_sender,
                         message.recipient,
                         message.message_id,
-                        message.subject,
+                        mask(message.subject, request.secrets),
                         None if attached else compose(message),
                         message if attached else None,
                         attached,
                     )
                 )
         notes = [w.text for w in wishes if isinstance(w, Note)]
-        return Prepared(tuple(letters), documents, " ".join(notes) or None)
+        return Prepared(tuple(letters), documents, mask(" ".join(notes), request.secrets) or None)
 
     def _document(self, report: Report, request: Request, n: int, *, kept: bool) -> Document:
         folder = self.folder / request.task_id / str(n)

@@ -23,6 +23,7 @@ class Request:
     payload: str
     secrets: list[str]
     created_at: int
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)

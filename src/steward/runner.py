@@ -188,7 +188,8 @@ class Runner:
             except StewardError as error:
                 performance.fail(Failure(str(error), final=True))
             else:
-                requests.append(Request(task.id, task.name, task.payload, texts, task.created_at))
+                performance.secrets = tuple(texts)
+                requests.append(Request(task.id, task.name, task.payload, texts, task.created_at, claim))
         layouts: list[Future[None]] = []
 
         def ready(task_id: str, outcome: Outcome) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,6 +12,8 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 MASK = "••••••••"
+SHORTEST = 12
+"""Characters from which a part of a secret is taken for secret itself: "https" and "example" are not."""
 
 Context = Mapping[str, Any] | BaseModel | None
 
@@ -58,6 +61,18 @@ class Secret:
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"type": "string", "format": "password", "writeOnly": True}
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """Return `text` with every one of `secrets` as dots, and with them whatever long part of one stands in it.
+
+    A mail server that refuses a letter for the link within may quote it, and an exception the value it met.
+    """
+    for secret in secrets:
+        for part in (secret, *(p for p in re.split(r"[^A-Za-z0-9_-]+", secret) if len(p) >= SHORTEST)):
+            if len(part) >= SHORTEST or part == secret:
+                text = text.replace(part, MASK)
+    return text
 
 
 def _read_secret(value: Any, info: core_schema.ValidationInfo) -> Secret:
@@ -166,6 +181,40 @@ class Note:
 
 Wish = Email | Report | Note
 Wishes = Wish | Sequence[Wish] | None
+
+
+class Cursor(Protocol):
+    """Ask for it as a parameter (`cursor: Cursor`) to synchronise page by page, and to go on where one was stopped.
+
+    `take(scope)` once; then for each page `begin(page)`, send it, `commit(position, done, refused)`. What was begun
+    and not committed stands in `pending` at the next attempt, to be sent again in the same words or looked for on the
+    other side. Values are JSON. `look(scope)` only reads, for a dry run.
+    """
+
+    injected_as: ClassVar[str] = "cursor"
+    position: Any
+    pending: Any
+    secret: Secret | None
+
+    def look(self, scope: str) -> None:
+        """Read position and pending page of `scope` (an account, a company) without taking the cursor."""
+
+    def take(self, scope: str, per_minute: float | None = None) -> None:
+        """Take the cursor; at most so many pages a minute are begun. One task at a time has it."""
+
+    def begin(self, page: Any) -> None:
+        """Commit that `page` is about to be sent."""
+
+    def commit(
+        self, position: Any = ..., done: Mapping[str, str] | None = None, refused: Mapping[str, str] | None = None
+    ) -> None:
+        """Commit that it was sent: the new position, the other side's names of items it took, reasons of others."""
+
+    def keep(self, secret: Secret) -> None:
+        """Keep a secret, sealed, for later runs."""
+
+    def refused(self) -> dict[str, str]:
+        """Return the items that were not taken last time, each with the reason."""
 
 
 class Progress(Protocol):
