@@ -72,6 +72,11 @@ class Money:
         return self.before + self.spent
 
     @property
+    def used(self) -> Decimal | None:
+        """The share of the whole budget that was spent to date; None without a budget."""
+        return self.to_date / self.budget if self.budget else None
+
+    @property
     def overspent(self) -> tuple[Line, ...]:
         """Allowable categories on which more was spent than planned."""
         return tuple(line for line in self.lines if line.allowable and line.left < 0)

@@ -58,8 +58,7 @@ def _budget(money: Money) -> Table:
             (title(line.category), "yes" if line.allowable else "no", line.budget, *parts, line.left, line.used)
         )
     parts = (money.before, money.spent, money.to_date) if earlier else (money.spent,)
-    used = money.to_date / money.budget if money.budget else None
-    total = ("Total", "", money.budget, *parts, money.budget - money.to_date, used)
+    total = ("Total", "", money.budget, *parts, money.budget - money.to_date, money.used)
     return Table("budget", columns, rows, "Budget and spending by category", total)
 
 

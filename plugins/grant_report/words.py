@@ -27,12 +27,14 @@ def dollars(amount: Decimal) -> str:
 
 
 def key_facts(grant: Grant, money: Money, people: People) -> list[tuple[str, str]]:
-    """Return the three or four figures that a reader of the letter wants first."""
+    """Return the few figures that a reader of the letter wants first."""
     facts = [
-        ("Grant", f"{grant.number}, {grant.funder}"),
+        ("Grant number", grant.number),
+        ("Budget", dollars(money.budget)),
         ("Spent in the period", dollars(money.spent)),
-        ("Spent to date, of the budget", f"{dollars(money.to_date)} of {dollars(money.budget)}"),
     ]
+    if money.before:
+        facts.append(("Spent to date", dollars(money.to_date)))
     if people.served:
         facts.append(("People served", f"{people.served:,}"))
     return facts
@@ -41,6 +43,7 @@ def key_facts(grant: Grant, money: Money, people: People) -> list[tuple[str, str
 def summary(grant: Grant, money: Money, people: People) -> dict[str, Any]:
     """Return the figures that only the text gives."""
     return {
+        "used": money.used,
         "names": {line.category: title(line.category) for line in money.lines},
         "allowable": ", ".join(sorted(title(category).lower() for category in grant.allowable)) or "nothing",
         "not_allowable": total(money.not_allowable),
