@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from steward.ledger.writer import GroupWriter
 from steward.results import Outcome
 from steward.sealing import Seal
 from steward.transport import Parcel, Phase, Reply, Transport
+from steward.values import mask
 
 LARGEST_STORED = 32_000_000
 """Messages above this size (bytes), which no mail server takes, are not kept for a repeat but composed again."""
@@ -44,6 +45,7 @@ class Letter:
     wire: bytes
     stored: bool
     expires_at: int | None
+    secrets: tuple[str, ...] = ()
 
 
 Then = Callable[[sa.Connection, Reply], Ending | None]
@@ -106,7 +108,10 @@ class Dispatch:
             self._release(sending)
             sending.result.set_exception(error)
             return
-        sending.reply = carried.result()
+        reply = carried.result()
+        if sending.letter.secrets:
+            reply = replace(reply, text=mask(reply.text, sending.letter.secrets))
+        sending.reply = reply
         self._writer.post(self._record_each, sending, partial(self._finished, sending))
 
     def _finished(self, sending: _Sending, reply: Reply, error: BaseException | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exception
 
 import sqlalchemy as sa
 
@@ -29,7 +30,7 @@ from steward.results import Artifact, Outcome
 from steward.sealing import Seal
 from steward.tasks import Task
 from steward.transport import Reply
-from steward.values import Attachment
+from steward.values import Attachment, mask
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Performance:
         self._handler = handler
         self.copies: list[deliveries.Copy] = []
         self.artifacts: dict[str, Artifact] = {}
+        self.secrets: tuple[str, ...] = ()
         self.has_documents = False
         self.done: Future[None] = Future()
         self._lock = threading.Lock()
@@ -84,8 +86,8 @@ class Performance:
         except StewardError as error:
             self.fail(Failure(str(error), final=isinstance(error, TaskError)))
         except Exception as error:
-            log.exception("the task %s failed", self.task.id)
-            self.fail(Failure(f"The task failed: {type(error).__name__}: {error}."))
+            log.error("the task %s failed: %s", self.task.id, mask("".join(format_exception(error)), self.secrets))
+            self.fail(Failure(mask(f"The task failed: {type(error).__name__}: {error}.", self.secrets)))
         else:
             self._send([letter for letter in letters if letter is not None])
 
@@ -173,6 +175,7 @@ class Performance:
             wire=wire,
             stored=stored,
             expires_at=self.task.expires_at,
+            secrets=self.secrets,
         )
 
     def _send(self, letters: list[Letter]) -> None:
@@ -192,7 +195,8 @@ class Performance:
         def then(connection: sa.Connection, reply: Reply) -> Ending | None:
             # Runs inside the commit that records the reply. A task of one letter ends in that same commit.
             if reply.ours:
-                self._parts.lane_stopped(connection, reply.text)
+                # The reason is for everybody to see; who was written to is not.
+                self._parts.lane_stopped(connection, reply.text.replace(letter.recipient, "the recipient"))
             if not self._alone:
                 return None
             fates = [*self._fates, self._fate(letter, reply)]

@@ -126,7 +126,7 @@ def _read_only_engine(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
             parsed = parsed.set(database=f"file:{parsed.database}", query={**parsed.query, "mode": "ro", "uri": "true"})
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The driver for STEWARD_SOURCE_URL is not installed ({error.name})",

@@ -54,6 +54,21 @@ class Ledger:
             finally:
                 connection.info.pop("write", None)
 
+    @contextmanager
+    def write_on(self, kept: sa.Connection) -> Iterator[sa.Connection]:
+        """Give `kept`, of `keep`, inside a transaction; as `write`, and after an error it is to be closed."""
+        with _in_words(), kept.begin():
+            yield kept
+
+    def keep(self) -> sa.Connection:
+        """Return a connection for many writes in turn: to fetch one and give it back costs as much as to write.
+
+        Raises:
+            StorageUnavailable: there is none to be had.
+        """
+        with _in_words():
+            return self.engine.connect().execution_options(steward_writes=True)
+
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `write`."""
         with self.write() as connection:
@@ -99,7 +114,9 @@ def _engine(url: sa.URL) -> sa.Engine:
     try:
         if url.get_backend_name() != "sqlite":
             return postgres.engine(url)
-        engine = sa.create_engine(url, pool_size=10, max_overflow=20, connect_args={"timeout": 30})
+        engine = sa.create_engine(
+            url, hide_parameters=True, pool_size=10, max_overflow=20, connect_args={"timeout": 30}
+        )
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The driver for STEWARD_DATABASE_URL is not installed ({error.name})",
@@ -131,7 +148,8 @@ def _set_pragmas(connection: Any, record: Any) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     # A writer takes the lock at once: upgrading a read lock later fails at once when another has written since.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+    writes = connection.info.get("write") or connection.get_execution_options().get("steward_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _ensure_folder(folder: Path) -> None:

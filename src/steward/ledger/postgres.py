@@ -26,7 +26,9 @@ def engine(url: sa.URL, **options: Any) -> sa.Engine:
         url = url.set(drivername="postgresql+psycopg")
     given = {name: value for name, value in PATIENCE.items() if name not in url.query}
     made = sa.create_engine(
-        url, **{"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "connect_args": given} | options
+        url,
+        **{"hide_parameters": True, "pool_pre_ping": True, "pool_size": 10, "max_overflow": 20, "connect_args": given}
+        | options,
     )
     sa.event.listen(made, "connect", _without_nul)
     return made
