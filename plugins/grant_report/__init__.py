@@ -29,8 +29,14 @@ class GrantReport(BaseModel):
         description="The grant to account for.",
         json_schema_extra={"choices_query": GRANTS},
     )
-    start: date = Field(title="First day", description="The first day of the period.")
-    end: date = Field(title="Last day", description="The last day of the period; it is included.")
+    start: date = Field(
+        title="First day", description="The first day of the period.", json_schema_extra={"schedule_period": "first"}
+    )
+    end: date = Field(
+        title="Last day",
+        description="The last day of the period; it is included.",
+        json_schema_extra={"schedule_period": "last"},
+    )
     prepared_by: str = Field(
         "", max_length=120, title="Prepared by", description="The name on the cover; left empty, the organization's."
     )

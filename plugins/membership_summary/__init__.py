@@ -25,10 +25,18 @@ class MembershipSummary(BaseModel):
     """Which period, whose figures, and where the summary is to go."""
 
     start: date = Field(
-        ge=EARLIEST, le=LATEST, title="First day", description="Joinings and departures count from this day."
+        ge=EARLIEST,
+        le=LATEST,
+        title="First day",
+        description="Joinings and departures count from this day.",
+        json_schema_extra={"schedule_period": "first"},
     )
     end: date = Field(
-        ge=EARLIEST, le=LATEST, title="Last day", description="They count up to this day, and it is included."
+        ge=EARLIEST,
+        le=LATEST,
+        title="Last day",
+        description="They count up to this day, and it is included.",
+        json_schema_extra={"schedule_period": "last"},
     )
     statuses: list[Status] = Field(
         default_factory=list, title="Only these statuses", description="Choose none to have all of them."

@@ -204,7 +204,14 @@ def install(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
         each.close()
 
 
-@pytest.mark.parametrize("moment", ["before it is booked", "after it is booked", "long after it is booked"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("before it is booked", marks=pytest.mark.long),
+        "after it is booked",
+        "long after it is booked",
+    ],
+)
 def test_a_worker_that_is_killed_in_the_middle_books_no_expense_twice(
     install: Callable[..., Installation], books: QuickBooks, database: Path, moment: str
 ) -> None:

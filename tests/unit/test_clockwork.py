@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import types
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from steward import Note, Schedule, Secret, handler, hookimpl
 from steward.app import Steward
@@ -17,6 +17,7 @@ from steward.clock import SECOND, micros
 from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownTask, Unsupported
 from steward.ledger import schedules as rows
 from steward.ledger.schema import tasks
+from steward.plugins import load as load_plugins
 from steward.settings import load
 
 MINUTE = 60 * SECOND
@@ -42,6 +43,18 @@ def count(order: Nothing) -> Note:
     return Note("Counted.")
 
 
+class Span(BaseModel):
+    grant: str
+    begin: date = Field(json_schema_extra={"schedule_period": "first"})
+    end: date = Field(json_schema_extra={"schedule_period": "last"})
+
+
+@handler(example=Span(grant="DOL", begin=date(2026, 1, 1), end=date(2026, 3, 31)), lane="jobs")
+def account(span: Span) -> Note:
+    """Account for a span of time."""
+    return Note(f"{span.begin} to {span.end}")
+
+
 @handler(example=Kept(word=Secret("x")), lane="jobs")
 def whisper(order: Kept) -> Note:
     """Say it once."""
@@ -65,7 +78,10 @@ def install(request, tmp_path):
 
     def install(*handlers, **settings) -> Steward:
         given = {"data_dir": tmp_path / "data", "database_url": url, "free_space_mb": 0} | settings
-        steward = Steward(load(**given), extra_plugins=(plugin(*(handlers or (tidy, count, whisper))),))
+        steward = Steward(load(**given))
+        # Without the shipped plugins, which have schedules of their own.
+        small = plugin(*(handlers or (tidy, count, whisper, account)))
+        steward.registry = load_plugins([], entry_points=False, extra=(small,))
         made.append(steward)
         return steward
 
@@ -238,3 +254,18 @@ def test_the_simple_engine_says_that_it_has_no_schedules(install):
     steward = install(engine="background")
     with pytest.raises(Unsupported, match="STEWARD_ENGINE=durable"):
         steward.timetable.make("count", {}, "0 7 * * *")
+
+
+def test_the_days_of_a_report_move_along_with_its_schedule(install):
+    steward = install()
+    asked = {"grant": "DOL", "begin": "2026-01-01", "end": "2026-03-31"}
+    made = steward.timetable.make("account", asked, "0 6 1 1,4,7,10 *", "America/Chicago", owner="Ada", missed="all")
+    steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, at(2026, 7, 1, 11)))
+    steward.clockwork.fire(at(2027, 1, 1, 12))
+    spans = [steward.service.get_status(i).payload for i in tasks_of(steward, "account")]
+    assert sorted((s["begin"], s["end"], s["grant"]) for s in spans) == [
+        ("2026-04-01", "2026-06-30", "DOL"),
+        ("2026-07-01", "2026-09-30", "DOL"),
+        ("2026-10-01", "2026-12-31", "DOL"),
+    ]
+    assert steward.timetable.get(made.entry.id).as_json()["payload"] == asked
