@@ -145,7 +145,7 @@ def templates(steward: Steward) -> Found:
     # In a trial of its own: an example must not reach anything real.
     with (
         tempfile.TemporaryDirectory(prefix="steward-check-") as folder,
-        trial(apart(steward.settings, Path(folder)), registry=steward.registry) as tried,
+        trial(apart(steward.settings, Path(folder)), registry=steward.registry, hosted=True) as tried,
     ):
         for handler in tried.steward.registry.handlers.values():
             if handler.lane == "jobs":

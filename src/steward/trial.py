@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from steward.app import Steward
 from steward.clock import new_id, now
 from steward.handlers import Handler
+from steward.hosting import HostedPreparer
 from steward.ledger.writer import GroupWriter
 from steward.operations import operations_for
 from steward.plugins import Registry
-from steward.prepared import Failure, Request
+from steward.prepared import Failure, Outcome, Request
 from steward.renderers.weasy import WeasyRenderer
 from steward.results import TaskResult
 from steward.runner import Runner
@@ -27,7 +29,8 @@ from steward.transports.outbox import Captured, OutboxTransport
 class Trial:
     """A `Steward` with a `service` whose `enqueue` returns when the task's first attempt is over."""
 
-    def __init__(self, steward: Steward) -> None:
+    def __init__(self, steward: Steward, *, hosted: bool = False) -> None:
+        """`hosted`: handlers run in child processes, where none can hang or end this one; else here, for a debugger."""
         self.steward = steward
         settings = steward.settings
         self._writer = GroupWriter(steward.ledger)
@@ -38,13 +41,14 @@ class Trial:
             seconds=settings.render_seconds,
             memory_mb=settings.render_memory_mb,
         )
-        self._preparer = steward.preparer({"operations": operations_for(steward)})
+        self._children = HostedPreparer(settings, steward.registry) if hosted else None
+        self._preparing = self._children or steward.preparer({"operations": operations_for(steward)})
         self._runner = Runner(
             f"trial/{new_id()}",
             self._writer,
             steward.registry,
             steward.seal,
-            self._preparer,
+            self._preparing,
             self._transport,
             steward.archive,
             self._renderer,
@@ -54,12 +58,25 @@ class Trial:
             steward.ledger, steward.registry, steward.seal, source=steward.source, perform=self._runner.perform
         )
 
-    def rehearse(self, handler: Handler) -> str:
-        """Write the letters and documents of a handler's example, lay out and send nothing; return what went wrong."""
+    def rehearse(self, handler: Handler, seconds: float = 30) -> str:
+        """Write the letters and documents of a handler's example, lay out and send nothing; return what went wrong.
+
+        A handler that is hosted is stopped after `seconds`.
+        """
         texts: list[str] = []
         payload = handler.example.model_dump_json(context={"secrets": texts})
-        outcome = self._preparer.prepare(Request(new_id(), handler.name, payload, texts, now()))
-        return outcome.words if isinstance(outcome, Failure) else ""
+        request = Request(new_id(), handler.name, payload, texts, now())
+        outcomes: list[Outcome] = []
+        until = time.monotonic() + seconds
+        self._preparing.prepare_each(
+            [request],
+            ready=lambda task_id, outcome: outcomes.append(outcome),
+            progress=lambda task_id, fraction, text: None,
+            cancelled=lambda task_id: time.monotonic() > until,
+        )
+        if time.monotonic() > until:
+            return f"Its example takes longer than {seconds:g} seconds."
+        return next((outcome.words for outcome in outcomes if isinstance(outcome, Failure)), "")
 
     def messages(self) -> list[Captured]:
         """Return every captured message, whole, oldest first."""
@@ -72,6 +89,8 @@ class Trial:
 
     def close(self) -> None:
         """Stop what was started."""
+        if self._children is not None:
+            self._children.close()
         self._transport.close()
         self._renderer.close()
         self._writer.close()
@@ -99,13 +118,13 @@ def example_of(handler: Handler) -> dict[str, Any]:
 
 
 @contextmanager
-def trial(settings: Settings, *, registry: Registry | None = None) -> Iterator[Trial]:
-    """Give a trial of `settings`, with `registry` or the plugins that the settings name, and end it."""
+def trial(settings: Settings, *, registry: Registry | None = None, hosted: bool = False) -> Iterator[Trial]:
+    """Give a trial of `settings`, with `registry` or the plugins that they name, and end it; `hosted` as in `Trial`."""
     steward = Steward(settings)
     if registry is not None:
         steward.registry = registry
     try:
-        made = Trial(steward)
+        made = Trial(steward, hosted=hosted)
         try:
             yield made
         finally:

@@ -84,7 +84,10 @@ def tried(context: typer.Context) -> Iterator[Trial]:
     from steward.trial import apart, trial
 
     chosen = _settings_and_log(context, "critical")
-    with tempfile.TemporaryDirectory(prefix="steward-trial-") as folder, trial(apart(chosen, Path(folder))) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="steward-trial-") as folder,
+        trial(apart(chosen, Path(folder)), hosted=True) as made,
+    ):
         yield made
 
 
