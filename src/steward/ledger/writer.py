@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from steward.ledger.ledger import Ledger
 
@@ -40,6 +42,7 @@ class GroupWriter:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._queue: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
+        self._kept: sa.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
         self._thread.start()
 
@@ -97,12 +100,20 @@ class GroupWriter:
             company = len(batch) > 1
             if batch:
                 self._flush(batch)
+            if not (company and open_):
+                self._let_go()
 
     def _flush(self, batch: list[_Wish]) -> None:
         try:
-            with self.ledger.write() as connection:
-                values = _written(connection, batch)
+            if len(batch) > 1:
+                self._kept = self._kept or self.ledger.keep()
+                with self.ledger.write_on(self._kept) as connection:
+                    values = _written(connection, batch)
+            else:
+                with self.ledger.write() as connection:
+                    values = _written(connection, batch)
         except Exception as error:
+            self._let_go()
             if len(batch) == 1:
                 self._tell(batch[0], None, error)
                 return
@@ -111,6 +122,13 @@ class GroupWriter:
         else:
             for wish, value in zip(batch, values, strict=True):
                 self._tell(wish, value, None)
+
+    def _let_go(self) -> None:
+        """Give the kept connection back: while nothing happens it may be cut off unseen."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                kept.close()
 
     def _tell(self, wish: _Wish, value: Any, error: BaseException | None) -> None:
         try:
