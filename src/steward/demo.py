@@ -153,7 +153,7 @@ def _up(chosen: Settings) -> Iterator[subprocess.Popen[bytes]]:
         "STEWARD_PORT": str(chosen.port),
     }
     log = (chosen.data_dir / "demo.log").open("ab")
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  # our own program with our own words
         [sys.executable, "-m", "steward", "up", "--parent", str(os.getpid())],
         env=environment,
         stdin=subprocess.DEVNULL,
