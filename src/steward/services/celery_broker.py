@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from steward.errors import BrokerUnavailable
-from steward.services.celery import TASK, WAIT, application, is_rabbitmq
+from steward.services.celery import TASK, WAIT, application, dead_letters, is_rabbitmq
 from steward.settings import Settings, hostname_of
 
 log = logging.getLogger(__name__)
@@ -87,4 +87,6 @@ class CeleryBroker:
             # Without this, waiting for a confirmation or an answer has no end (a measured finding).
             connection.connection.transport.sock.settimeout(WAIT)
         self._channel = connection.channel()
+        if self._rabbitmq:
+            dead_letters()(self._channel).declare()
         self._producer = self._app.amqp.Producer(self._channel)
