@@ -46,6 +46,7 @@ class Letter:
     stored: bool
     expires_at: int | None
     secrets: tuple[str, ...] = ()
+    urgent: bool = False
 
 
 Then = Callable[[sa.Connection, Reply], Ending | None]
@@ -79,7 +80,7 @@ class Dispatch:
         It raises `LateWriter` (cancelled, or another worker has it), `Expired`, or `StorageUnavailable`.
         """
         sending = _Sending(letter, then, Future())
-        parcel = Parcel(letter.sender, letter.recipient, letter.wire, letter.message_id)
+        parcel = Parcel(letter.sender, letter.recipient, letter.wire, letter.message_id, letter.urgent)
         carried = self._transport.send(parcel, partial(self._before_dot, sending))
         carried.add_done_callback(partial(self._replied, sending))
         return sending.result

@@ -176,6 +176,7 @@ class Performance:
             stored=stored,
             expires_at=self.task.expires_at,
             secrets=self.secrets,
+            urgent=self.task.lane == "urgent",
         )
 
     def _send(self, letters: list[Letter]) -> None:

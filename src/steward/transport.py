@@ -26,12 +26,16 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One finished message for one recipient. `wire` is the message with CRLF line ends, not dot-stuffed."""
+    """One finished message for one recipient. `wire` is the message with CRLF line ends, not dot-stuffed.
+
+    An `urgent` one goes before all that wait: hundreds may, where the server is slow.
+    """
 
     sender: str
     recipient: str
     wire: bytes
     message_id: str = ""
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,6 +269,20 @@ def test_a_line_lost_at_the_dot_is_never_tried_again_by_the_transport(smtp: Call
         assert len(server.transactions) == 2
 
 
+def test_an_urgent_letter_goes_before_all_that_wait(smtp: Callable[..., SmtpTransport]) -> None:
+    with ScriptedSmtp({"dot": Act(wait=0.02)}) as server:
+        transport = smtp(server.url(), connections=1)
+        waiting = [transport.send(parcel(n=n)) for n in range(30)]
+        server.wait_for("DATA")
+        urgent = [transport.send(Parcel("office@example.org", f"urgent{n}@x.org", WIRE, urgent=True)) for n in range(3)]
+        wait_for([*waiting, *urgent], SOON)
+        order = [t.recipients[0].partition(b"@")[0] for t in server.accepted]
+        places = [order.index(b"urgent%d" % n) for n in range(3)]
+        assert places == sorted(places)
+        assert places[-1] < 10
+        assert len(order) == 33
+
+
 @pytest.mark.parametrize("lines", [1, 3])
 def test_never_more_lines_than_allowed(smtp: Callable[..., SmtpTransport], lines: int) -> None:
     with ScriptedSmtp({"dot": Act(wait=0.01)}) as server:

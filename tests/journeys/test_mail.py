@@ -304,6 +304,20 @@ def test_a_refused_sign_in_stops_the_lane_fails_nothing_and_ends_by_itself(
         assert len(server.accepted) == 60
 
 
+def test_a_reset_overtakes_all_the_mail_that_waits_for_a_slow_server(install: Callable[..., Installation]) -> None:
+    with ScriptedSmtp({"dot": Act(wait=0.05)}) as server:
+        place = install(smtp_url=server.url(), smtp_connections=2)
+        place.work()
+        place.steward.service.enqueue_many("bulk_letter", [{"to": f"{n}@example.org"} for n in range(1000)])
+        wait_until(lambda: len(server.accepted) > 20, "bulk mail is on its way", 20)
+        urgent = place.steward.service.enqueue("urgent_letter", to="urgent@example.org")
+        before = len(server.accepted)
+        wait_until(lambda: place.task(urgent).state == "succeeded", "the urgent letter is out", 20)
+        order = [t.recipients[0] for t in server.accepted]
+        assert order.index(b"urgent@example.org") < before + 100
+        assert len(order) < 900
+
+
 def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
     with ScriptedSmtp() as gone:
         url = gone.url()

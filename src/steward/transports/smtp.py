@@ -37,6 +37,7 @@ LARGE = 64 * 1024
 MOST_LETTERS = 500
 """A connection is closed after this many letters: servers limit them."""
 
+_Order = tuple[Parcel, BeforeDot, "Future[Reply]"]
 _ARGUMENT = re.compile(r"[!-;=?-~]+")  # printable ASCII but the blank, < and >
 
 
@@ -68,7 +69,8 @@ class SmtpTransport:
         self._ca_file, self._connect_seconds = ca_file, connect_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds
         self._idle: list[_Kept] = []
-        self._waiting: deque[tuple[Parcel, BeforeDot, Future[Reply]]] = deque()
+        self._urgent: deque[_Order] = deque()
+        self._waiting: deque[_Order] = deque()
         self._woken = False
         self._connections = connections
         self._talks = 0
@@ -81,7 +83,7 @@ class SmtpTransport:
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Send `parcel`; see `Transport.send`."""
         future: Future[Reply] = Future()
-        self._waiting.append((parcel, before_dot, future))
+        self._queue(parcel).append((parcel, before_dot, future))
         if not self._woken:  # a batch wakes the loop once
             self._woken = True
             self._loop.call_soon_threadsafe(self._begin)
@@ -109,26 +111,29 @@ class SmtpTransport:
         await opened.line.quit()
         return Reply(Outcome.ACCEPTED, Phase.DONE, None, f"{self._address} answers")
 
+    def _queue(self, parcel: Parcel) -> deque[_Order]:
+        return self._urgent if parcel.urgent else self._waiting
+
     async def _connect(self) -> Opened:
         return await connect(self._address, self._ca_file, self._connect_seconds)
 
     def _begin(self) -> None:
         """Let as many senders work as there are letters, and at most one for each connection."""
         self._woken = False  # first: a letter that comes from now on wakes the loop again
-        for _ in range(min(len(self._waiting), self._connections - len(self._senders))):
+        for _ in range(min(len(self._urgent) + len(self._waiting), self._connections - len(self._senders))):
             self._senders.add(self._loop.create_task(self._work()))
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
-                parcel, before_dot, future = self._waiting.popleft()
+            while self._urgent or self._waiting:
+                parcel, before_dot, future = (self._urgent or self._waiting).popleft()
                 if not future.running() and not future.set_running_or_notify_cancel():
                     continue
                 try:
                     future.set_result(await self._send(parcel, before_dot))
                 except NotConnected:
                     # The server has no line left for us, and talks on others: whoever is done there takes this one.
-                    self._waiting.appendleft((parcel, before_dot, future))
+                    self._queue(parcel).appendleft((parcel, before_dot, future))
                     return
                 except BaseException as error:
                     future.set_exception(error)
@@ -176,8 +181,8 @@ class SmtpTransport:
 
     def _answer_waiting(self, reply: Reply) -> None:
         """Tell whoever waits that the server cannot be had: each would find out anew, and a sign-in may be locked."""
-        while self._waiting:
-            _, _, future = self._waiting.popleft()
+        while self._urgent or self._waiting:
+            _, _, future = (self._urgent or self._waiting).popleft()
             if future.running() or future.set_running_or_notify_cancel():
                 future.set_result(reply)
 
