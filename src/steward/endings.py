@@ -111,6 +111,7 @@ def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, ch
             task.id, task.attempt, claim, State.FAILED, now, f"{words} Given up after {task.failures + 1} attempts."
         )
     due = now + int(delay * SECOND)
+    begun = task.created_at if task.started_at is None else task.started_at
     if task.expires_at is not None and due >= task.expires_at:
         # One last try just before the end is worth more than none.
         last = task.expires_at - 5 * SECOND
@@ -119,7 +120,7 @@ def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, ch
                 task.id, task.attempt, claim, State.EXPIRED, now, f"{words} It expired before it could be sent."
             )
         due = last
-    elif due - task.created_at > policy.within.total_seconds() * SECOND:
+    elif due - begun > policy.within.total_seconds() * SECOND:
         return Ending(
             task.id,
             task.attempt,

@@ -33,8 +33,8 @@ class RetryPolicy:
     """When to try again after a failure that may pass.
 
     `delays` are seconds before the 2nd, 3rd, ... attempt; after the last one, `then` repeats. `attempts` is the
-    most there will be, `within` the longest span since acceptance. `jitter` is the share by which a delay varies,
-    so that thousands of tasks do not come back in the same second.
+    most there will be, `within` the longest span since the first attempt, or since a person asked to try again.
+    `jitter` is the share by which a delay varies, so that thousands of tasks do not come back in the same second.
     """
 
     delays: tuple[float, ...] = DELAYS

@@ -103,3 +103,4 @@ class Task:
     failures: int
     lost: int
     requested_by: str = ""
+    started_at: int | None = None

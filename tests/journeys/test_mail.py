@@ -18,7 +18,7 @@ from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
 
 from steward import Email, Handler, RetryPolicy, handler
 from steward.clock import SECOND, micros, now
-from steward.ledger.schema import lanes
+from steward.ledger.schema import lanes, tasks
 from steward.results import TaskResult
 
 TEMPLATES = Path(__file__).parent / "plugins" / "templates"
@@ -237,6 +237,20 @@ def test_a_policy_that_ends_fails_the_task_with_the_servers_words(perform: Perfo
     assert "Given up after 2 attempts" in task.error
     server.follow({})
     perform.service.retry(task.id)
+    assert perform.task(task.id).state == "succeeded"
+
+
+def test_a_task_that_is_tried_again_a_week_later_gets_its_whole_policy_anew(
+    perform: Performing, server: ScriptedSmtp
+) -> None:
+    server.follow({"rcpt": [say("550 5.1.1 nobody"), say("450 4.2.0 later")]})
+    task = perform.send("notice", {"to": ["ada@example.org"]})
+    week = 7 * 24 * HOUR
+    aged = tasks.update().values(created_at=tasks.c.created_at - week, started_at=tasks.c.started_at - week)
+    perform.steward.ledger.apply(lambda c: c.execute(aged))
+    perform.service.retry(task.id)
+    assert perform.task(task.id).state == "retrying"
+    perform.later()
     assert perform.task(task.id).state == "succeeded"
 
 

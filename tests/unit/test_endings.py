@@ -71,6 +71,12 @@ def test_the_last_attempt_fails():
     assert after(Outcome.DEFERRED, created_at=-90_000 * SECOND).state is State.FAILED
 
 
+def test_the_span_of_a_policy_counts_from_the_first_attempt():
+    # It was accepted two days before it was due, or stood in a lane that stood still.
+    assert after(Outcome.DEFERRED, created_at=-172_800 * SECOND, started_at=0).state is State.RETRYING
+    assert after(Outcome.DEFERRED, created_at=-172_800 * SECOND, started_at=-90_000 * SECOND).state is State.FAILED
+
+
 def test_a_retry_never_comes_after_the_end():
     soon = after(Outcome.DEFERRED, expires_at=20 * SECOND)
     assert (soon.state, soon.due_at) == (State.RETRYING, 15 * SECOND)

@@ -37,6 +37,7 @@ _BEGIN = (
         tasks.c.failures,
         tasks.c.lost,
         tasks.c.requested_by,
+        tasks.c.started_at,
     )
 )
 
@@ -70,6 +71,7 @@ def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str
             failures=r.failures,
             lost=r.lost,
             requested_by=r.requested_by,
+            started_at=r.started_at,
         )
         for r in (by_id[i] for i in ids if i in by_id)
     ]

@@ -84,6 +84,7 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
             state=State.QUEUED,
             due_at=now,
             finished_at=None,
+            started_at=None,  # a new attempt's first: the policy's span counts from there
             failures=0,
             lost=0,
             error=None,
