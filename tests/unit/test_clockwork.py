@@ -16,6 +16,7 @@ from steward.app import Steward
 from steward.clock import SECOND, micros
 from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownTask, Unsupported
 from steward.ledger import schedules as rows
+from steward.ledger import upkeep
 from steward.ledger.schema import tasks
 from steward.plugins import load as load_plugins
 from steward.settings import load
@@ -269,3 +270,13 @@ def test_the_days_of_a_report_move_along_with_its_schedule(install):
         ("2026-10-01", "2026-12-31", "DOL"),
     ]
     assert steward.timetable.get(made.entry.id).as_json()["payload"] == asked
+
+
+def test_a_person_is_not_forgotten_while_a_schedule_writes_to_them(install):
+    steward = install()
+    made = steward.timetable.make("count", {"who": "Ada@example.org"}, "0 6 1 * *", owner="Olga")
+    with steward.ledger.write() as connection, pytest.raises(StateConflict, match="steward schedule list"):
+        upkeep.tasks_of(connection, "ada@example.org")
+    steward.timetable.remove(made.entry.id)
+    with steward.ledger.read() as connection:
+        assert upkeep.tasks_of(connection, "ada@example.org") == []

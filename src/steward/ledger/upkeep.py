@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from steward.clock import SECOND
 from steward.errors import StateConflict
-from steward.ledger.schema import actions, artifacts, attempts, deliveries, keys, tasks
+from steward.ledger.schema import actions, artifacts, attempts, deliveries, keys, schedules, tasks
 from steward.tasks import FINISHED, OPEN, State
 
 SECRET_LIFE = 10 * 60 * SECOND
@@ -54,7 +54,7 @@ def tasks_of(connection: sa.Connection, address: str) -> list[str]:
     """Return ids of tasks that concern a person: addressed to them, delivered to them, or with their address within.
 
     Raises:
-        StateConflict: one of them is still open.
+        StateConflict: one of them is still open, or a schedule will make more.
     """
     like = "%" + address.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     sent = sa.select(deliveries.c.task_id).where(sa.func.lower(deliveries.c.recipient) == address.lower())
@@ -67,6 +67,17 @@ def tasks_of(connection: sa.Connection, address: str) -> list[str]:
             )
         )
     ).all()
+    coming = connection.execute(
+        sa.select(schedules.c.name, schedules.c.owner).where(
+            sa.or_(schedules.c.payload.ilike(like, escape="\\"), sa.func.lower(schedules.c.owner) == address.lower())
+        )
+    ).all()
+    if coming:
+        raise StateConflict(
+            f"{len(coming)} schedules still concern this person",
+            f"The first makes tasks of {coming[0].name}, and was made by {coming[0].owner or 'nobody'}",
+            "Delete them, or make them anew without the address; see: steward schedule list",
+        )
     open_ = [r.id for r in found if r.state in OPEN]
     if open_:
         raise StateConflict(
