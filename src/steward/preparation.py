@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import shutil
 import traceback
@@ -17,6 +18,7 @@ from steward.clock import moment
 from steward.compose import compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
 from steward.handlers import Handler
+from steward.ledger.ledger import storage_error
 from steward.letters import Letters
 from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
@@ -54,6 +56,8 @@ class Preparer:
         except MemoryError:
             return Failure("The handler needed more memory than it may have.", crashed=1)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return Failure(str(storage_error(error)))
             trace = mask("".join(traceback.format_exception(error)), secrets)
             log.error("the handler of %s raised: %s", request.name, trace)
             return Failure(mask(_where(error), secrets))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.journeys.installation import Installation
 
 Install = Callable[..., Installation]
@@ -50,6 +51,7 @@ def test_what_a_kill_interrupts_is_shown_as_interrupted_and_tried_again_only_by_
     assert house.broken_rules() == []
 
 
+@pytest.mark.long
 def test_what_a_stop_interrupts_is_shown_as_interrupted(install: Install, tmp_path: Path) -> None:
     house = install(engine="background", allow_interruptible=True)
     web = house.serve()
