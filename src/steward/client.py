@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from steward.documents import as_json, error_of, task_of
+from steward.documents import as_json, error_of, json_of, task_of
 from steward.errors import FieldProblem, InvalidPayload, NotFinished, StewardError, UnknownTask, Unreachable
 from steward.results import TaskResult
 
@@ -79,7 +79,7 @@ class Client:
             headers={"Content-Type": "application/json"} | ({} if key is None else {"Idempotency-Key": key}),
             repeatable=key is not None,
         )
-        return str(answer.json()["id"])
+        return str(answer["id"])
 
     def enqueue_many(
         self,
@@ -98,7 +98,7 @@ class Client:
             params=_options(run_at, expires_at, priority),
             headers={"Content-Type": "application/json"},
         )
-        return [str(each) for each in answer.json()["ids"]]
+        return [str(each) for each in answer["ids"]]
 
     def get(self, task_id: str) -> TaskResult:
         """Return the task as it stands.
@@ -106,7 +106,7 @@ class Client:
         Raises:
             UnknownTask: there is none of this id, or it is somebody else's.
         """
-        return task_of(self._ask("GET", f"/v1/tasks/{task_id}", repeatable=True).json())
+        return task_of(self._ask("GET", f"/v1/tasks/{task_id}", repeatable=True))
 
     def wait(self, task_id: str, timeout: float = 60.0) -> TaskResult:
         """Return the task once nothing more will happen to it by itself, however it ended.
@@ -161,12 +161,12 @@ class Client:
         params: list[tuple[str, str]] = [("state", state) for state in states]
         params += [(key, value) for key, value in given.items() if value]
         params += [(key, value.isoformat()) for key, value in (("since", since), ("until", until)) if value]
-        answer = self._ask("GET", "/v1/tasks", params=params, repeatable=True).json()
+        answer = self._ask("GET", "/v1/tasks", params=params, repeatable=True)
         return [task_of(each) for each in answer["tasks"]], answer["next_cursor"]
 
     def handlers(self) -> list[dict[str, Any]]:
         """Return the kinds of tasks there are: `name`, `summary`, and the `schema` and an `example` of the payload."""
-        answer = self._ask("GET", "/v1/handlers", repeatable=True).json()
+        answer = self._ask("GET", "/v1/handlers", repeatable=True)
         return [dict(each) for each in answer["handlers"]]
 
     def cancel(self, task_id: str) -> TaskResult:
@@ -175,7 +175,7 @@ class Client:
         Raises:
             StateConflict: it is finished.
         """
-        return task_of(self._ask("POST", f"/v1/tasks/{task_id}/cancel").json())
+        return task_of(self._ask("POST", f"/v1/tasks/{task_id}/cancel"))
 
     def retry(self, task_id: str) -> TaskResult:
         """Try a task again now and return it; who got their mail does not get it again.
@@ -183,7 +183,7 @@ class Client:
         Raises:
             StateConflict: its state does not allow it.
         """
-        return task_of(self._ask("POST", f"/v1/tasks/{task_id}/retry").json())
+        return task_of(self._ask("POST", f"/v1/tasks/{task_id}/retry"))
 
     def download(self, task_id: str, n: int, target: Path | str) -> Path:
         """Save file `n` of a task as `target`, or under its own name in the folder `target`; return the path.
@@ -220,7 +220,7 @@ class Client:
             draft.unlink(missing_ok=True)
         return path
 
-    def _ask(self, method: str, path: str, *, repeatable: bool = False, **request: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, *, repeatable: bool = False, **request: Any) -> Any:
         until, pause, paused = time.monotonic() + self._patience, 0.1, threading.Event()
         while True:
             try:
@@ -229,7 +229,7 @@ class Client:
                 failure: StewardError = self._unreachable(error)
             else:
                 if answer.is_success:
-                    return answer
+                    return json_of(answer.content)
                 failure = error_of(answer.status_code, answer.content, answer.headers)
                 if answer.status_code not in (502, 503, 504):
                     raise failure

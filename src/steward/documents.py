@@ -21,6 +21,18 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value, default=_plain, ensure_ascii=False).encode()
 
 
+def json_of(content: bytes) -> Any:
+    """Return what an answer holds.
+
+    Raises:
+        StewardError: it is no JSON, so that something else than Steward has answered.
+    """
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise StewardError("The answer is not one of Steward's", remedy="Check the address") from error
+
+
 def task_of(document: Mapping[str, Any]) -> TaskResult:
     """Return the task that the interface shows as `document`."""
     known = TaskResult.__dataclass_fields__
