@@ -9,14 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.journeys.installation import Installation, Program
+from tests.journeys.installation import SCOPES, Installation, Program
 from tests.servers.ports import wait_until
 
 from steward.cli import skeletons
+from steward.client import Client
+from steward.errors import StateConflict, UnknownHandler
 
 
 def processes_of(installation: Installation, program: Program) -> dict[str, int]:
@@ -63,11 +66,26 @@ def test_a_killed_web_server_is_started_again_and_turns_nobody_away(install):
     assert killed["web"] not in now.values()
 
 
-def test_sigterm_ends_everything_within_half_a_minute_even_a_frozen_worker(install):
+def whole(installation: Installation, program: Program) -> list[int]:
+    """Return the ids of every process below one, once the worker has children of its own."""
+    installation.wait_until(lambda: len(below(program.pid)) > 2, "the worker has its children")
+    return below(program.pid)
+
+
+def test_sigterm_ends_everything_within_half_a_minute(install):
     one = install()
     up = one.up()
-    everything = below(up.pid)
-    assert len(everything) > 2  # web, worker, and the worker's own children
+    everything = whole(one, up)
+    assert up.terminate() < 30
+    assert up.await_end() == 0
+    assert not [pid for pid in everything if runs(pid)]
+
+
+@pytest.mark.long
+def test_sigterm_ends_even_a_frozen_worker_within_half_a_minute(install):
+    one = install()
+    up = one.up()
+    everything = whole(one, up)
     os.kill(processes_of(one, up)["worker"], signal.SIGSTOP)
     assert up.terminate() < 30.5
     assert not [pid for pid in everything if runs(pid)]
@@ -90,7 +108,7 @@ def test_a_task_in_hand_is_finished_before_the_worker_leaves(install):
 def test_nothing_is_left_when_the_supervisor_itself_is_killed(install):
     one = install()
     up = one.up()
-    everything = below(up.pid)
+    everything = whole(one, up)
     up.kill9()
     wait_until(lambda: not any(runs(pid) for pid in everything), "all have ended", 10)
 
@@ -228,3 +246,22 @@ def test_a_reader_that_has_heard_enough_is_no_error(running):
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, env=running.environment, check=True)
     assert done.stdout.splitlines()[-1] == "0"
     assert not done.stderr
+
+
+def test_a_program_hands_over_waits_and_downloads_through_the_client(running, tmp_path):
+    key = read(running.run("key", "create", "program", *(f"--scope={s}" for s in SCOPES), "--json"))["key"]
+    with Client(running.url, key) as client:
+        assert "letter" in {handler["name"] for handler in client.handlers()}
+        report = client.wait(client.enqueue("statement", rows=3, formats=["csv"], key="statement"))
+        assert report.state == "succeeded"
+        file = client.download(report.id, report.artifacts[0].n, tmp_path)
+        assert "Item 2" in file.read_text()
+        ids = client.enqueue_many("letter", [{"to": f"{n}@example.org"} for n in range(3)])
+        assert {client.wait(each).state for each in ids} == {"succeeded"}
+        assert ids[0] in {task.id for task in client.find(name="letter", recipient="0@example.org")}
+        later = client.enqueue("letter", to="later@example.org", run_at=datetime.now(UTC) + timedelta(hours=1))
+        assert client.cancel(later).state == "cancelled"
+        with pytest.raises(StateConflict):
+            client.retry(later)
+        with pytest.raises(UnknownHandler, match="Did you mean 'letter'"):
+            client.enqueue("leter", to="ada@example.org")
