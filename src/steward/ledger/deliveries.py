@@ -167,7 +167,14 @@ def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, cod
     changed = connection.execute(
         deliveries.update()
         .where(deliveries.c.task_id == copy.task_id, deliveries.c.n == copy.n)
-        .values({**values, **({"wire": None} if outcome.final else {})})
+        .values(
+            {
+                **values,
+                # What was uncertain before may have arrived then: the next copy that goes out may be a second one.
+                "possible_duplicate": sa.or_(deliveries.c.possible_duplicate, deliveries.c.outcome == "uncertain"),
+                **({"wire": None} if outcome.final else {}),
+            }
+        )
     ).rowcount
     if not changed:
         connection.execute(

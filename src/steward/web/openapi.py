@@ -128,6 +128,7 @@ _WORDS = {
     415: "The body is not JSON.",
     422: "The payload or an option is not valid; `errors` names each field.",
     503: "The store cannot be used just now; nothing was accepted.",
+    429: "There would be more for one recipient than is taken; `Retry-After` says when it is.",
     507: "There is no room left; nothing was accepted.",
 }
 
@@ -167,7 +168,7 @@ def submission(handler: Handler) -> dict[str, Any]:
     return {
         "parameters": [key, *_OPTIONS],
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"202": accepted, **problems(400, 401, 403, 409, 413, 415, 422, 503, 507)},
+        "responses": {"202": accepted, **problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507)},
     }
 
 
@@ -182,7 +183,7 @@ def bulk(handler: Handler, most: int) -> dict[str, Any]:
         },
         "responses": {
             "202": answer("Ids", "All are on disk, in one commit; the ids are in the order of the array."),
-            **problems(400, 401, 403, 413, 415, 422, 503, 507),
+            **problems(400, 401, 403, 413, 415, 422, 429, 503, 507),
         },
     }
 

@@ -130,3 +130,21 @@ def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_fi
     with ledger.read() as connection:
         copy = deliveries.stored(connection, [task_id])[task_id][0]
     assert (copy.outcome, copy.possible_duplicate, copy.wire) == (Outcome.UNCERTAIN, True, b"first")
+
+
+def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_does_not_reach_the_dot(ledger, add):
+    task_id = add()
+    begin(ledger, [task_id])
+    ledger.apply(lambda c: deliveries.mark(c, copy(task_id, "c1", 1)))
+    for number in (2, 3):
+        ledger.apply(lambda c, n=number: attempts.release(c, [f"w{n - 1}"], now()))
+        begin(ledger, [task_id], f"w{number}", f"c{number}")
+        mine = copy(task_id, f"c{number}", number)
+        ledger.apply(lambda c, m=mine: deliveries.record_unsent(c, m, Outcome.DEFERRED, 450, "later"))
+        with ledger.read() as connection:
+            found = deliveries.stored(connection, [task_id])[task_id][0]
+        assert (found.outcome, found.possible_duplicate, found.wire) == (Outcome.DEFERRED, True, b"x")
+
+
+def copy(task_id, claim, number):
+    return deliveries.OnWire(task_id, claim, 0, "a@x.org", "<m@x>", "s", number, now(), b"x")
