@@ -173,6 +173,7 @@ class Steward:
         """
         seen, free = self._space_seen
         if time.monotonic() - seen > 1:
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # a ledger elsewhere has not made it
             free = shutil.disk_usage(self.settings.data_dir).free
             self._space_seen = (time.monotonic(), free)
         if free < self.settings.free_space_mb * 1024 * 1024:

@@ -15,6 +15,7 @@ from steward.clock import new_id, now
 from steward.engine import Perform
 from steward.handlers import Handler
 from steward.ledger import notices, postgres, workers
+from steward.ledger.ledger import storage_error
 from steward.nudge import NudgeSender
 from steward.service import Abilities, Accepted, Options
 from steward.services.ledgered import LedgerTaskService
@@ -89,7 +90,10 @@ class DurableEngine:
             self._run(batch, ids)
 
         self._workflow = perform_batch
-        DBOS.launch()
+        try:
+            DBOS.launch()
+        except sa.exc.SQLAlchemyError as error:
+            raise storage_error(error) from error
 
     def hand_over(self, ids: Sequence[str], done: Callable[[], None]) -> None:
         """Start a workflow for `ids` in this process; `done` is called at its end."""
