@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import re
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ class Alerts:
         self._to = [address.strip() for address in settings.alert_to.split(",") if address.strip()]
         self._urls = settings.alert_urls.split()
         self._seen: int | None = None
+        if self._urls and importlib.util.find_spec("apprise") is None:
+            log.error("STEWARD_ALERT_URLS needs Apprise. Type: pip install 'steward-tasks[alerts]'")
 
     def look(self, at: int | None = None) -> list[str]:
         """Count what is new, tell what is ripe, close what is over; return the ids of the alerts handed over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from steward import schedules as calendar
 from steward.clock import SECOND, micros, moment, new_id, now
-from steward.errors import StewardError
+from steward.errors import InvalidOption, StewardError
 from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance
 from steward.ledger import schedules as rows
@@ -60,10 +61,8 @@ class Clockwork:
             rows.remove(connection, gone)
             for entry in rows.every(connection):
                 if entry.paused_at is None and (entry.next_at is None or entry.next_at > at):
-                    # The clock may have been set back, or the zone's rules have changed, since it was computed.
-                    done = rows.fired(connection, entry.id, at)
-                    coming = islice(_after(entry, at), len(done) + 1)
-                    rows.move(connection, entry.id, entry.next_at, next((m for m in coming if m not in done), None))
+                    with contextlib.suppress(InvalidOption):  # `fire` says so when it is due
+                        _look_again(connection, entry, at)
 
         self._ledger.apply(change)
 
@@ -71,12 +70,19 @@ class Clockwork:
         """Make the tasks of every schedule that is due; return their ids. Raises `StorageUnavailable`: tried again."""
         at = now() if at is None else at
         made: list[str] = []
+        unusable: set[str] = set()
         while True:
             with self._ledger.read() as connection:
-                due = [entry for entry in rows.due(connection, at) if entry.name in self._registry.handlers]
+                known = [entry for entry in rows.due(connection, at) if entry.name in self._registry.handlers]
+            due = [entry for entry in known if entry.id not in unusable]
             if not due:
                 break
-            made += [task_id for entry in due for task_id in self._fire(entry, at)]
+            for entry in due:
+                try:
+                    made += self._fire(entry, at)
+                except InvalidOption as error:  # its zone is not known here; the others go on
+                    unusable.add(entry.id)
+                    log.error("the schedule %s of %s cannot be used: %s", entry.id, entry.name, error)
         if made:
             self._service.announce(made)
         return made
@@ -142,6 +148,13 @@ class Clockwork:
         if missed:
             log.warning("the schedule of %s missed %d firings while nothing was running", entry.name, missed)
         return made
+
+
+def _look_again(connection: sa.Connection, entry: Entry, at: int) -> None:
+    """Compute the next time anew: the clock may have been set back, or the zone's rules have changed, since."""
+    done = rows.fired(connection, entry.id, at)
+    coming = islice(_after(entry, at), len(done) + 1)
+    rows.move(connection, entry.id, entry.next_at, next((m for m in coming if m not in done), None))
 
 
 def moves_along(handler: Handler) -> bool:

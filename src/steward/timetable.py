@@ -183,11 +183,13 @@ class Timetable:
     def _standings(self, connection: sa.Connection, entries: list[Entry]) -> list[Standing]:
         latest = rows.latest(connection, [entry.id for entry in entries])
         at = moment(now())
-        return [
-            Standing(
-                entry,
-                tuple(calendar.upcoming(entry.cron, entry.zone, at)) if entry.paused_at is None else (),
-                latest.get(entry.id),
-            )
-            for entry in entries
-        ]
+        return [Standing(entry, _next(entry, at), latest.get(entry.id)) for entry in entries]
+
+
+def _next(entry: Entry, at: datetime) -> tuple[datetime, ...]:
+    if entry.paused_at is not None:
+        return ()
+    try:
+        return tuple(calendar.upcoming(entry.cron, entry.zone, at))
+    except InvalidOption:  # its zone is not known on this machine: shown as never due again
+        return ()

@@ -17,7 +17,7 @@ from steward.clock import SECOND, micros
 from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownTask, Unsupported
 from steward.ledger import schedules as rows
 from steward.ledger import upkeep
-from steward.ledger.schema import tasks
+from steward.ledger.schema import schedules, tasks
 from steward.plugins import load as load_plugins
 from steward.settings import load
 
@@ -280,3 +280,15 @@ def test_a_person_is_not_forgotten_while_a_schedule_writes_to_them(install):
     steward.timetable.remove(made.entry.id)
     with steward.ledger.read() as connection:
         assert upkeep.tasks_of(connection, "ada@example.org") == []
+
+
+def test_a_zone_that_is_not_known_here_holds_up_no_other_schedule(install, caplog):
+    steward = install()
+    steward.clockwork.declare(at(2026, 7, 1, 12))
+    lost = steward.timetable.make("count", {}, "0 4 * * *").entry
+    change = schedules.update().where(schedules.c.id == lost.id)
+    steward.ledger.apply(lambda c: c.execute(change.values(zone="Mars/Olympus", next_at=at(2026, 7, 2, 3))))
+    assert len(steward.clockwork.fire(at(2026, 7, 2, 4))) == 1
+    assert "Mars/Olympus" in caplog.text
+    assert steward.timetable.get(lost.id).next == ()
+    steward.clockwork.declare(at(2026, 7, 2, 5))
