@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.house.repository import ROOT
 from tests.journeys.installation import SCOPES, Installation, Program
 from tests.servers.ports import wait_until
 
@@ -265,3 +266,16 @@ def test_a_program_hands_over_waits_and_downloads_through_the_client(running, tm
             client.retry(later)
         with pytest.raises(UnknownHandler, match="Did you mean 'letter'"):
             client.enqueue("leter", to="ada@example.org")
+
+
+def test_the_page_about_the_client_tells_the_truth(running):
+    page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    key = running.run("key", "create", "page", "--scope=send", "--scope=read").stdout.strip()
+    program = program.replace("http://127.0.0.1:8480", running.url)
+    done = subprocess.run(
+        [sys.executable, "-c", f"key = {key!r}\n{program}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "succeeded [('ada@example.org', <Outcome.CAPTURED: 'captured'>)]\n"
+    methods = {name for name in vars(Client) if not name.startswith("_")}
+    assert methods - {"close"} <= set(re.findall(r"`(\w+)\(", page))

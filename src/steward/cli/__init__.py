@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from steward import __version__
 from steward.cli import access, moving, plugins, running, schedules, tasks, upkeep
 from steward.cli.wording import ABORTED, exit_code_of, tell
 from steward.errors import StewardError
@@ -28,12 +30,21 @@ app = typer.Typer(
 )
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def begin(
     context: typer.Context,
     env_file: Annotated[
         Path | None, typer.Option("--env-file", help="File of settings, one NAME=value a line; the environment wins.")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Steward carries notices to members, brings back reports, and sees each task through."""
     context.obj = env_file
@@ -81,6 +92,9 @@ def run(words: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command of the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to fail
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from steward.cli.logs import masked
 from steward.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -44,7 +45,7 @@ def tell(what: str, why: str = "", remedy: str = "") -> None:
     """Write what failed, why, and the remedy to standard error, a line each."""
     lines = [f"steward: {_sentence(what)}"]
     lines += [f"  {_sentence(part)}" for part in (why, remedy) if part]
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write(masked("\n".join(lines)) + "\n")
     sys.stderr.flush()
 
 
