@@ -205,8 +205,8 @@ def _costs(money: Money, people: People) -> Table:
 
 def _ledger(money: Money) -> Table:
     columns = [
-        Column("date", "Date", "date", 19),
-        Column("item", "Item", width=58),
+        Column("date", "Date", "date", 21),
+        Column("item", "Item", width=57),
         Column("category", "Category", width=20),
         Column("vendor", "Vendor", width=41),
         Column("paid", "Paid by", width=13),
