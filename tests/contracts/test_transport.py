@@ -423,7 +423,17 @@ def test_a_refused_sign_in_is_our_own_trouble(
         transport = smtp(server.url("smtp", "office", "x"), ca_file=authority.certificate)
         reply = send(transport)
         assert (reply.outcome, reply.phase, reply.code, reply.ours) == (D, Phase.AUTH, int(code[:3]), True)
+        assert server.verbs().count("AUTH") == 1, "failures are counted, and lock accounts"
         assert "MAIL" not in server.verbs()
+
+
+def test_a_way_of_signing_in_that_the_server_only_claims_to_know_is_passed_over(
+    smtp: Callable[..., SmtpTransport],
+) -> None:
+    with ScriptedSmtp({"auth": [say("504 5.5.4 mechanism not available")]}, users=USERS) as server:
+        transport = smtp(server.url(user="office", password="correct%20horse"))
+        assert send(transport).outcome is Outcome.ACCEPTED
+        assert [line.split()[1] for line, _ in server.commands() if line.startswith(b"AUTH")] == [b"PLAIN", b"LOGIN"]
 
 
 def test_a_server_that_refuses_us_is_not_asked_for_each_letter_that_waits(smtp: Callable[..., SmtpTransport]) -> None:

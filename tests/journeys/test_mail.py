@@ -332,6 +332,21 @@ def test_a_reset_overtakes_all_the_mail_that_waits_for_a_slow_server(install: Ca
         assert len(order) < 900
 
 
+@pytest.mark.long
+@pytest.mark.timeout(500)
+def test_a_reply_that_takes_five_minutes_is_awaited_and_nothing_is_repeated(
+    install: Callable[..., Installation],
+) -> None:
+    with ScriptedSmtp({"dot": [Act(wait=305)]}) as server:
+        place = install(smtp_url=server.url())
+        place.work()
+        task_id = place.steward.service.enqueue("letter", to="ada@example.org")
+        wait_until(lambda: place.task(task_id).state == "succeeded", "the reply has come", 400)
+        assert len(server.transactions) == 1
+        task = place.task(task_id)
+        assert (task.attempt, task.deliveries[0].possible_duplicate) == (1, False)
+
+
 def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
     with ScriptedSmtp() as gone:
         url = gone.url()
