@@ -8,6 +8,8 @@ from typing import Any
 
 from steward import Table
 
+from .words import percent
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -24,9 +26,14 @@ def charts(tables: Iterable[Table]) -> dict[str, Chart]:
         if table.name == "statuses":
             rows = list(table.rows)
             found[table.name] = Chart([(name, count, f"{count:,}") for name, count, _ in rows], _said(rows))
-        elif table.name in ("apprentices", "ages", "towns"):
+        elif table.name in ("apprentices", "ages"):
             rows = list(table.rows)
-            found[table.name] = Chart([(row[0], row[1], f"{row[1]:,}  ·  {row[2]:.1%}") for row in rows], _said(rows))
+            found[table.name] = Chart(
+                [(row[0], row[1], f"{row[1]:,}  ({percent(row[2])})") for row in rows], _said(rows)
+            )
+        elif table.name == "roll":
+            rows = list(table.rows)
+            found[table.name] = Chart([(str(day.year), 0, count, "") for day, count in rows], _said(rows))
         elif table.name == "movements":
             rows = list(table.rows)
             say = "; ".join(f"{row[0]}: {row[1]:,} joined, {row[2]:,} left" for row in rows)

@@ -14,8 +14,10 @@ FEWEST = 5
 """Counts of 1 to 4 people by age or town are never shown (what US funders commonly require of published tables)."""
 CLASSES = (*(f"apprentice_{n}" for n in range(1, 6)), "journeyman", "foreman", "retiree", "honorary")
 AGES = ((0, 24), (25, 34), (35, 44), (45, 54), (55, 64), (65, None))
-TOWNS = 15
+TOWNS = 11
 """How many towns are named; the others are one line."""
+YEARS = 10
+"""How many years the roll is followed back."""
 SPANS = 16
 """The most parts that a period is cut into, for a chart that fits on a page."""
 
@@ -58,10 +60,11 @@ class Records:
 class Figures:
     """All figures of a summary. `crossed` has a count for each classification and status.
 
-    `at_start` and `at_end` are the roll before the first day and after the last. `apprentices`, `ages` and `towns` are of
-    the people on the roll at the end, or with `statuses` of whoever was chosen and lives; `people` is how many that are.
-    By age and town, groups of fewer than `FEWEST` are joined to others. `apprentices` has all and the new ones by
-    classification. `roster` is in the order of names.
+    `at_start` and `at_end` are the roll before the first day and after the last; `years` is the roll at the end of the
+    last day and of the same day in earlier years. `apprentices`, `ages` and `towns` are of the people on the roll at
+    the end, or with `statuses` of whoever was chosen and lives; `people` is how many that are. By age and town, groups
+    of fewer than `FEWEST` are joined to others. `apprentices` has all and the new ones by classification. `roster` is
+    in the order of names.
     """
 
     start: date
@@ -72,6 +75,7 @@ class Figures:
     spans: tuple[Span, ...]
     at_start: int
     at_end: int
+    years: tuple[tuple[date, int], ...]
     people: int
     apprentices: dict[str, tuple[int, int]]
     ages: tuple[tuple[str, int], ...]
@@ -140,6 +144,7 @@ def figures(members: Iterable[Member], start: date, end: date, statuses: Sequenc
         spans=tuple(_span(counted, first, last) for first, last in cut(start, end)),
         at_start=sum(member.on_roll(before) for member in counted),
         at_end=len(roll),
+        years=tuple((day, sum(member.on_roll(day) for member in counted)) for day in _anniversaries(end)),
         people=len(people),
         apprentices=_apprentices(people, start),
         ages=tuple(joined_bands(Counter(map(_band, aged)))),
@@ -196,6 +201,12 @@ def listed_towns(counts: Counter[str]) -> list[tuple[str, int]]:
     if others < FEWEST:
         return named
     return [*named, (f"{len(rest)} other towns" if named else "All towns", others)]
+
+
+def _anniversaries(end: date) -> list[date]:
+    """Return the day in each of the last years; 28 February stands in for the 29th."""
+    day = 28 if (end.month, end.day) == (2, 29) else end.day
+    return [date(year, end.month, day) for year in range(end.year - YEARS + 1, end.year)] + [end]
 
 
 def _apprentices(members: Sequence[Member], start: date) -> dict[str, tuple[int, int]]:

@@ -87,7 +87,7 @@ def _left(row: Mapping[str, Any]) -> date | None:
 
 
 def extent(source: Source, end: date, statuses: Sequence[str]) -> Extent:
-    """Return how many members had joined by `end` and have one of `statuses` (all if empty), counted by the database."""
+    """Return how many members had joined by `end` and have one of `statuses` (all if empty)."""
     names = ", ".join(f":s{n}" for n in range(len(statuses)))
     chosen = f"AND status IN ({names})" if statuses else ""
     given = {f"s{n}": status for n, status in enumerate(statuses)}

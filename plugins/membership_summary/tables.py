@@ -14,7 +14,8 @@ from .words import label, span
 
 def tables(figures: Figures, *, roster: bool) -> list[Table]:
     """Return every table of the summary that has something to say, in its order."""
-    found = [_statuses(figures), _classes(figures)]
+    found = [] if figures.statuses else [_roll(figures)]
+    found += [_statuses(figures), _classes(figures)]
     if figures.apprentices:
         found.append(_apprentices(figures))
     found.append(_movements(figures))
@@ -23,6 +24,11 @@ def tables(figures: Figures, *, roster: bool) -> list[Table]:
     if figures.towns:
         found.append(_groups("towns", "Members by town", "Town", figures.towns))
     return [*found, _roster(figures)] if roster else found
+
+
+def _roll(figures: Figures) -> Table:
+    columns = [Column("day", "At the end of", "date", 2), Column("members", "On the roll", "integer", 1)]
+    return Table("roll", columns, figures.years, "Members on the roll over the years")
 
 
 def _statuses(figures: Figures) -> Table:
@@ -93,9 +99,9 @@ def _movements(figures: Figures) -> Table:
             Column("span", "Part of the period", width=3),
             Column("joined", "Joined", "integer", 1.3),
             Column("left", "Left", "integer", 1.3),
-            Column("retired", "Of these retired", "integer", 1.6),
-            Column("inactive", "Of these inactive", "integer", 1.6),
-            Column("deceased", "Of these deceased", "integer", 1.6),
+            Column("retired", "Retired", "integer", 1.6),
+            Column("inactive", "Inactive", "integer", 1.6),
+            Column("deceased", "Deceased", "integer", 1.6),
             Column("change", "Change", "integer", 1.3),
         ],
         [

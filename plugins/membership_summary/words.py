@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 from .figures import FEWEST, Figures, Span
 
@@ -48,6 +49,11 @@ def count(number: int, one: str = "member", many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def percent(share: Decimal | float) -> str:
+    """Return a share of one as per cent, as the tables write it: `25.3 %`."""
+    return f"{share * 100:.1f} %"
+
+
 def chosen(statuses: tuple[str, ...]) -> str:
     """Return which statuses were asked for, in words."""
     return listed([label(status).lower() for status in statuses]) if statuses else "all"
@@ -66,18 +72,18 @@ def summary(figures: Figures) -> list[str]:
 def statement(figures: Figures) -> list[tuple[str, str]]:
     """Return how the figures were arrived at: names and explanations."""
     records = figures.records
-    aside = [f"{records.deleted:,} deleted", f"{records.later:,} who joined after {day(figures.end)}"]
-    if figures.statuses:
-        aside.append(f"{records.other:,} of another status")
+    aside = [f"{records.deleted:,} deleted"] if records.deleted else []
+    aside += [f"{records.later:,} who joined after {day(figures.end)}"] if records.later else []
+    aside += [f"{records.other:,} of another status"] if records.other else []
     unseen = f"; {records.unseen:,} more left on a day that is not recorded" if records.unseen else ""
     return [
         ("Period", f"{period(figures.start, figures.end)}, both days included"),
         ("Filter", f"status {chosen(figures.statuses)}" if figures.statuses else "none"),
         (
             "Cut-off",
-            f"the records as they stood when they were read; the newest entry is of {day(records.latest or figures.end)}",
+            f"the records as they were when read; the newest entry is of {day(records.latest or figures.end)}",
         ),
-        ("Records read", f"{records.read:,}; set aside {listed(aside)}"),
+        ("Records read", f"{records.read:,}, {listed(aside) or 'none'} set aside"),
         (
             "Members counted",
             f"{records.counted:,}, {records.undated:,} of them without a joining day: they count as always there",
@@ -86,7 +92,7 @@ def statement(figures: Figures) -> list[tuple[str, str]]:
         ("Left", f"{sum(figures.left.values()):,}, by the day of the change to retired, inactive or deceased{unseen}"),
         (
             "The roll in the past",
-            "from joining and leaving days; who left and came back, or was suspended for a time, counts as always there",
+            "from the days of joining and leaving; who left and came back counts as always there",
         ),
         ("Age", f"in full years on {day(figures.end)}; {count(figures.ageless)} without a date of birth not counted"),
         (
@@ -128,22 +134,19 @@ def _training(figures: Figures) -> str:
     if not learning:
         return ""
     new = sum(fresh for _, fresh in figures.apprentices.values())
-    share = f"{learning / figures.people * 100:.1f} % of them" if learning > 1 else "one of them"
-    are = "is an apprentice" if learning == 1 else "are apprentices"
-    beginning = (
-        f"; {new:,} of these joined in the period" if new > 1 else "; one of these joined in the period" if new else ""
-    )
-    return f"{learning:,} {are}, {share}{beginning}."
+    are = "member is an apprentice" if learning == 1 else "members are apprentices"
+    whom = f"of the {figures.people:,} {'chosen' if figures.statuses else 'on the roll'}"
+    begun = "one of these" if new == 1 else f"{new:,} of these" if new else "none of these"
+    return f"{learning:,} {are}, {percent(learning / figures.people)} {whom}; {begun} joined in the period."
 
 
 def _kinds(figures: Figures) -> str:
     largest = max(figures.by_class.items(), key=lambda item: item[1], default=None)
     if largest is None or len(figures.by_class) < 2:
         return ""
-    share = largest[1] / figures.records.counted
     return (
         f"The records hold {count(figures.records.counted)} in {len(figures.by_class)} classifications; the largest is "
-        f"{label(largest[0]).lower()}, with {largest[1]:,} ({share * 100:.1f} %)."
+        f"{label(largest[0]).lower()}, with {largest[1]:,} ({percent(largest[1] / figures.records.counted)})."
     )
 
 

@@ -165,7 +165,7 @@ class People:
     def _standing(self, joined: date, born: date) -> tuple[str, date]:
         """Return the status at the cut-off and the day it was reached: the last of what life brings."""
         chance, today = self._chance, self._today
-        retires = born + timedelta(days=int(chance.around(61, 7) * 365.25))
+        retires = born + timedelta(days=int(chance.around(61, 11) * 365.25))
         dies = born + timedelta(days=int(chance.around(84, 22) * 365.25))
         leaves = joined + timedelta(days=int(90 + 5200 * chance.share() ** 2)) if chance.happens(0.11) else date.max
         if leaves < min(retires, dies) and leaves <= today:
