@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -95,6 +96,11 @@ class HostedPreparer:
         """Start the children of the quick pool ahead of the first batch, and one for what comes alone: a reset."""
         self._batches.warm()
         self._lone.warm(1)
+
+    def await_warm(self) -> None:
+        """Return when a child of the quick pool is ready, or cannot be: then each task will say why."""
+        with contextlib.suppress(StewardError):
+            self._batches.call([])
 
     def close(self) -> None:
         """Stop the children."""

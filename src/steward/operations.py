@@ -95,14 +95,16 @@ class Operations:
             deleted += len(ids)
 
     def forget(self, address: str) -> int:
-        """Remove a person from finished tasks and delete the files made for them; return how many tasks that were.
+        """Remove a person from finished tasks, and delete what was made for nobody else; return how many tasks.
 
         Raises:
             StateConflict: a task for this person is still open.
         """
         with self._steward.ledger.write() as connection:
             ids = upkeep.tasks_of(connection, address)
-            upkeep.forget(connection, address, ids)
+            alone = upkeep.forget(connection, address, ids)
+        for task_id in alone:
+            self._steward.archive.remove(task_id)
         return len(ids)
 
 

@@ -91,6 +91,10 @@ class Performer:
         self._preparing.warm()
         self._renderer.warm()
 
+    def await_warm(self) -> None:
+        """Return when handlers can run: a task begun earlier would only wait, and be suspected if its worker dies."""
+        self._preparing.await_warm()
+
     def stop(self) -> bool:
         """Finish what is in hand within `DRAIN` seconds, free the rest, and leave; return whether nothing was left."""
         self.stopping.set()
@@ -137,7 +141,7 @@ class Performer:
         moment = now()
         due.hand_back(connection, self.id)
         attempts.release(connection, [self.id], moment, counts=False)
-        workers.retire(connection, [self.id], moment)
+        workers.retire(connection, [self.id])
 
     def _beat(self) -> None:
         while not self.stopping.wait(HEARTBEAT):
@@ -151,8 +155,7 @@ class Performer:
                 running = attempts.running(connection, self.id)
             self.runner.drop(gone)
             forgotten = self.runner.forgotten(running)
-            if forgotten:
-                count = self.writer.apply(lambda c: attempts.reopen(c, forgotten, now()))
+            if forgotten and (count := self.writer.apply(lambda c: attempts.reopen(c, forgotten, now()))):
                 log.warning("%d tasks are queued again: the end of their attempt could not be recorded", count)
             self.writer.apply(self._show_life)
         except Exception as error:

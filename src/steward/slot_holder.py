@@ -77,6 +77,6 @@ class SlotHolder(Performer):
 
 
 def _free(connection: sa.Connection, dead: list[str], moment: int) -> None:
-    workers.retire(connection, dead, moment)
+    workers.retire(connection, dead)
     attempts.release(connection, dead, moment)
     leases.drop(connection, dead)

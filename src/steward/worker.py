@@ -28,14 +28,15 @@ class Worker(SlotHolder):
     def begin(self) -> None:
         """Take over what earlier holders of this slot left, enter the ledger, and work."""
         self.enter()
+        self.warm()
         settings = self.steward.settings
         self._dbos = DurableEngine(
             system_store(settings.ledger_url, settings.data_dir), self.executor(self._slot.name), self.runner.perform
         )
         relay = Relay(self.steward.ledger, self._dbos, self.id, self._receiver, relays.lanes(settings.render_processes))
+        self.await_warm()
         self.spawn("relay", partial(relay.run, self.stopping))
         self.spawn("notices", partial(notices.listen, self.steward.ledger, self._receiver.wake, self.stopping))
-        self.warm()
         log.info("worker %s is ready", self.id)
 
     def end(self) -> None:

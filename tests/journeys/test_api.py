@@ -18,7 +18,7 @@ import pytest
 from tests.journeys import web_site as site
 
 from steward.app import Steward
-from steward.clock import SECOND, now
+from steward.clock import now
 from steward.ledger import access, search, workers
 from steward.web.auth import TRUSTED_FOR
 
@@ -492,7 +492,7 @@ def test_health_says_why_not(place: Place) -> None:
     answer = httpx.get(f"{place.base}/readyz")
     assert answer.status_code == 200
     assert answer.json()["workers"] == 1
-    place.steward.ledger.apply(lambda c: workers.retire(c, ["w"], now() - SECOND))
+    place.steward.ledger.apply(lambda c: workers.retire(c, ["w"]))
     assert httpx.get(f"{place.base}/readyz").status_code == 503
 
 

@@ -88,8 +88,14 @@ def tasks_of(connection: sa.Connection, address: str) -> list[str]:
     return [r.id for r in found]
 
 
-def forget(connection: sa.Connection, address: str, ids: list[str]) -> None:
-    """Remove a person from finished tasks; that there were tasks, when, and how they ended stays."""
+def forget(connection: sa.Connection, address: str, ids: list[str]) -> list[str]:
+    """Remove a person from finished tasks; that there were tasks, when, and how they ended stays.
+
+    Return those of `ids` that were for nobody else: their files are no longer recorded, and are to be deleted.
+    """
+    others = sa.select(deliveries.c.task_id).where(sa.func.lower(deliveries.c.recipient) != address.lower())
+    alone = list(connection.scalars(sa.select(tasks.c.id).where(tasks.c.id.in_(ids), tasks.c.id.not_in(others))))
+    connection.execute(artifacts.delete().where(artifacts.c.task_id.in_(alone)))
     connection.execute(
         tasks.update()
         .where(tasks.c.id.in_(ids))
@@ -101,6 +107,7 @@ def forget(connection: sa.Connection, address: str, ids: list[str]) -> None:
         .values(recipient=ERASED, subject="", reply=None, wire=None)
     )
     connection.execute(attempts.update().where(attempts.c.task_id.in_(ids)).values(error=None))
+    return alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,10 +64,10 @@ def heartbeat(connection: sa.Connection, worker_id: str, now: int) -> bool:
     )
 
 
-def retire(connection: sa.Connection, worker_ids: list[str], now: int) -> None:
-    """End the lease of workers known to be dead or leaving."""
+def retire(connection: sa.Connection, worker_ids: list[str]) -> None:
+    """End the lease of workers known to be dead or leaving: it is set back to their last sign of life."""
     connection.execute(
-        workers.update().where(workers.c.id.in_(worker_ids), workers.c.lease_until > now).values(lease_until=now)
+        workers.update().where(workers.c.id.in_(worker_ids)).values(lease_until=workers.c.heartbeat_at)
     )
 
 
