@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -17,6 +19,7 @@ from steward.transports.smtp_address import SmtpAddress
 from steward.transports.smtp_line import SmtpLine
 
 CONNECT_SECONDS = 30.0
+LOOPBACK = "[127.0.0.1]"
 _UNKNOWN_WAY = frozenset({500, 501, 502, 503, 504})
 """Replies to AUTH that say nothing of the password (RFC 4954, section 6)."""
 
@@ -66,19 +69,20 @@ async def connect(address: SmtpAddress, ca_file: Path | None, seconds: float = C
         use_tls=address.security == "tls",
         start_tls=False,  # its default would go on in clear where STARTTLS has been stripped
         tls_context=_context(ca_file) if address.security != "none" else None,
-        local_hostname=_local_name(),
+        local_hostname=LOOPBACK,  # never said, and never looked for
         timeout=seconds,
     )
     try:
         await client.connect()
+        us = literal(client.get_transport_info("sockname"))
         if address.security == "starttls":
             phase = Phase.TLS
             if client.protocol is not None:
                 client.protocol.__class__ = _Strict
-            await client.ehlo()
+            await client.ehlo(hostname=us)
             await client.starttls(server_hostname=address.host)
         phase = Phase.CONNECT
-        await client.ehlo()
+        await client.ehlo(hostname=us)
         if address.user:
             phase = Phase.AUTH
             await _sign_in(client, address)
@@ -142,6 +146,13 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _local_name() -> str:
-    # getfqdn() may wait for a name server; the bracketed literal is always right (RFC 5321, section 4.1.4).
-    return "[127.0.0.1]"
+def literal(socket_name: Any) -> str:
+    """Return our own end of the line as EHLO says it: an address literal (RFC 5321, section 4.1.3).
+
+    It is always right, and asks nobody: `getfqdn()` may wait for a name server, and may find a name that is not ours.
+    """
+    try:
+        ours = ipaddress.ip_address(str(socket_name[0]).partition("%")[0])
+    except (TypeError, IndexError, ValueError):
+        return LOOPBACK
+    return f"[IPv6:{ours}]" if ours.version == 6 else f"[{ours}]"
