@@ -40,7 +40,8 @@ lock: ## choose and pin every package anew
 
 bench: ## every benchmark, quickly
 	@scripts/setup.sh test
-	@for each in benchmarks/[a-z]*.py; do echo "$$each"; $(BIN)/python "$$each" --quick || exit 1; done
+	@status=0; for each in mail engines accept idle reports; do \
+		echo "$$each"; $(BIN)/python -m benchmarks.$$each --quick || status=1; done; exit $$status
 
 clean: ## remove what the other commands made
 	@rm -rf .venv steward-demo .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
