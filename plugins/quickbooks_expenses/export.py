@@ -16,7 +16,7 @@ from .expenses import after, count, of
 MOST_ITEMS = 30
 """Items in one batch, as Intuit recommends ("API call limits and throttles")."""
 REMEMBERED = 15 * 60
-"""Seconds for which a request that broke off is sent again as it was; later, QuickBooks is asked what it has."""
+"""Seconds for which a batch that broke off may be on its way still, and is sent again as it was."""
 PATIENCE = 3
 """How often a throttled batch is sent within one attempt."""
 
@@ -59,11 +59,11 @@ class Export:
 
     def _resume(self, page: dict[str, Any]) -> None:
         """Settle the page that was on its way when an earlier attempt ended: nobody knows whether it arrived."""
-        if time.time() - page["at"] < REMEMBERED:
-            # The same request id and body: QuickBooks answers as it answered, and books nothing twice.
+        present = self.books.find(page["items"])
+        if len(present) < len(page["items"]) and time.time() - page["at"] < REMEMBERED:
+            # It may be on its way still. Under the same request id and body QuickBooks books nothing twice.
             self._settle(page)
             return
-        present = self.books.find(page["items"])
         self.total += sum((Decimal(str(each["TotalAmt"])) for each in present.values()), Decimal(0))
         page["present"] = {item: each["Id"] for item, each in present.items()}
         missing = [item for item in json.loads(page["body"])["BatchItemRequest"] if item["bId"] not in present]

@@ -36,6 +36,9 @@ class QuickBooks:
         self.hold: threading.Event | None = None
         self.hold_before = False
         self.arrived = threading.Event()
+        self.waiting = 0
+        self.queries = 0
+        self._made = 0
         self._lock = threading.Lock()
         books = self
 
@@ -134,8 +137,9 @@ class QuickBooks:
                 error = {"Message": "message=ThrottleExceeded; errorCode=003001; statusCode=429", "code": "3001"}
                 return 429, {"Fault": {"Error": [error], "type": "THROTTLED"}}
         if self.hold is not None and self.hold_before:
+            self.waiting += 1
             self.arrived.set()
-            self.hold.wait(30)
+            self.hold.wait(60)
         with self._lock:
             request = query.get("requestid", [""])[0]
             self.requests.append(request)
@@ -156,6 +160,7 @@ class QuickBooks:
 
     def query(self, statement: str) -> Any:
         """Answer `select … from Purchase where DocNumber in (…)`."""
+        self.queries += 1
         numbers = set(re.findall(r"'([^']*)'", statement))
         found = [p for p in self.purchases.values() if p["DocNumber"] in numbers]
         return {"QueryResponse": {"Purchase": found, "maxResults": len(found)} if found else {}}
@@ -176,7 +181,8 @@ class QuickBooks:
             detail = f"Invalid Reference Id : Accounts element id {self.unknown_account} not found"
             error = {"Message": "Invalid Reference Id", "Detail": detail, "code": "2500", "element": ""}
             return {"Fault": {"Error": [error], "type": "ValidationFault"}, "bId": item["bId"]}
-        made = str(len(self.purchases) + 100)
+        self._made += 1
+        made = str(100 + self._made)
         total = sum(Decimal(str(line["Amount"])) for line in lines)
         self.purchases[made] = purchase | {"Id": made, "SyncToken": "0", "TotalAmt": str(total)}
         return {"Purchase": self.purchases[made], "bId": item["bId"]}
