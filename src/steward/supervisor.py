@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 log = logging.getLogger(__name__)
 
 WAKEFUL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+NAMES = {number.value: number.name for number in signal.Signals}
 Mask = set[int | signal.Signals]
 
 FIRST_PAUSE = 0.2
@@ -87,17 +88,22 @@ def _keep(kept: list[_Kept], environment: dict[str, str], unblocked: Mask) -> in
 
 def _start(each: _Kept, environment: dict[str, str], unblocked: Mask) -> None:
     command = [sys.executable, "-m", "steward", *each.program.words, "--parent", str(os.getpid())]
-    each.process = subprocess.Popen(  # noqa: S603  # our own program with our own words
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        pass_fds=() if each.program.descriptor is None else (each.program.descriptor,),
-        # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops the rest in order.
-        process_group=0,
-        # The mask is inherited, and a child that cannot hear SIGTERM would have to be killed. This process has no
-        # second thread, so that running Python between fork and exec is safe.
-        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, unblocked),
-    )
+    try:
+        each.process = subprocess.Popen(  # noqa: S603  # our own program with our own words
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=() if each.program.descriptor is None else (each.program.descriptor,),
+            # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops the rest in order.
+            process_group=0,
+            # The mask is inherited, and a child that cannot hear SIGTERM would have to be killed. This process has no
+            # second thread, so that running Python between fork and exec is safe.
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, unblocked),
+        )
+    except OSError as error:  # no memory or no process left: the others go on, and this one is tried again
+        log.error("the %s could not be started: %s", each.program.name, error)
+        each.again_at = time.monotonic() + LONGEST_PAUSE
+        return
     each.started = time.monotonic()
     log.info("%s the %s (process %d)", "restarted" if each.deaths else "started", each.program.name, each.process.pid)
 
@@ -106,10 +112,10 @@ def _mourn(each: _Kept, code: int) -> None:
     lived = time.monotonic() - each.started
     if lived > SETTLED:
         each.settled, each.deaths = True, 0
-    pause = min(FIRST_PAUSE * 2**each.deaths, LONGEST_PAUSE)
+    pause = min(FIRST_PAUSE * 2 ** min(each.deaths, 16), LONGEST_PAUSE)
     each.deaths += 1
     each.process, each.again_at = None, time.monotonic() + pause
-    how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+    how = f"ended with exit code {code}" if code >= 0 else f"was killed ({NAMES.get(-code, f'signal {-code}')})"
     log.warning("the %s %s after %.1f s; it starts again in %.1f s", each.program.name, how, lived, pause)
 
 

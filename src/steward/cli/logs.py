@@ -12,11 +12,13 @@ from pathlib import Path
 from steward.errors import StewardError
 
 SECRETS = (
-    (re.compile(r"(://[^:/@\s]*):[^@/\s]+@"), r"\1:***@"),
+    (re.compile(r"(://[^:/@\s]*):(?!password@)[^@/\s]+@"), r"\1:***@"),
     (re.compile(r"\bstw_[A-Za-z0-9_-]{20,}"), "stw_***"),
     (re.compile(r"(/sign-in/)[A-Za-z0-9_-]{20,}"), r"\1***"),
 )
-"""Passwords in addresses of servers, keys, and sign-in links: never logged, whoever logs them."""
+"""Passwords in addresses of servers, keys, and sign-in links: never logged, whoever logs them. The word "password" itself
+stands in examples.
+"""
 
 NOISY = ("httpx", "httpcore", "alembic", "dbos", "weasyprint", "fontTools", "kombu", "amqp")
 

@@ -80,9 +80,19 @@ def serve(
     from steward.web.app import create
 
     steward = Steward(chosen)
-    server = uvicorn.Server(
+    app = create(steward)
+
+    class Server(uvicorn.Server):
+        """Begins and ends the application itself: what goes wrong there is then an error in words."""
+
+        async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+            async with app.router.lifespan_context(app):
+                await super().serve(sockets)
+
+    server = Server(
         uvicorn.Config(
-            create(steward),
+            app,
+            lifespan="off",
             log_config=None,
             access_log=chosen.log_level == "debug",
             server_header=False,
