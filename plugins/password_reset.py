@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, EmailStr, Field
 
-from steward import Email, Handler, RetryPolicy, Secret, handler, hookimpl
+from steward import Email, Handler, Private, RetryPolicy, Secret, handler, hookimpl
 
 
 def web_address(link: Secret) -> Secret:
@@ -21,7 +21,7 @@ def web_address(link: Secret) -> Secret:
 class Reset(BaseModel):
     """Who asked, and their link."""
 
-    name: str = Field(min_length=1, max_length=200, title="Name")
+    name: Private = Field(min_length=1, max_length=200, title="Name")
     email: EmailStr = Field(title="E-mail address")
     link: Annotated[Secret, AfterValidator(web_address)] = Field(
         title="Link", description="Kept encrypted, and erased when the letter has been sent."

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from steward.schedules import Schedule
     from steward.service import Options, Query, TaskService
     from steward.source import Source, to_date, to_decimal
-    from steward.values import Attachment, Column, Cursor, Email, Note, Progress, Report, Secret, Table
+    from steward.values import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _HOMES = {
     "schedules": ("Schedule",),
     "service": ("Options", "Query", "TaskService"),
     "source": ("Source", "to_date", "to_decimal"),
-    "values": ("Attachment", "Column", "Cursor", "Email", "Note", "Progress", "Report", "Secret", "Table"),
+    "values": ("Attachment", "Column", "Cursor", "Email", "Note", "Private", "Progress", "Report", "Secret", "Table"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -43,6 +43,7 @@ __all__ = [
     "Note",
     "Options",
     "Outcome",
+    "Private",
     "Progress",
     "Query",
     "Rejected",

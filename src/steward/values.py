@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
@@ -63,6 +63,26 @@ class Secret:
         return {"type": "string", "format": "password", "writeOnly": True}
 
 
+class _Sealed:
+    """Marks a text that is kept like a `Secret`, and is an ordinary `str` to whoever works with it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_before_validator_function(
+            _opened,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(_write_private, info_arg=True),
+        )
+
+
+Private = Annotated[str, _Sealed]
+"""A text about a person that the record does not need, such as a name in a letter.
+
+Templates and handlers see a `str`. In the store it is encrypted, on the pages and in errors it is dots, and it is
+erased when the task ends, as a `Secret` is.
+"""
+
+
 def mask(text: str, secrets: Iterable[str]) -> str:
     """Return `text` with every one of `secrets` as dots, and with them whatever long part of one stands in it.
 
@@ -70,8 +90,10 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     """
     for secret in secrets:
         for part in (secret, *(p for p in re.split(r"[^A-Za-z0-9_-]+", secret) if len(p) >= SHORTEST)):
-            if len(part) >= SHORTEST or part == secret:
+            if len(part) > 3:
                 text = text.replace(part, MASK)
+            elif part:  # so short, it stands within other words by chance
+                text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", MASK, text)
     return text
 
 
@@ -83,17 +105,32 @@ def _read_secret(value: Any, info: core_schema.ValidationInfo) -> Secret:
         if not value:
             raise ValueError("must not be empty")
         return Secret(value)
+    opened = _opened(value, info)
+    if opened is value:
+        raise ValueError("must be a string")
+    return Secret(opened)
+
+
+def _opened(value: Any, info: core_schema.ValidationInfo) -> Any:
     texts = (info.context or {}).get("secrets")
     if texts is not None and isinstance(value, dict) and isinstance(value.get("$secret"), int):
-        return Secret(texts[value["$secret"]])
-    raise ValueError("must be a string")
+        return texts[value["$secret"]]
+    return value
 
 
 def _write_secret(value: Secret, info: core_schema.SerializationInfo) -> Any:
+    return _closed(value.reveal(), info, MASK)
+
+
+def _write_private(value: str, info: core_schema.SerializationInfo) -> Any:
+    return _closed(value, info, value)
+
+
+def _closed(text: str, info: core_schema.SerializationInfo, otherwise: str) -> Any:
     collected = (info.context or {}).get("secrets") if isinstance(info.context, dict) else None
     if collected is None:
-        return MASK
-    collected.append(value.reveal())
+        return otherwise
+    collected.append(text)
     return {"$secret": len(collected) - 1}
 
 

@@ -3,9 +3,9 @@
 import pickle
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from steward import Email, Secret
+from steward import Email, Private, Secret
 from steward.values import MASK
 
 
@@ -56,3 +56,33 @@ def test_the_schema_says_password():
 def test_each_recipient_stands_once():
     assert Email(to=["a@x.org", "b@x.org", "a@x.org"], template="t").recipients == ("a@x.org", "b@x.org")
     assert Email(to="a@x.org", template="t").recipients == ("a@x.org",)
+
+
+class Greeting(BaseModel):
+    name: Private = Field(min_length=2, max_length=10, title="Name")
+    nick: Private | None = None
+    link: Secret
+
+
+def test_a_private_text_is_a_text_that_travels_beside_the_payload():
+    texts: list[str] = []
+    greeting = Greeting(name="Ada", nick="Countess", link="l")
+    assert greeting.name == "Ada"
+    assert type(greeting.name) is str
+    stored = greeting.model_dump_json(context={"secrets": texts})
+    assert texts == ["Ada", "Countess", "l"]
+    assert "Ada" not in stored
+    assert "Countess" not in stored
+    assert Greeting.model_validate_json(stored, context={"secrets": texts}) == greeting
+    assert Greeting(name="Ada", link="l").model_dump(context={"secrets": []})["nick"] is None
+
+
+@pytest.mark.parametrize("name", ["A", "Ada Lovelace, Countess", {"$secret": 0}, 5, None])
+def test_a_private_text_is_held_to_its_fields_rules(name):
+    with pytest.raises(ValidationError):
+        Greeting.model_validate({"name": name, "link": "l"})
+
+
+def test_the_schema_of_a_private_text_is_that_of_a_text():
+    schema = Greeting.model_json_schema()["properties"]["name"]
+    assert schema == {"type": "string", "minLength": 2, "maxLength": 10, "title": "Name"}
