@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, EmailStr
-from tests.journeys.performing import Performing
+from tests.journeys.performing import HOUR, Performing
 from tests.servers.scripted_smtp import DROP, RESET, Act, ScriptedSmtp, say
 
 from steward import Email, Handler, RetryPolicy, handler
@@ -68,7 +68,7 @@ def test_each_letter_arrives_and_every_extra_copy_is_the_same_and_flagged(
         ]
         ids = perform.service.enqueue_many("notice", payloads)
         for _ in range(60):
-            if not perform.later():
+            if not perform.later(2 * HOUR):  # the longest delay, and its jitter
                 break
         tasks = [perform.task(i) for i in ids]
         assert {t.state for t in tasks} == {"succeeded"}
