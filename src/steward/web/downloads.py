@@ -59,11 +59,16 @@ def disposition(name: str) -> str:
 
     Control characters and path separators are dropped, so that a name can be nothing but a name.
     """
-    clean = "".join(c for c in name if unicodedata.category(c)[0] != "C" and c not in '/\\"').strip() or "file"
-    plain = unicodedata.normalize("NFKD", clean).encode("ascii", "ignore").decode().replace("%", "_").strip() or "file"
+    clean = _harmless(name)
+    # Taken apart, one character may become several, and one of them a slash (U+2100 is "a/c").
+    plain = _harmless(unicodedata.normalize("NFKD", clean).encode("ascii", "ignore").decode().replace("%", "_"))
     if plain == clean:
         return f'attachment; filename="{plain}"'
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(clean, safe='')}"
+
+
+def _harmless(name: str) -> str:
+    return "".join(c for c in name if unicodedata.category(c)[0] != "C" and c not in '/\\"').strip() or "file"
 
 
 def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from steward.web.downloads import disposition
         ),
         ("../../etc/passwd", 'attachment; filename="....etcpasswd"'),
         ('a"b;c.pdf', 'attachment; filename="ab;c.pdf"'),
+        ("℀.pdf", "attachment; filename=\"ac.pdf\"; filename*=UTF-8''%E2%84%80.pdf"),
         ("", 'attachment; filename="file"'),
         ("\r\n", 'attachment; filename="file"'),
         ("日本", "attachment; filename=\"file\"; filename*=UTF-8''%E6%97%A5%E6%9C%AC"),
