@@ -1,0 +1,108 @@
+"""Handlers in child processes: those that die, hang or stall do not hold their neighbours up."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from steward.clock import new_id, now
+from steward.hosting import STALL, HostedPreparer
+from steward.plugins import load as load_plugins
+from steward.prepared import Failure, Prepared, Request
+from steward.settings import load
+
+TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory):
+    settings = load(data_dir=tmp_path_factory.mktemp("data"), plugins_dir=TRIALS, free_space_mb=0)
+    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False))
+    hosted.warm()
+    hosted.await_warm()
+    yield hosted
+    hosted.close()
+
+
+def request(name, payload="{}"):
+    return Request(new_id(), name, payload, [], now())
+
+
+def letter(number=0):
+    return request("letter", f'{{"to": "m{number}@example.org", "number": {number}}}')
+
+
+class Answers(dict):
+    """What was reported for each task, and when."""
+
+    def __init__(self):
+        self.at = {}
+
+    def ready(self, task_id, outcome):
+        assert task_id not in self, "an outcome was reported twice"
+        self.at[task_id] = time.monotonic()
+        self[task_id] = outcome
+
+
+def prepare(hosted, requests, cancelled=lambda task_id: False):
+    answers = Answers()
+    hosted.prepare_each(requests, answers.ready, lambda task_id, fraction, text: None, cancelled)
+    assert set(answers) == {each.task_id for each in requests}
+    return answers
+
+
+def test_a_batch_is_prepared_in_one_process(hosted):
+    requests = [letter(n) for n in range(50)]
+    answers = prepare(hosted, requests)
+    assert [answers[r.task_id].letters[0].recipient for r in requests] == [f"m{n}@example.org" for n in range(50)]
+
+
+def test_one_that_dies_does_not_take_its_neighbours_with_it(hosted):
+    pill = request("die")
+    requests = [letter(1), pill, letter(2)]
+    answers = prepare(hosted, requests)
+    assert isinstance(answers[pill.task_id], Failure)
+    assert answers[pill.task_id].crashed == 1
+    assert "ended its process" in answers[pill.task_id].words
+    assert all(isinstance(answers[r.task_id], Prepared) for r in (requests[0], requests[2]))
+
+
+def test_one_that_hangs_is_taken_out_of_its_batch_and_stopped_at_its_limit(hosted):
+    began = time.monotonic()
+    stuck, neighbour = request("hang"), letter(3)
+    answers = prepare(hosted, [stuck, neighbour])
+    assert isinstance(answers[neighbour.task_id], Prepared)
+    assert answers.at[neighbour.task_id] - began < STALL + 8
+    assert answers[stuck.task_id].crashed == 1
+    assert "stopped at its limit of 3 seconds" in answers[stuck.task_id].words
+    assert answers.at[neighbour.task_id] < answers.at[stuck.task_id]
+
+
+def test_one_that_is_cancelled_is_stopped(hosted, tmp_path):
+    waiting = request("wait", f'{{"file": "{tmp_path}/runs", "until": "{tmp_path}/never"}}')
+    answers = prepare(hosted, [waiting], cancelled=lambda task_id: (tmp_path / "runs").exists())
+    assert answers[waiting.task_id].final
+
+
+def test_an_error_of_a_handler_is_words_with_file_and_line(hosted):
+    failing = request("fail")
+    answers = prepare(hosted, [failing, letter(4)])
+    assert "RuntimeError: it cannot be done (trials.py, line" in answers[failing.task_id].words
+    assert not answers[failing.task_id].final
+
+
+def test_a_payload_that_no_longer_fits_is_final(hosted):
+    old = request("letter", '{"number": 1}')
+    assert prepare(hosted, [old])[old.task_id].final
+
+
+def test_batches_from_several_threads_are_all_answered(hosted):
+    batches = [[letter(10 * n + i) for i in range(5)] for n in range(4)]
+    found = []
+    threads = [threading.Thread(target=lambda b=b: found.append(prepare(hosted, b))) for b in batches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(len(answers) for answers in found) == 20

@@ -1,0 +1,93 @@
+"""A process that performs: signs of life, leaving, and what it does about attempts without a record."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from steward.app import Steward
+from steward.clock import SECOND, now
+from steward.ledger import attempts, due
+from steward.ledger import workers as leases
+from steward.ledger.schema import workers
+from steward.performer import Performer
+from steward.settings import load
+
+TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+
+
+@pytest.fixture
+def steward(tmp_path):
+    steward = Steward(load(data_dir=tmp_path / "data", plugins_dir=TRIALS, free_space_mb=0))
+    yield steward
+    steward.close()
+
+
+@pytest.fixture
+def performer(steward):
+    performer = Performer(steward, engine="durable")
+    performer.start()
+    yield performer
+    performer.stop()
+
+
+def until(true, seconds=10):
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.05)):
+        if true():
+            return
+        pause.wait(0.05)
+    raise AssertionError("not within the time")
+
+
+def living(steward):
+    with steward.ledger.read() as connection:
+        return [worker.id for worker in leases.living(connection, now())]
+
+
+def test_it_is_heard_of_every_second(steward, performer):
+    assert living(steward) == [performer.id]
+    past = now() - 60 * SECOND
+    steward.ledger.apply(lambda c: c.execute(workers.update().values(heartbeat_at=past, lease_until=past + 1)))
+    assert living(steward) == []
+    until(lambda: living(steward) == [performer.id])
+
+
+def test_one_that_the_ledger_has_forgotten_enters_again(steward, performer):
+    steward.ledger.apply(lambda c: c.execute(workers.delete()))
+    until(lambda: living(steward) == [performer.id])
+
+
+def test_an_attempt_at_which_nobody_works_is_made_again(steward, performer):
+    task_id = steward.service.enqueue("nothing")
+    steward.ledger.apply(lambda c: attempts.begin(c, [task_id], performer.id, "c1", now()))
+    until(lambda: steward.service.get_status(task_id).state == "queued")
+    task = steward.service.get_status(task_id)
+    assert ([a.outcome for a in task.attempts], task.worker) == (["unrecorded"], None)
+    performer.runner.perform([task_id])
+    assert steward.service.get_status(task_id).state == "succeeded"
+
+
+def test_what_runs_is_cut_off_when_it_was_cancelled(steward, performer, tmp_path):
+    task_id = steward.service.enqueue("wait", file=str(tmp_path / "runs"), until=str(tmp_path / "never"))
+    working = threading.Thread(target=performer.runner.perform, args=([task_id],))
+    working.start()
+    until(lambda: (tmp_path / "runs").exists(), 30)
+    steward.service.cancel(task_id)
+    working.join(10)
+    assert not working.is_alive()
+    assert steward.service.get_status(task_id).state == "cancelled"
+
+
+def test_whoever_leaves_hands_back_what_it_holds_and_is_gone(steward):
+    performer = Performer(steward, engine="durable")
+    performer.start()
+    task_id = steward.service.enqueue("nothing")
+    steward.ledger.apply(lambda c: due.take(c, "mail", 1, performer.id, now()))
+    assert performer.stop()
+    task = steward.service.get_status(task_id)
+    assert (task.state, task.worker, living(steward)) == ("queued", None, [])
+    with steward.ledger.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(workers)) == 1
+        assert due.dead_holders(connection, now()) == []
