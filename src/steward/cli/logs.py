@@ -16,8 +16,9 @@ SECRETS = (
     (re.compile(r"\bstw_[A-Za-z0-9_-]{20,}"), "stw_***"),
     (re.compile(r"(/sign-in/)[A-Za-z0-9_-]{20,}"), r"\1***"),
 )
-"""Passwords in addresses of servers, keys, and sign-in links: never logged, whoever logs them. The word "password" itself
-stands in examples.
+"""Passwords in addresses of servers, keys, and sign-in links: never logged, whoever logs them.
+
+The word "password" itself stands in examples.
 """
 
 NOISY = ("httpx", "httpcore", "alembic", "dbos", "weasyprint", "fontTools", "kombu", "amqp")
