@@ -185,6 +185,8 @@ class Performance:
             return
         self._waiting = len(letters)
         self._alone = len(letters) == 1
+        if self.task.lost:  # a suspect has proved its innocence; the others do when a letter is marked
+            self._parts.writer.submit(lambda c: deliveries.say_sending(c, self.task.id, self.task.attempt))
         for letter in letters:
             reason = self._parts.stopped()
             if reason:  # the lane has stopped since the batch began: nobody signs in again and again

@@ -237,6 +237,11 @@ class Installation:
         with self.steward.ledger.read() as connection:
             return {worker.id: worker.holding for worker in workers.living(connection, now())}
 
+    def at_work(self) -> set[int]:
+        """Return the process ids of the living workers that have tasks in hand."""
+        with self.steward.ledger.read() as connection:
+            return {worker.pid for worker in workers.living(connection, now()) if worker.holding}
+
     def broken_rules(self) -> list[str]:
         """Return every rule of the ledger that is broken; none in a sound one."""
         with self.steward.ledger.read() as connection:

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from tests.journeys.installation import Installation
@@ -17,27 +18,36 @@ from tests.servers.smtp_sink import SmtpSink
 class Sender(threading.Thread):
     """Hands letters over by HTTP until told to stop, `pace` a second; asks again under the same key when unanswered."""
 
-    def __init__(self, house: Installation, pace: float, bulk: int = 1) -> None:
+    def __init__(self, house: Installation, pace: float) -> None:
         super().__init__(name="sender", daemon=True)
-        self._house, self._pause, self._bulk = house, bulk / pace, bulk
+        self._house, self._pause = house, 1 / pace
         self._over = threading.Event()
         self.accepted: dict[str, int] = {}
-        """Ids for which a 202 came, with the letter's number."""
+        """Ids of what was accepted, with the letter's number."""
         self.asked = 0
+        self._lock = threading.Lock()
 
     def run(self) -> None:
         client = self._house.client
         while not self._over.is_set():
-            numbers = range(self.asked, self.asked + self._bulk)
-            self.asked += self._bulk
-            for number in numbers:
-                if not self._hand_over(client, number):
-                    return
+            (number,) = self._numbers(1)
+            if not self._hand_over(client, number):
+                return
             self._over.wait(self._pause)
+
+    def burst(self, count: int) -> None:
+        """Hand many letters over at once, in this process, as an application does that runs beside the service."""
+        numbers = self._numbers(count)
+        self.accepted |= zip(self._house.enqueue_many("letter", map(_payload, numbers)), numbers, strict=True)
+
+    def _numbers(self, count: int) -> range:
+        with self._lock:
+            self.asked += count
+            return range(self.asked - count, self.asked)
 
     def _hand_over(self, client: httpx.Client, number: int) -> bool:
         name = ("letter", "urgent_letter", "bulk_letter")[number % 3]
-        payload = {"to": f"m{number}@example.org", "number": number, "words": f"Only for {number}. " * 20}
+        payload = _payload(number)
         while not self._over.is_set():
             with contextlib.suppress(httpx.TransportError):
                 answer = client.post(f"/v1/tasks/{name}", json=payload, headers={"Idempotency-Key": f"n{number}"})
@@ -52,6 +62,10 @@ class Sender(threading.Thread):
         """Hand nothing more over."""
         self._over.set()
         self.join(30)
+
+
+def _payload(number: int) -> dict[str, Any]:
+    return {"to": f"m{number}@example.org", "number": number, "words": f"Only for {number}. " * 20}
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import threading
@@ -21,19 +22,41 @@ Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]
 
 
-def kill_at_random(house: Installation, kills: int, seed: int, longest: float) -> int:
-    """Kill the web server or one of two workers `kills` times, and start each again at once; return workers' kills."""
+def kill_at_random(house: Installation, sender: Sender, kills: int, seed: int) -> int:
+    """Kill the web server or one of two workers `kills` times, and start each again at once; return workers' kills.
+
+    A worker dies while it has letters in hand: any moment from the first to the last of them.
+    """
     chance = random.Random(seed)
     pause = threading.Event()
     running: dict[str, Program] = {"web": house.serve(), "first": house.work(), "second": house.work()}
     of_workers = 0
     for _ in range(kills):
-        pause.wait(chance.uniform(0, longest))
-        victim = chance.choices(list(running), weights=[1, 2, 2])[0]
-        of_workers += victim != "web"
+        victim = "web"
+        if chance.random() > 0.15:
+            victim = chance.choice(["first", "second"])
+            sender.burst(chance.randrange(10, 120))
+            busy = a_busy_one(house, running)
+            victim = busy or victim
+            of_workers += 1
+        pause.wait(chance.uniform(0, 0.15))
         running[victim].kill9()
         running[victim] = house.start("serve" if victim == "web" else "work")
     return of_workers
+
+
+def a_busy_one(house: Installation, running: dict[str, Program]) -> str:
+    """Return a worker that has tasks in hand, once there is one."""
+    found: list[str] = []
+
+    def look() -> bool:
+        at_work = house.at_work()
+        found[:] = [name for name, program in running.items() if program.pid in at_work]
+        return bool(found)
+
+    with contextlib.suppress(TimeoutError):
+        house.wait_until(look, "a worker has letters in hand", 10)
+    return found[0] if found else ""
 
 
 def judge(house: Installation, sink: SmtpSink, sender: Sender, kills: int, wire: int) -> Account:
@@ -59,7 +82,7 @@ def test_twenty_kills_lose_nothing(install: Install, engine: dict[str, Any], smt
     sink = smtp_sink()
     house = install(smtp_url=sink.url, **engine)
     with sending(house, pace=60) as sender:
-        kills = kill_at_random(house, 20, seed, longest=1.2)
+        kills = kill_at_random(house, sender, 20, seed)
     result = judge(house, sink, sender, kills, ON_THE_WIRE)
     assert result.recovered > 0, "no kill hit a task in hand: the test has shown nothing"
 
@@ -71,7 +94,7 @@ def test_hundreds_of_kills_lose_nothing(install: Install, engine: dict[str, Any]
     sink = smtp_sink()
     house = install(smtp_url=sink.url, **engine)
     with sending(house, pace=60) as sender:
-        kills = kill_at_random(house, 100, seed, longest=1.5)
+        kills = kill_at_random(house, sender, 100, seed)
     judge(house, sink, sender, kills, ON_THE_WIRE)
 
 
@@ -83,7 +106,7 @@ def test_with_one_connection_a_kill_repeats_at_most_one_letter(
     sink = smtp_sink()
     house = install(smtp_url=sink.url, smtp_connections=1, smtp_in_flight=1, **engine)
     with sending(house, pace=60) as sender:
-        of_workers = kill_at_random(house, kills, seed, longest=2.0)
+        of_workers = kill_at_random(house, sender, kills, seed)
     judge(house, sink, sender, of_workers, 1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.ledger.schema import attempts, tasks
+from steward.ledger.schema import attempts, deliveries, tasks
 from steward.tasks import MAX_STARTS, State, Task
 
 _BEGIN = (
@@ -231,22 +231,26 @@ def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: 
 def release(connection: sa.Connection, workers: Sequence[str], now: int, *, counts: bool = True) -> tuple[int, int]:
     """Take tasks out of the hands of `workers`; return how many are queued again and how many are given up.
 
-    A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails. With
-    `counts` false (a worker that leaves in good order) the start is not held against the task.
+    A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails. A start
+    is not held against a task whose letters were being sent (its handler had ended well), nor, with `counts` false,
+    if the worker leaves in good order.
     """
     held = tasks.c.worker.in_(workers)
     ran = sa.and_(held, tasks.c.state == State.RUNNING)
-    lost_now = int(counts)
-    lost = sa.select(tasks.c.id).where(ran)
+    left = attempts.c.task_id.in_(sa.select(tasks.c.id).where(ran))
+    sent = sa.exists().where(deliveries.c.task_id == attempts.c.task_id, deliveries.c.attempt == attempts.c.number)
+    innocent = sa.or_(attempts.c.outcome == "sending", sent) if counts else sa.true()
     connection.execute(
         attempts.update()
-        .where(attempts.c.task_id.in_(lost), attempts.c.finished_at.is_(None))
+        .where(left, attempts.c.finished_at.is_(None))
         .values(
             finished_at=now,
-            outcome="lost" if counts else "stopped",
+            outcome=sa.case((innocent, "stopped"), else_="lost"),
             error="The worker died or froze" if counts else None,
         )
     )
+    this = sa.and_(attempts.c.task_id == tasks.c.id, attempts.c.number == tasks.c.attempt)
+    lost_now = sa.case((sa.exists().where(this, attempts.c.outcome == "lost"), 1), else_=0)
     given_up = connection.execute(
         tasks.update()
         .where(ran, tasks.c.lost + lost_now >= MAX_STARTS)

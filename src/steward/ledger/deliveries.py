@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.ledger.schema import deliveries, tasks
+from steward.ledger.schema import attempts, deliveries, tasks
 from steward.results import Outcome
 from steward.tasks import State
 
@@ -96,6 +96,15 @@ def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[str,
     """Return the tasks of `copies`, with their claims, as far as they still run."""
     ids = list({copy.task_id for copy in copies})
     return {(row.id, row.claim) for row in connection.execute(_RUNNING, {"ids": ids})}
+
+
+def say_sending(connection: sa.Connection, task_id: str, attempt: int) -> None:
+    """Record that the handler has ended well and its letters are about to go: it is no poison pill."""
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.task_id == task_id, attempts.c.number == attempt, attempts.c.finished_at.is_(None))
+        .values(outcome="sending")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ _ATTEMPTS: Final = {
     "failed": "Failed",
     "retrying": "Failed; to be tried again",
     "lost": "Its worker stopped",
+    "sending": "Being sent",
+    "unrecorded": "Its end could not be recorded; it was made again",
     "cancelled": "Cancelled",
     "expired": "Its time had passed",
     "interrupted": "Interrupted by a stop",

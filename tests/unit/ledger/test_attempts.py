@@ -148,3 +148,16 @@ def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_doe
 
 def copy(task_id, claim, number):
     return deliveries.OnWire(task_id, claim, 0, "a@x.org", "<m@x>", "s", number, now(), b"x")
+
+
+def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger, add):
+    marked, about_to, preparing = add(), add(), add()
+    for start in range(1, MAX_STARTS + 1):
+        worker, claim = f"w{start}", f"c{start}"
+        begin(ledger, [marked, about_to, preparing], worker, claim)
+        copy = deliveries.OnWire(marked, claim, 0, "a@x.org", "<m@x>", "s", start, now(), b"x")
+        ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
+        ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
+        ledger.apply(lambda c, w=worker: attempts.release(c, [w], now()))
+    assert [get(ledger, each).state for each in (marked, about_to, preparing)] == ["queued", "queued", "failed"]
+    assert [a.outcome for a in get(ledger, about_to).attempts] == ["stopped"] * MAX_STARTS
