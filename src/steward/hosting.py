@@ -98,9 +98,10 @@ class HostedPreparer:
         self._lone.warm(1)
 
     def await_warm(self) -> None:
-        """Return when a child of the quick pool is ready, or cannot be: then each task will say why."""
-        with contextlib.suppress(StewardError):
-            self._batches.call([])
+        """Return when a child of each pool is ready, or cannot be: then each task will say why."""
+        for pool in (self._batches, self._lone):
+            with contextlib.suppress(StewardError):
+                pool.call([])
 
     def close(self) -> None:
         """Stop the children."""

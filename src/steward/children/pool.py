@@ -115,15 +115,19 @@ class Children:
             with self._changed:
                 if self._closed:
                     raise ChildCancelled(f"The work in {self.name} was not begun", "The service is stopping")
-                while self._idle:
-                    child = next((c for c in self._idle if c.is_warm), self._idle[0])
+                for dead in [c for c in self._idle if not c.is_alive]:
+                    self._idle.remove(dead)
+                    self._all.discard(dead)
+                    dead.kill()
+                child = next((c for c in self._idle if c.is_warm), None)
+                if child is None and not self._idle and len(self._all) < self._size:
+                    self._idle.append(self._start())
+                # One that is still starting is waited for only if none that is warm can become free sooner.
+                if child is None and self._idle and len(self._idle) == len(self._all):
+                    child = self._idle[0]
+                if child is not None:
                     self._idle.remove(child)
-                    if child.is_alive:
-                        return child
-                    self._all.discard(child)
-                    child.kill()
-                if len(self._all) < self._size:
-                    return self._start()
+                    return child
                 self._changed.wait(TICK)
             if cancelled():
                 raise ChildCancelled(f"The work in {self.name} was not begun", "It is no longer wanted")
