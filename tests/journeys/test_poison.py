@@ -45,7 +45,7 @@ def test_a_task_that_kills_its_process_is_given_up_after_four_starts_and_its_nei
     assert worker.alive
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_task_that_kills_its_worker_is_given_up_after_four_starts_and_its_neighbours_finish(
     install: Install, engine: dict[str, Any], smtp_sink: Sink, tmp_path: Path, workers: int
 ) -> None:
@@ -64,7 +64,7 @@ def test_a_task_that_kills_its_worker_is_given_up_after_four_starts_and_its_neig
     assert len(recipients) == 20
 
 
-@pytest.mark.parametrize("name", ["hang", "spin"])
+@pytest.mark.parametrize("name", ["hang", pytest.param("spin", marks=pytest.mark.long)])
 def test_a_handler_that_hangs_is_stopped_at_its_limit_and_others_pass_it(
     install: Install, engine: dict[str, Any], smtp_sink: Sink, tmp_path: Path, name: str
 ) -> None:
