@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 THREADS = 32
 """Messages in hand at once: more than the relay publishes for one worker in slow lanes, so that urgent ones pass."""
 MOST_IDS = 1000
+PAUSE = 2.0
+_wait = threading.Event().wait
 Perform = Callable[[Sequence[str]], None]
 
 
@@ -54,8 +57,14 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
             "celery.worker.consumer.consumer:Evloop",
         )
 
+    _tried = float("-inf")
+
     def ensure_connected(self, conn: Any) -> Any:
-        """Return a connection, however long that takes."""
+        """Return a connection, however long that takes; a broker that refuses us is not asked again and again."""
+        while time.monotonic() - self._tried < PAUSE:
+            celery_state.maybe_shutdown()
+            _wait(0.2)
+        self._tried = time.monotonic()
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=1, interval_step=1, interval_max=5)
         return super().ensure_connected(conn)
 
