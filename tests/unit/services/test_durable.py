@@ -1,0 +1,106 @@
+"""DBOS as it is used here: what a killed process left is taken over by its slot's name, and run by the relay alone."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import pytest
+
+from steward.clock import new_id
+from steward.services.durable import DurableEngine, system_store
+
+CHILD = """
+import sys, threading
+from pathlib import Path
+from steward.services.durable import DurableEngine, system_store
+
+def perform(ids):
+    print("begun", flush=True)
+    threading.Event().wait()
+
+engine = DurableEngine(system_store(f"sqlite:///{sys.argv[1]}/ledger.sqlite3", Path(sys.argv[1])), "slot-a", perform)
+engine.hand_over(sys.argv[2:], lambda: None)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes the one engine that a process may have."""
+    engines = []
+
+    def make(slot, perform):
+        engines.append(DurableEngine(system_store(f"sqlite:///{tmp_path}/ledger.sqlite3", tmp_path), slot, perform))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close(5)
+
+
+def statuses(folder):
+    with closing(sqlite3.connect(folder / "engine.sqlite3")) as store:
+        return sorted(row[0] for row in store.execute("SELECT status FROM workflow_status"))
+
+
+def until(true, seconds=20):
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.05)):
+        if true():
+            return
+        pause.wait(0.05)
+    raise AssertionError("not within the time")
+
+
+def killed_in_the_middle(folder):
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), new_id()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdout.readline() == b"begun\n"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert statuses(folder) == ["PENDING"]
+
+
+def test_a_batch_is_performed_and_said_to_be_done(make, tmp_path):
+    performed, done = [], threading.Event()
+    engine = make("slot-a", performed.append)
+    ids = [new_id(), new_id()]
+    engine.hand_over(ids, done.set)
+    assert done.wait(20)
+    assert performed == [ids]
+    until(lambda: statuses(tmp_path) == ["SUCCESS"])
+    assert engine.prune() == 1
+    assert statuses(tmp_path) == []
+
+
+def test_a_batch_that_fails_is_said_to_be_done_too(make):
+    done = threading.Event()
+
+    def perform(ids):
+        raise RuntimeError("the store failed")
+
+    make("slot-a", perform).hand_over([new_id()], done.set)
+    assert done.wait(20)
+
+
+def test_what_a_killed_process_left_is_closed_by_whoever_adopts_its_slot_and_not_run_twice(make, tmp_path):
+    killed_in_the_middle(tmp_path)
+    performed = []
+    engine = make("slot-b", performed.append)
+    assert statuses(tmp_path) == ["PENDING"], "another slot's work is left alone"
+    engine.adopt(["slot-a"])
+    until(lambda: statuses(tmp_path) == ["SUCCESS"])
+    assert performed == [], "the relay hands its tasks over, one suspect at a time"
+
+
+def test_what_a_killed_process_left_is_closed_when_its_slot_is_taken_again(make, tmp_path):
+    killed_in_the_middle(tmp_path)
+    performed = []
+    make("slot-a", performed.append)
+    until(lambda: statuses(tmp_path) == ["SUCCESS"])
+    assert performed == []
