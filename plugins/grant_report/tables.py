@@ -18,14 +18,17 @@ def tables(money: Money, people: People) -> list[Table]:
     found = [_budget(money), _months(money)]
     if money.not_allowable:
         found.append(_not_allowable(money))
-    found += [_people(people), _groups(people)]
+    if people.served:
+        found += [_people(people), _groups(people)]
     if people.marks:
         found += [_attendance(people), _attendance_by_month(people)]
     if people.certificates:
         found.append(_certificates(people))
     if people.placed.count:
         found += [_work(people), _follow_ups(people)]
-    return [*found, _costs(money, people), _ledger(money)]
+    if people.served or people.placed.count:
+        found.append(_costs(money, people))
+    return [*found, _ledger(money)]
 
 
 def title(name: str) -> str:
@@ -170,7 +173,12 @@ def _work(people: People) -> Table:
         Column("wage", "Average hourly wage", "money", 2),
     ]
     rows = [
-        (kind.name, kind.count, share(kind.count, people.placed.count), NOT_SHOWN if kind.wage is None else kind.wage)
+        (
+            kind.name,
+            kind.count,
+            share(kind.count, people.placed.count),
+            NOT_SHOWN if kind.count and kind.wage is None else kind.wage,
+        )
         for kind in people.work
     ]
     return Table("placements", columns, rows[:-1], "Placements in the period", rows[-1])

@@ -94,7 +94,8 @@ def look(request: MembershipSummary, source: Source) -> None:
             f"Nobody who had joined by {words.day(end)} is recorded so",
             "Choose other statuses, or none to have all",
         )
-    if not found.members:
+    # Who has no day of joining counts as always there, and would alone make up the figures before the first day.
+    if not found.members or (found.first is not None and end < found.first):
         first = f"The first member on record joined on {words.day(found.first)}" if found.first else ""
         raise Rejected(f"Nothing is known of {words.period(start, end)}", first, "Choose a later period")
     if request.roster and "pdf" in request.formats and found.members > PDF_ROWS:

@@ -194,6 +194,17 @@ def test_a_document_that_wants_too_much_memory_is_stopped(make: Callable[..., Re
         renderer.close()
 
 
+def test_notes_and_markers_are_drawn(renderer: Renderer, tmp_path: Path) -> None:
+    lists = "<ul style='list-style-type: square'><li>first</ul><details open><summary>more</summary>rest</details>"
+    note = "<style>.n { float: footnote }</style><p>word<span class='n'>said below</span>"
+    with_note, without = tmp_path / "note.pdf", tmp_path / "plain.pdf"
+    renderer.render(layout(lists + note), with_note)
+    renderer.render(layout(lists), without)
+    texts = [re.sub(r"\s+", " ", pypdf.PdfReader(path).pages[0].extract_text()) for path in (with_note, without)]
+    assert re.search(r"word ?1.*1\. ?said below", texts[0])
+    assert all("▪" in text and "first more" in text for text in texts), texts
+
+
 @pytest.mark.long
 def test_a_roster_of_four_thousand_fits_into_the_ordinary_limits(renderer: Renderer, tmp_path: Path) -> None:
     assert renderer.render(layout(report(4000)), tmp_path / "report.pdf") > 90
