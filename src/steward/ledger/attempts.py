@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from steward.clock import SECOND
 from steward.ledger.schema import attempts, deliveries, tasks
 from steward.tasks import MAX_STARTS, State, Task
 
@@ -177,17 +178,6 @@ def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]
     return [None] * len(endings)
 
 
-def holds(connection: sa.Connection, task_id: str, claim: str) -> bool:
-    """Return whether the attempt is still the task's own."""
-    return bool(
-        connection.scalar(
-            sa.select(sa.literal(1)).where(
-                tasks.c.id == task_id, tasks.c.claim == claim, tasks.c.state == State.RUNNING
-            )
-        )
-    )
-
-
 def no_longer_held(connection: sa.Connection, claims: dict[str, str]) -> set[tuple[str, str]]:
     """Return those of `claims` (task id to claim) that were cancelled or given to another worker."""
     if not claims:
@@ -267,7 +257,15 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
     again = connection.execute(
         tasks.update()
         .where(ran)
-        .values(state=State.QUEUED, lost=tasks.c.lost + lost_now, worker=None, claim=None, handed_at=None)
+        .values(
+            # From the second death on it waits a little: whatever kills workers one after the other then meets others.
+            state=sa.case((tasks.c.lost + lost_now >= 2, State.RETRYING.value), else_=State.QUEUED.value),
+            due_at=sa.case((tasks.c.lost + lost_now >= 2, now + 4 * SECOND), else_=tasks.c.due_at),
+            lost=tasks.c.lost + lost_now,
+            worker=None,
+            claim=None,
+            handed_at=None,
+        )
     ).rowcount
     freed = connection.execute(
         tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)

@@ -84,6 +84,7 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
         ids = [pill, neighbour] if start == 0 else [pill]
         begin(ledger, ids, f"w{start}", f"c{start}")
         ledger.apply(lambda c, w=f"w{start}": attempts.release(c, [w], now()))
+        ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
     assert get(ledger, pill).state == "failed"
     assert "4 starts" in get(ledger, pill).error
     assert get(ledger, neighbour).state == "queued"
@@ -159,5 +160,6 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
         ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
         ledger.apply(lambda c, w=worker: attempts.release(c, [w], now()))
+        ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
     assert [get(ledger, each).state for each in (marked, about_to, preparing)] == ["queued", "queued", "failed"]
     assert [a.outcome for a in get(ledger, about_to).attempts] == ["stopped"] * MAX_STARTS
