@@ -44,7 +44,11 @@ def integrity_check(order: IntegrityCheck, operations: Operations) -> Note:
     """Check the ledger's rules, every kept file against its checksum, and that the source answers."""
     found = operations.integrity()
     if found.problems:
-        raise Rejected(f"{len(found.problems)} problems found", "; ".join(found.problems[:10]), "See docs/operations/maintenance-and-alerts.md")
+        raise Rejected(
+            f"{len(found.problems)} problems found",
+            "; ".join(found.problems[:10]),
+            "See docs/operations/maintenance-and-alerts.md",
+        )
     return Note(
         f"{found.tasks:,} tasks and {found.files:,} files checked, no problem found.",
         {"tasks": found.tasks, "files": found.files},
