@@ -246,7 +246,7 @@ def test_what_has_expired_is_never_sent(subject: Subject) -> None:
 
 def test_what_is_urgent_overtakes_what_waits(subject: Subject) -> None:
     urgent = somebody()
-    many = [somebody() for _ in range(200)]
+    many = [somebody() for _ in range(600)]
     subject.pause()
     try:
         slow = subject.do(lambda service: service.enqueue_many("bulk_letter", [{"to": to} for to in many]))
@@ -256,14 +256,15 @@ def test_what_is_urgent_overtakes_what_waits(subject: Subject) -> None:
     for each in (*slow, first):
         assert subject.settled(each).state == "succeeded"
     order = [to for to in subject.captured() if to == urgent or to in many]
-    assert len(order) == 201
+    assert len(order) == 601
     if subject.service.abilities.priorities:
         for priority in (101, -101):
             with pytest.raises(InvalidOption, match="-100 to 100"):
                 subject.do(lambda service, p=priority: service.enqueue("letter", to=somebody(), priority=p))
-        assert order.index(urgent) < 130, "one batch of the others, and what is on the wire, may be on its way already"
+        # 400 of one lane are in hand at once, whatever the engine; what is urgent waits for those at the most.
+        assert order.index(urgent) < 430
     else:
-        assert order.index(urgent) == 200
+        assert order.index(urgent) == 600
         with pytest.raises(Unsupported, match="in the order in which they come"):
             subject.do(lambda service: service.enqueue("letter", to=somebody(), priority=5))
 

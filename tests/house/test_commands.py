@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -15,13 +14,25 @@ def test_the_page_of_commands_is_made_from_the_commands() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_help_takes_less_than_a_third_of_a_second_of_the_processor() -> None:
+def test_help_imports_nothing_heavy() -> None:
+    """What it costs in seconds is measured by benchmarks/idle.py; what makes it cheap is seen here on any machine."""
+    program = "import sys; from steward.cli import run; run(sys.argv[1].split()); print(*sys.modules, file=sys.stderr)"
+    heavy = {
+        "fastapi",
+        "sqlalchemy",
+        "pydantic",
+        "jinja2",
+        "weasyprint",
+        "dbos",
+        "celery",
+        "httpx",
+        "uvicorn",
+        "alembic",
+    }
     for words in ("--help", "send --help", "plugin new --help"):
-        before = os.times()
-        subprocess.run([sys.executable, "-m", "steward", *words.split()], capture_output=True, check=True)
-        after = os.times()
-        spent = after.children_user + after.children_system - before.children_user - before.children_system
-        assert spent < 0.3, words
+        done = subprocess.run([sys.executable, "-c", program, words], capture_output=True, text=True, check=True)
+        assert "Usage: steward" in done.stdout
+        assert not heavy & set(done.stderr.split()), words
 
 
 def test_the_client_imports_nothing_of_the_server() -> None:
