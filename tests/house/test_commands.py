@@ -20,7 +20,6 @@ def test_help_imports_nothing_heavy() -> None:
     heavy = {
         "fastapi",
         "sqlalchemy",
-        "pydantic",
         "jinja2",
         "weasyprint",
         "dbos",
