@@ -30,7 +30,7 @@ def test_another_engine_finishes_what_waits_and_runs_and_so_does_the_first_again
 ) -> None:
     redis_server.flushall()
     house = install()
-    gates = {name: tmp_path / name for name in ("one", "two")}
+    gates = {name: tmp_path / f"gate {name}" for name in ("one", "two")}
     runs = tmp_path / "runs"
 
     def hand_over(name: str, first: int) -> list[str]:
