@@ -23,8 +23,8 @@ test-long: ## hundreds of kills, and soaks
 	@$(BIN)/pytest -m long $(ARGS)
 
 check: ## format, lint, types, floors, and the quick tests (under a minute)
-	@scripts/setup.sh demo
-	@scripts/check.sh
+	@scripts/setup.sh test
+	@JOBS=$(JOBS) scripts/check.sh
 
 format: ## put the code into its one form
 	@scripts/setup.sh demo
