@@ -66,9 +66,7 @@ def heartbeat(connection: sa.Connection, worker_id: str, now: int) -> bool:
 
 def retire(connection: sa.Connection, worker_ids: list[str]) -> None:
     """End the lease of workers known to be dead or leaving: it is set back to their last sign of life."""
-    connection.execute(
-        workers.update().where(workers.c.id.in_(worker_ids)).values(lease_until=workers.c.heartbeat_at)
-    )
+    connection.execute(workers.update().where(workers.c.id.in_(worker_ids)).values(lease_until=workers.c.heartbeat_at))
 
 
 def of_slot(connection: sa.Connection, host: str, slot: str) -> list[str]:
