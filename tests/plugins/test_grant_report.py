@@ -443,6 +443,7 @@ def test_a_grant_without_people_says_so(made: Made) -> None:
         assert words in page
     assert ">not shown<" not in page
     assert "cannot be divided" in page
+    assert ">not shown<" not in page, "there is nobody whom it would protect"
 
 
 def test_postgresql_gives_the_same_report(made: Made, postgres_url: str) -> None:
