@@ -111,7 +111,7 @@ class Performance:
         for offset, (name, media_type, path) in enumerate(files):
             if name not in self.artifacts:
                 stored = self._parts.archive.store(self.task.id, name, path)
-                artifact = Artifact(n * 10 + offset + 1, name, media_type, stored.size, stored.sha256, stored.location)
+                artifact = Artifact(n * 100 + offset + 1, name, media_type, stored.size, stored.sha256, stored.location)
                 if not self._parts.writer.apply(
                     lambda c, a=artifact: artifacts.record(c, self.task.id, self.claim, a, now())  # type: ignore[misc]
                 ):

@@ -76,6 +76,7 @@ def say_task(task: TaskResult) -> None:
     for copy in task.deliveries:
         again = " (possibly sent twice)" if copy.possible_duplicate else ""
         code = f"{copy.code} " if copy.code and not copy.reply.startswith(str(copy.code)) else ""
-        say(f"  letter to {copy.to}: {copy.outcome}{again} {code}{copy.reply}".rstrip())
+        reply = copy.reply.removeprefix(f"{copy.outcome} ")
+        say(f"  letter to {copy.to}: {copy.outcome}{again} {code}{reply}".rstrip())
     for file in task.artifacts:
         say(f"  file {file.n}: {file.name} ({file.size:,} bytes)")
