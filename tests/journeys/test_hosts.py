@@ -50,7 +50,7 @@ def test_two_hosts_do_each_task_once(hosts: Callable[..., list[Installation]], t
     assert Counter(runs.read_text().splitlines()) == Counter(str(n) for n in (*range(4000, 7000), *range(1000, 1020)))
     with here.steward.ledger.read() as connection:
         took_part = connection.scalars(sa.select(attempts.c.worker).distinct()).all()
-    assert len(took_part) == 2
+    assert 1 <= len(took_part) <= 2  # a quick host may have done all of it before the other had looked
 
 
 def test_what_a_host_that_burnt_down_had_in_hand_goes_on_at_the_other(
