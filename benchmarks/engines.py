@@ -5,18 +5,15 @@ All processes of a system share one core, the broker among them. A task counts f
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from benchmarks import harness
+from benchmarks.celery_peer import drain
 from benchmarks.harness import ONE_CORE, ROOT, Row, Sender, Table, cpu_of, peak_mb, wait_for
 from benchmarks.installation import Installation, installation
 
 CELERY = ("celery[redis]~=5.7.0",)
-PEERS = ROOT / "benchmarks" / "peers"
 
 Run = tuple[float, float, float]
 """Tasks per second, CPU seconds per 1,000, memory in MB."""
@@ -60,27 +57,7 @@ def behind(count: int) -> Run:
 
 def plain(count: int) -> Run:
     """Drain empty tasks with Celery alone."""
-    python = harness.peers(*CELERY)
-    with tempfile.TemporaryDirectory(prefix="steward-bench-") as folder, harness.redis_server() as (broker, redis):
-        record = Path(folder) / "record"
-        record.touch()
-        environment = os.environ | {"BROKER": broker, "RECORD": str(record)}
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        command = [*ONE_CORE, python.parent / "celery", "-A", "plain_celery", "worker", "-c", "2", *quiet]
-        with harness.running(command, env=environment, cwd=PEERS) as worker:
-
-            def sender(many: int) -> Sender:
-                return Sender([python, "plain_celery.py", str(many)], env=environment, cwd=PEERS)
-
-            sender(50).go()
-            wait_for(lambda: record.stat().st_size >= 50, 60, "Celery")
-            measured = sender(count)
-            cpu, started = cpu_of(worker.pid) + cpu_of(redis), time.perf_counter()
-            (sending,) = measured.go()
-            wait_for(lambda: record.stat().st_size >= 50 + count, 300, "the tasks of Celery")
-            took = time.perf_counter() - started
-            used = cpu_of(worker.pid) + cpu_of(redis) - cpu + sending
-            return count / took, used / count * 1000, peak_mb(worker.pid) + peak_mb(redis)
+    return drain("plain_celery", CELERY, count, {})
 
 
 def main() -> int:

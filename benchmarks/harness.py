@@ -116,7 +116,7 @@ def running(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         **options,
-    )  # type: ignore[call-overload]
+    )  # type: ignore[call-overload]  # the options are Popen's own
     try:
         if port is not None:
             wait_for(lambda: answers(port), 20, f"{command[0]} on port {port}")
@@ -223,7 +223,7 @@ class Sender:
     def __init__(self, command: Sequence[str | os.PathLike[str]], **options: object) -> None:
         self._process = subprocess.Popen(
             [*ONE_CORE, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
-        )  # type: ignore[call-overload]
+        )  # type: ignore[call-overload]  # the options are Popen's own
         self.pid = self._process.pid
         self._expect("ready")
 

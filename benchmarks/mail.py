@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import harness, stages
+from benchmarks.celery_peer import PEERS, drain
 from benchmarks.harness import ONE_CORE, ROOT, Row, Sender, Table, cpu_of, peak_mb, wait_for
 from benchmarks.installation import Installation, installation
 
-PEERS = ROOT / "benchmarks" / "peers"
 CELERY = ("celery[redis]~=5.7.0", "jinja2")
 POST_OFFICE = ("django-post-office", "jinja2")
 WANTED = {"celery": 6.0, "post-office": 4.0, "post-office tuned": 1.5}
@@ -62,27 +62,7 @@ def drained(house: Installation, pid: int, count: int, how: str) -> Run:
 
 def celery(count: int, sink: int) -> Run:
     """Send through Celery on Redis with late acknowledgement and smtplib on a kept connection."""
-    python = harness.peers(*CELERY)
-    with tempfile.TemporaryDirectory(prefix="steward-bench-") as folder, harness.redis_server() as (broker, redis):
-        record = Path(folder) / "record"
-        record.touch()
-        environment = peer_environment(sink) | {"BROKER": broker, "RECORD": str(record)}
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        command = [*ONE_CORE, python.parent / "celery", "-A", "celery_smtplib", "worker", "-c", "2", *quiet]
-        with harness.running(command, env=environment, cwd=PEERS) as worker:
-
-            def sender(many: int) -> Sender:
-                return Sender([python, "celery_smtplib.py", str(many)], env=environment, cwd=PEERS)
-
-            sender(50).go()
-            wait_for(lambda: record.stat().st_size >= 50, 60, "Celery")
-            measured = sender(count)
-            cpu, started = cpu_of(worker.pid) + cpu_of(redis), time.perf_counter()
-            (sending,) = measured.go()
-            wait_for(lambda: record.stat().st_size >= 50 + count, 300, "the letters of Celery")
-            took = time.perf_counter() - started
-            used = cpu_of(worker.pid) + cpu_of(redis) - cpu + sending
-            return Run(count / took, used / count * 1000, peak_mb(worker.pid) + peak_mb(redis))
+    return Run(*drain("celery_smtplib", CELERY, count, peer_environment(sink)))
 
 
 def post_office(count: int, sink: int, *, tuned: bool) -> Run:

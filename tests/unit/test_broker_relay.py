@@ -5,7 +5,7 @@ import pytest
 from steward.broker_relay import BROKER, BrokerRelay
 from steward.clock import new_id, now
 from steward.errors import BrokerUnavailable
-from steward.ledger import Ledger, acceptance, attempts, due, workers
+from steward.ledger import acceptance, attempts, due, workers
 from steward.ledger.acceptance import Entry
 from steward.nudge import NudgeReceiver
 from steward.relay import Lane
@@ -34,14 +34,6 @@ class Shelf:
 
     def close(self):
         self.away = True
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
-    ledger.open()
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture

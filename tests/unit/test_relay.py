@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from steward.clock import SECOND, new_id, now
-from steward.ledger import Ledger, acceptance, attempts, search, workers
+from steward.ledger import acceptance, attempts, search, workers
 from steward.ledger.due import Due
 from steward.ledger.schema import tasks
 from steward.nudge import NudgeReceiver
@@ -32,14 +32,6 @@ class Desk:
 
     def finish(self, ids):
         self.batches.pop(tuple(ids))()
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
-    ledger.open()
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture
