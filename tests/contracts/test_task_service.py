@@ -261,8 +261,10 @@ def test_what_is_urgent_overtakes_what_waits(subject: Subject) -> None:
         for priority in (101, -101):
             with pytest.raises(InvalidOption, match="-100 to 100"):
                 subject.do(lambda service, p=priority: service.enqueue("letter", to=somebody(), priority=p))
-        # 400 of one lane are in hand at once, whatever the engine; what is urgent waits for those at the most.
-        assert order.index(urgent) < 430
+        # A worker takes what is urgent first, behind one batch and what is on the wire. Celery's threads take from
+        # every queue at once, and have up to 400 of a lane in hand.
+        most = 430 if subject.steward.settings.engine == "celery" else 130
+        assert order.index(urgent) < most
     else:
         assert order.index(urgent) == 600
         with pytest.raises(Unsupported, match="in the order in which they come"):
