@@ -82,6 +82,7 @@ class CeleryWorker(SlotHolder):
         settings = self.steward.settings
         broker = CeleryBroker(settings)
         self.enter()
+        self.warm()
         lanes = relays.lanes(settings.render_processes)
         relay = BrokerRelay(self.steward.ledger, broker, self.id, self._receiver, lanes)
 
@@ -103,8 +104,9 @@ class CeleryWorker(SlotHolder):
             without_mingle=True,
             without_heartbeat=True,
         )
+        # What is urgent has a process of its own, and would wait for its start behind all that need none.
+        self.await_warm()
         threading.Thread(target=self._consume, name="celery", daemon=True).start()
-        self.warm()
         log.info("worker %s is ready", self.id)
 
     def end(self) -> None:
