@@ -84,14 +84,19 @@ class Relay:
         self._next_suspects()
         self._free_left_over()
         with self._ledger.read() as connection:
-            if not due.anything(connection, moment):
+            look = due.look(connection, moment)
+            if look.nothing:
                 return 0
-            dead = self._surely_dead(due.dead_holders(connection, moment))
+            dead = self._surely_dead(due.dead_holders(connection, moment) if look.dead else [])
             still = due.stopped_lanes(connection)
         if dead:
             freed, given_up = self._ledger.apply(lambda c: attempts.release(c, dead, moment))
             log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
-        taken = self._ledger.apply(lambda c: self._take(c, moment, still))
+        # What was freed or wakes may be of any lane.
+        among = [lane for lane in self._lanes if dead or look.wakes or lane.name in look.lanes]
+        if not look.expires and not any(self._room(lane) > 0 for lane in among):
+            return 0
+        taken = self._ledger.apply(lambda c: self._take(c, moment, look, among, still))
         count = 0
         for lane in self._lanes:
             found = taken.get(lane.name, [])
@@ -108,19 +113,27 @@ class Relay:
         with self._lock:
             return dict(self._in_hand)
 
-    def _take(self, connection: sa.Connection, moment: int, still: Mapping[str, str]) -> dict[str, list[due.Due]]:
-        due.expire(connection, moment)
-        due.wake(connection, moment)
+    def _room(self, lane: Lane) -> int:
+        with self._lock:
+            return lane.most - self._in_hand[lane.name]
+
+    def _take(
+        self, connection: sa.Connection, moment: int, look: due.Look, among: Sequence[Lane], still: Mapping[str, str]
+    ) -> dict[str, list[due.Due]]:
+        if look.expires:
+            due.expire(connection, moment)
+        if look.wakes:
+            due.wake(connection, moment)
         taken: dict[str, list[due.Due]] = {}
-        for lane in self._lanes:
+        for lane in among:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
-            with self._lock:
-                room = lane.most - self._in_hand[lane.name]
+            room = self._room(lane)
             if room > 0:
                 most = min(room, lane.batch)
                 taken[lane.name] = due.take(connection, lane.name, most, self._worker, moment)
-                self._more = self._more or len(taken[lane.name]) == most
+                # Look again at once only where there is room for more: what is done wakes the relay.
+                self._more = self._more or len(taken[lane.name]) == most < room
         return taken
 
     def _count_in(self, lane: Lane, ids: list[str]) -> None:

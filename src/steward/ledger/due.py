@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from steward.handlers import LANES
 from steward.ledger.schema import lanes, tasks, workers
 from steward.tasks import State
 
@@ -28,24 +30,71 @@ class Due:
         return self.lost > 0
 
 
+class _Statement:
+    """A statement, built once; `<index>` behind a table is the index by which SQLite must read it, and nobody else.
+
+    It would take the index on `state`, and read all that waits (measured: 30 ms for 20,000 tasks, where 0.1 ms does).
+    """
+
+    def __init__(self, sql: str) -> None:
+        self._sqlite = sa.text(re.sub(r"<(\w+)>", r"INDEXED BY \1", sql))
+        self._other = sa.text(re.sub(r" <\w+>", "", sql))
+
+    def on(self, connection: sa.Connection) -> sa.TextClause:
+        """Return it as the database of `connection` wants it."""
+        return self._sqlite if connection.dialect.name == "sqlite" else self._other
+
+
 # Built once: to build a statement takes SQLAlchemy longer than SQLite needs to answer it (a measured finding).
-_NOW = sa.bindparam("now", type_=sa.BigInteger)
-_WAITS = tasks.c.state.in_([State.SCHEDULED, State.QUEUED, State.RETRYING, State.BLOCKED])
-_LIVING = sa.select(workers.c.id).where(workers.c.lease_until > _NOW)
-_ANYTHING = sa.select(
-    sa.or_(
-        sa.exists().where(tasks.c.state == State.QUEUED, tasks.c.worker.is_(None)),
-        sa.exists().where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= _NOW),
-        sa.exists().where(tasks.c.expires_at.is_not(None), tasks.c.expires_at <= _NOW, _WAITS),
-        sa.exists().where(tasks.c.worker.is_not(None), tasks.c.worker.not_in(_LIVING)),
+# The conditions stand word for word as in the partial indexes, else SQLite cannot use those.
+_WOKEN = "tasks <ix_tasks_waiting> WHERE state IN ('scheduled', 'retrying') AND due_at <= :now"
+_OVER = (
+    "tasks <ix_tasks_expiring> WHERE expires_at IS NOT NULL"
+    " AND state IN ('scheduled', 'queued', 'retrying', 'blocked') AND expires_at <= :now"
+)
+_LEFT = "tasks WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM workers WHERE lease_until > :now)"
+_QUEUED = "tasks <ix_tasks_queued> WHERE state = 'queued' AND lane = '{}' AND worker IS NULL"
+_LOOK = _Statement(
+    "SELECT "
+    + ", ".join(
+        f"(SELECT 1 FROM {found} LIMIT 1)"
+        for found in (_WOKEN, _OVER, _LEFT, *(_QUEUED.format(lane) for lane in LANES))
     )
 )
+_NOW = sa.bindparam("now", type_=sa.BigInteger)
+_LIVING = sa.select(workers.c.id).where(workers.c.lease_until > _NOW)
 _HOLDERS = sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None)).distinct().where(tasks.c.worker.not_in(_LIVING))
 
 
 def anything(connection: sa.Connection, now: int) -> bool:
     """Return whether there may be something to do: a cheap read, so that an idle relay writes nothing."""
-    return bool(connection.scalar(_ANYTHING, {"now": now}))
+    return not look(connection, now).nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to do: for which lanes tasks wait, and whether some wake, expire, or are in hands maybe dead."""
+
+    lanes: frozenset[str]
+    wakes: bool
+    expires: bool
+    dead: bool
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.lanes or self.wakes or self.expires or self.dead)
+
+
+def look(connection: sa.Connection, now: int) -> Look:
+    """Return what there is to do: one cheap read, so that only what is needed is written."""
+    wakes, expires, dead, *waiting = connection.execute(_LOOK.on(connection), {"now": now}).one()
+    return Look(
+        frozenset(lane for lane, waits in zip(LANES, waiting, strict=True) if waits),
+        bool(wakes),
+        bool(expires),
+        bool(dead),
+    )
 
 
 def dead_holders(connection: sa.Connection, now: int) -> list[str]:
@@ -60,28 +109,25 @@ def left_behind(connection: sa.Connection, now: int) -> dict[str, int]:
     return {r.worker: r.n for r in connection.execute(statement, {"now": now})}
 
 
-_WAKE = (
-    tasks.update()
-    .where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]), tasks.c.due_at <= _NOW)
-    .values(state=State.QUEUED, worker=None, handed_at=None)
+_WAKE = _Statement(
+    f"UPDATE tasks SET state = 'queued', worker = NULL, handed_at = NULL WHERE id IN (SELECT id FROM {_WOKEN})"
 )
 
 
 def wake(connection: sa.Connection, now: int) -> int:
     """Queue scheduled and retrying tasks whose time has come; return how many."""
-    return connection.execute(_WAKE, {"now": now}).rowcount
+    return connection.execute(_WAKE.on(connection), {"now": now}).rowcount
 
 
-_EXPIRE = (
-    tasks.update()
-    .where(tasks.c.expires_at.is_not(None), tasks.c.expires_at <= _NOW, _WAITS)
-    .values(state=State.EXPIRED, finished_at=_NOW, error=EXPIRED, sealed=None, worker=None, handed_at=None)
+_EXPIRE = _Statement(
+    "UPDATE tasks SET state = 'expired', finished_at = :now, error = :error, sealed = NULL, worker = NULL,"
+    f" handed_at = NULL WHERE id IN (SELECT id FROM {_OVER})"
 )
 
 
 def expire(connection: sa.Connection, now: int) -> int:
     """End waiting tasks whose `expires_at` has passed; return how many."""
-    return connection.execute(_EXPIRE, {"now": now}).rowcount
+    return connection.execute(_EXPIRE.on(connection), {"now": now, "error": EXPIRED}).rowcount
 
 
 def _taking(free: sa.ColumnElement[bool]) -> ReturningUpdate[Any]:
@@ -173,12 +219,14 @@ def running(connection: sa.Connection) -> dict[str, int]:
     return {r.lane: r.n for r in rows}
 
 
-_NEXT = sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state.in_([State.SCHEDULED, State.RETRYING]))
+_NEXT = _Statement(
+    "SELECT due_at FROM tasks <ix_tasks_waiting> WHERE state IN ('scheduled', 'retrying') ORDER BY due_at LIMIT 1"
+)
 
 
 def next_moment(connection: sa.Connection) -> int | None:
     """Return when the next waiting task is due, in microseconds, or None."""
-    value: int | None = connection.scalar(_NEXT)
+    value: int | None = connection.scalar(_NEXT.on(connection))
     return value
 
 

@@ -78,3 +78,31 @@ def test_a_stopped_lane_is_named_until_it_moves(ledger):
         assert workers.due_for_trial(connection, "smtp", moment + SECOND) == "535 still no"
     assert ledger.apply(lambda c: workers.start_lane(c, "smtp"))
     assert not ledger.apply(lambda c: workers.start_lane(c, "smtp"))
+
+
+def test_a_look_says_what_there_is_to_do(ledger, add):
+    moment = now()
+
+    def look(at=moment):
+        with ledger.read() as connection:
+            return due.look(connection, at)
+
+    assert look().nothing
+    add(lane="bulk")
+    add(state=State.SCHEDULED, due_at=moment + SECOND)
+    add(lane="jobs", expires_at=moment + 2 * SECOND)
+    assert look() == due.Look(frozenset({"bulk", "jobs"}), wakes=False, expires=False, dead=False)
+    assert take(ledger, lane="jobs", worker="gone")
+    assert look(moment + 3 * SECOND) == due.Look(frozenset({"bulk"}), wakes=True, expires=True, dead=True)
+
+
+def test_a_look_does_not_read_all_that_waits(ledger, add):
+    if not ledger.is_sqlite:  # its planner knows how much there is, and may choose otherwise when that is little
+        return
+    with ledger.read() as connection:
+        plan = connection.connection.cursor().execute(
+            f"EXPLAIN QUERY PLAN {due._LOOK.on(connection)}".replace(":now", "1")
+        )
+        steps = [row[3] for row in plan.fetchall()]
+    read = {step.split(" INDEX ")[1].split(" ")[0] for step in steps if "tasks USING" in step}
+    assert read == {"ix_tasks_waiting", "ix_tasks_expiring", "ix_tasks_queued", "ix_tasks_worker"}
