@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from steward.clock import SECOND
+from steward.ledger.rows import run_each
 from steward.ledger.schema import attempts, deliveries, tasks
 from steward.tasks import MAX_STARTS, State, Task
 
@@ -150,30 +151,25 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
     return bool(done)
 
 
-_SUCCEED = sa.text(
-    "UPDATE tasks SET state = 'succeeded', finished_at = :at, progress = 1.0, note = :note, error = NULL,"
+_SUCCEED = (
+    "UPDATE tasks SET state = 'succeeded', finished_at = ?, progress = 1.0, note = ?, error = NULL,"
     " sealed = NULL, worker = NULL, claim = NULL, handed_at = NULL, progress_text = NULL"
-    " WHERE id = :id AND claim = :claim AND state = 'running'"
+    " WHERE id = ? AND claim = ? AND state = 'running'"
 )
-_CLOSE = sa.text(
-    "UPDATE attempts SET finished_at = :at, outcome = 'succeeded'"
-    " WHERE task_id = :id AND number = :number AND finished_at IS NULL"
-    " AND EXISTS (SELECT 1 FROM tasks WHERE id = :id AND state = 'succeeded' AND attempt = :number)"
+_CLOSE = (
+    "UPDATE attempts SET finished_at = ?, outcome = 'succeeded'"
+    " WHERE task_id = ? AND number = ? AND finished_at IS NULL"
+    " AND EXISTS (SELECT 1 FROM tasks WHERE id = ? AND state = 'succeeded' AND attempt = ?)"
 )
 
 
 def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]:
     """Close each attempt as `end` does; successes, which are most, in two statements for all of them."""
-    rows = [
-        {"id": e.task_id, "number": e.number, "claim": e.claim, "at": e.at, "note": e.note}
-        for e in endings
-        if e.state == State.SUCCEEDED
-    ]
-    if rows:
-        done = connection.execute(_SUCCEED, rows).rowcount
-        connection.execute(_CLOSE, rows)
+    successes = [e for e in endings if e.state == State.SUCCEEDED]
+    done = run_each(connection, _SUCCEED, [(e.at, e.note, e.task_id, e.claim) for e in successes])
+    run_each(connection, _CLOSE, [(e.at, e.task_id, e.number, e.task_id, e.number) for e in successes])
     for ending in endings:
-        if ending.state != State.SUCCEEDED or done < len(rows):
+        if ending.state != State.SUCCEEDED or done < len(successes):
             end(connection, ending)  # a success that was written changes nothing here; a late one is told so
     return [None] * len(endings)
 

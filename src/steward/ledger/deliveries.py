@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from steward.ledger.rows import find_among, run_each
 from steward.ledger.schema import attempts, deliveries, tasks
 from steward.results import Outcome
 from steward.tasks import State
@@ -51,18 +52,16 @@ class OnWire:
     wire: bytes | None
 
 
-_RUNNING = sa.text("SELECT id, claim FROM tasks WHERE id IN :ids AND state = 'running'").bindparams(
-    sa.bindparam("ids", expanding=True)
-)
-_MARK = sa.text(
+_RUNNING = "SELECT id, claim FROM tasks WHERE id IN (??) AND state = 'running'"
+_MARK = (
     "INSERT INTO deliveries"
     " (task_id, n, recipient, outcome, message_id, subject, possible_duplicate, attempt, at, wire)"
-    " VALUES (:task_id, :n, :recipient, 'uncertain', :message_id, :subject, :no, :attempt, :at, :wire)"
+    " VALUES (?, ?, ?, 'uncertain', ?, ?, false, ?, ?, ?)"
     " ON CONFLICT (task_id, n) DO UPDATE SET"
-    " possible_duplicate = CASE WHEN deliveries.outcome = 'uncertain' THEN :yes ELSE deliveries.possible_duplicate END,"
+    " possible_duplicate = CASE WHEN deliveries.outcome = 'uncertain' THEN true ELSE deliveries.possible_duplicate END,"
     " outcome = 'uncertain', attempt = excluded.attempt, at = excluded.at,"
     " wire = coalesce(deliveries.wire, excluded.wire)"
-).bindparams(sa.bindparam("yes", True), sa.bindparam("no", False), sa.bindparam("wire", type_=sa.LargeBinary))
+)
 
 
 def mark(connection: sa.Connection, copy: OnWire) -> bool:
@@ -74,28 +73,17 @@ def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]
     """Record that each of `copies` may be delivered from now on; return as `mark`, for each."""
     held = _held(connection, copies)
     marked = [
-        {
-            "task_id": copy.task_id,
-            "n": copy.n,
-            "recipient": copy.recipient,
-            "message_id": copy.message_id,
-            "subject": copy.subject[:400],
-            "attempt": copy.attempt,
-            "at": copy.at,
-            "wire": copy.wire,
-        }
-        for copy in copies
-        if (copy.task_id, copy.claim) in held
+        (c.task_id, c.n, c.recipient, c.message_id, c.subject[:400], c.attempt, c.at, c.wire)
+        for c in copies
+        if (c.task_id, c.claim) in held
     ]
-    if marked:
-        connection.execute(_MARK, marked)
+    run_each(connection, _MARK, marked)
     return [(copy.task_id, copy.claim) in held for copy in copies]
 
 
 def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[str, str]]:
     """Return the tasks of `copies`, with their claims, as far as they still run."""
-    ids = list({copy.task_id for copy in copies})
-    return {(row.id, row.claim) for row in connection.execute(_RUNNING, {"ids": ids})}
+    return {(row.id, row.claim) for row in find_among(connection, _RUNNING, {copy.task_id for copy in copies})}
 
 
 def say_sending(connection: sa.Connection, task_id: str, attempt: int) -> None:
@@ -120,10 +108,8 @@ class Answer:
     at: int
 
 
-_RECORD = sa.text(
-    "UPDATE deliveries SET outcome = :outcome, code = :code, reply = :reply, at = :at,"
-    " wire = CASE WHEN :final THEN NULL ELSE wire END WHERE task_id = :task_id AND n = :n AND attempt = :attempt"
-).bindparams(sa.bindparam("final", type_=sa.Boolean))
+_RECORD = "UPDATE deliveries SET outcome = ?, code = ?, reply = ?, at = ? WHERE task_id = ? AND n = ? AND attempt = ?"
+_RECORD_FINAL = _RECORD.replace(" WHERE", ", wire = NULL WHERE")
 
 
 def record(
@@ -142,21 +128,13 @@ def record(
 
 def record_each(connection: sa.Connection, answers: Sequence[Answer]) -> None:
     """Record what became of each copy."""
-    rows = [
-        {
-            "task_id": answer.task_id,
-            "n": answer.n,
-            "attempt": answer.attempt,
-            "outcome": answer.outcome.value,
-            "code": answer.code,
-            "reply": answer.reply[:1000],
-            "at": answer.at,
-            "final": answer.outcome.final,
-        }
-        for answer in answers
-    ]
-    if rows:
-        connection.execute(_RECORD, rows)
+    for statement, final in ((_RECORD_FINAL, True), (_RECORD, False)):
+        rows = [
+            (a.outcome.value, a.code, a.reply[:1000], a.at, a.task_id, a.n, a.attempt)
+            for a in answers
+            if a.outcome.final is final
+        ]
+        run_each(connection, statement, rows)
 
 
 def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, code: int | None, reply: str) -> None:
