@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,18 @@ def test_another_engine_finishes_what_waits_and_runs_and_so_does_the_first_again
     runs = tmp_path / "runs"
 
     def hand_over(name: str, first: int) -> list[str]:
-        held = house.enqueue("wait_alone", file=str(runs), number=first, until=str(gates[name]))
-        waiting = [house.enqueue("nothing", file=str(runs), number=first + n) for n in range(1, 30)]
-        return [held, *waiting]
+        """Let some run until the gate opens, and at least one wait behind them, when all that is quick is done."""
+        held = [house.enqueue("wait_alone", file=str(runs), number=first + n, until=str(gates[name])) for n in range(6)]
+        quick = [house.enqueue("nothing", file=str(runs), number=first + n) for n in range(6, 30)]
+        for each in quick:
+            house.wait_for(each)
+        house.wait_until(lambda: house.counts().get("running", 0) >= 2, "some of those that wait for the gate run")
+        assert house.counts()["queued"] >= 1
+        return held
 
-    # Durable: one runs, and the worker is killed under it with the others in its hand or waiting.
+    # Durable: some run, and the worker is killed under them with others in its hand or waiting.
     worker = house.work()
     blocker = hand_over("one", 0)
-    house.wait_for(blocker[0], "running")
     worker.kill9()
     more = [house.enqueue("nothing", file=str(runs), number=100 + n) for n in range(30)]
     house.settings |= {"engine": "celery", "broker_url": redis_server.url}
@@ -53,9 +58,8 @@ def test_another_engine_finishes_what_waits_and_runs_and_so_does_the_first_again
     assert (status["engine"], status["broker_state"], status["open"]) == ("celery", "reachable", 0)
     assert [w["engine"] for w in status["workers"]] == ["celery"]
 
-    # Celery: one runs, and some lie with the broker, when it is told to leave.
+    # Celery: some run, and some lie with the broker, when its worker is killed.
     held = hand_over("two", 200)
-    house.wait_for(held[0], "running")
     worker.kill9()
     late = [house.enqueue("nothing", file=str(runs), number=300 + n) for n in range(30)]
     del house.settings["broker_url"]
@@ -64,10 +68,12 @@ def test_another_engine_finishes_what_waits_and_runs_and_so_does_the_first_again
     house.work()
     for each in (*held, *late):
         assert house.wait_for(each, seconds=40).state == "succeeded"
-    # Nothing ran twice but the two that were running when their worker was killed.
-    done = lines(runs)
+    # Nothing ran twice but what was running when a worker was killed.
+    done = Counter(lines(runs))
     assert set(done) == {str(n) for start in (0, 100, 200, 300) for n in range(start, start + 30)}
-    assert len(done) - len(set(done)) <= 2
+    twice = {number for number, times in done.items() if times > 1}
+    assert twice <= {str(start + n) for start in (0, 200) for n in range(6)}
+    assert max(done.values()) <= 2
     assert house.broken_rules() == []
 
 
