@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from pydantic import AwareDatetime, BaseModel, EmailStr, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
-from steward import Email, Handler, Note, Rejected, RetryPolicy, Secret, handler, hookimpl
+from steward import Email, EmailAddress, Handler, Note, Rejected, RetryPolicy, Secret, handler, hookimpl
 
 
 class Told(BaseModel):
@@ -20,7 +20,7 @@ class Told(BaseModel):
 class Alert(BaseModel):
     """What operators are told in one letter."""
 
-    to: list[EmailStr] = Field(min_length=1, max_length=50)
+    to: list[EmailAddress] = Field(min_length=1, max_length=50)
     incidents: list[Told] = Field(min_length=1, max_length=50)
     more: int = Field(0, ge=0)
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, EmailStr, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from steward import Email, Handler, Private, RetryPolicy, Secret, handler, hookimpl
+from steward import Email, EmailAddress, Handler, Private, RetryPolicy, Secret, handler, hookimpl
 
 
 def web_address(link: Secret) -> Secret:
@@ -22,7 +22,7 @@ class Reset(BaseModel):
     """Who asked, and their link."""
 
     name: Private = Field(min_length=1, max_length=200, title="Name")
-    email: EmailStr = Field(title="E-mail address")
+    email: EmailAddress = Field(title="E-mail address")
     link: Annotated[Secret, AfterValidator(web_address)] = Field(
         title="Link", description="Kept encrypted, and erased when the letter has been sent."
     )

@@ -1,15 +1,15 @@
 """Greet a new member."""
 
-from pydantic import AnyHttpUrl, BaseModel, EmailStr, Field
+from pydantic import AnyHttpUrl, BaseModel, Field
 
-from steward import Email, Handler, handler, hookimpl
+from steward import Email, EmailAddress, Handler, handler, hookimpl
 
 
 class Joined(BaseModel):
     """Who has joined."""
 
     name: str = Field(min_length=1, max_length=200, title="Name", description="As the letter should greet them.")
-    email: EmailStr = Field(title="E-mail address")
+    email: EmailAddress = Field(title="E-mail address")
     member_number: str | None = Field(None, max_length=40, title="Member number")
     sign_in_url: AnyHttpUrl = Field(
         AnyHttpUrl("https://members.example.org/"), title="Address of the account", description="Where to sign in."

@@ -4,9 +4,9 @@ import difflib
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, EmailStr, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from steward import Email, Handler, Rejected, Report, Source, handler, hookimpl
+from steward import Email, EmailAddress, Handler, Rejected, Report, Source, handler, hookimpl
 
 from . import money, people, reading
 from .tables import tables
@@ -40,7 +40,7 @@ class GrantReport(BaseModel):
     prepared_by: str = Field(
         "", max_length=120, title="Prepared by", description="The name on the cover; left empty, the organization's."
     )
-    recipients: list[EmailStr] = Field(
+    recipients: list[EmailAddress] = Field(
         default_factory=list, max_length=50, title="Send it to", description="Their e-mail addresses."
     )
     archive: bool = Field(True, title="Keep it here", description="So that it can be downloaded again.")

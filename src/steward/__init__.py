@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from steward.addresses import EmailAddress
     from steward.errors import Rejected, StewardError
     from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "addresses": ("EmailAddress",),
     "errors": ("Rejected", "StewardError"),
     "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
     "hookspecs": ("hookimpl",),
@@ -39,6 +41,7 @@ __all__ = [
     "Cursor",
     "Delivery",
     "Email",
+    "EmailAddress",
     "Handler",
     "Note",
     "Options",

@@ -160,12 +160,16 @@ _PIECE_OF_LINE: Final = re.compile(rb".{1,75}(?<!=)(?<!=.)", re.DOTALL)  # never
 
 
 def text_body(text: str) -> tuple[bytes, bytes]:
-    """Return the transfer encoding and the encoded octets of `text`, with CRLF line ends and a final one."""
+    """Return the transfer encoding and the encoded octets of `text`, with CRLF line ends and a final one.
+
+    ASCII goes as it is, as long as its lines are no longer than mail allows (RFC 2045, section 2.7): it takes less room
+    and half the time. The rest is quoted-printable.
+    """
     content = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
     if not content.endswith(b"\n"):
         content += b"\n"
     lines = content.split(b"\n")
-    if content.isascii() and b"\x00" not in content and b"--=_" not in content and max(map(len, lines)) <= FOLD_AT:
+    if content.isascii() and b"\x00" not in content and b"--=_" not in content and max(map(len, lines)) <= LONGEST_LINE:
         return b"7bit", CRLF.join(lines)
     return b"quoted-printable", _quoted(content)
 

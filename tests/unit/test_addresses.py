@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, EmailStr, ValidationError
 
-from steward.addresses import LONGEST, address, normal
+from steward.addresses import LONGEST, EmailAddress, address, normal
 from steward.errors import Rejected
 
 LOCAL_64 = "a" * 64
@@ -94,3 +95,49 @@ def test_whatever_comes_out_can_stand_at_rcpt(text):
 def test_one_mailbox_has_one_form_however_it_is_written():
     assert normal("Ada@Bücher.Example") == normal("ADA@XN--BCHER-KVA.EXAMPLE") == "ada@xn--bcher-kva.example"
     assert normal("not an äddress") == "not an äddress"
+
+
+class Field(BaseModel):
+    """A payload with an address."""
+
+    email: EmailAddress
+
+
+class Pydantics(BaseModel):
+    """The same with pydantic's own type."""
+
+    email: EmailStr
+
+
+@pytest.mark.parametrize("text", [t for t in GOOD if "localhost" not in t])
+def test_a_field_holds_the_address_as_it_will_be_used(text):
+    assert Field(email=f" {text} ").email == GOOD[text]
+
+
+@pytest.mark.parametrize(
+    "text", [*(b for b in BAD if b.strip()), "root@localhost", "root@printer", "a@b.test", "a@x.local"]
+)
+def test_a_field_refuses_what_no_letter_can_be_sent_to_in_the_words_of_pydantics_own(text):
+    with pytest.raises(ValidationError) as ours:
+        Field(email=text)
+    try:
+        Pydantics(email=text)
+    except ValidationError as theirs:
+        if text.isprintable():
+            assert ours.value.errors()[0]["msg"] == theirs.errors()[0]["msg"]
+    assert ours.value.errors()[0]["msg"].startswith("value is not a valid email address: ")
+
+
+@given(st.from_regex(r"[a-z0-9.+-]{1,12}@[a-z0-9.-]{1,12}(\.org|\.test|\.localhost)?", fullmatch=True))
+def test_a_field_takes_what_pydantics_own_takes(text):
+    try:
+        theirs = Pydantics(email=text).email
+    except ValidationError:
+        with pytest.raises(ValidationError):
+            Field(email=text)
+    else:
+        assert Field(email=text).email == theirs
+
+
+def test_a_field_says_in_its_schema_that_it_is_an_address():
+    assert Field.model_json_schema()["properties"]["email"] == {"format": "email", "title": "Email", "type": "string"}

@@ -181,3 +181,18 @@ def test_a_body_decodes_to_what_it_was(text):
         assert all(len(line) <= 76 and not line.endswith((b" ", b"\t")) for line in body.split(b"\r\n"))
         body = quopri.decodestring(body)
     assert body.replace(b"\r\n", b"\n") == content
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("a" * 998, b"7bit"),
+        ("a" * 999, b"quoted-printable"),
+        ("é", b"quoted-printable"),
+        ("\0", b"quoted-printable"),
+        ("--=_", b"quoted-printable"),  # it could be taken for a boundary
+    ],
+    ids=["as long as mail allows", "longer", "not ASCII", "a zero", "a boundary"],
+)
+def test_only_what_mail_carries_as_it_is_goes_as_it_is(text, encoding):
+    assert mime.text_body(f"{text}\nb")[0] == encoding

@@ -11,16 +11,16 @@ from steward.handlers import NAME
 LETTER = '''\
 """Send {words}."""
 
-from pydantic import BaseModel, EmailStr, Field
+from pydantic import BaseModel, Field
 
-from steward import Email, Handler, handler, hookimpl
+from steward import Email, EmailAddress, Handler, handler, hookimpl
 
 
 class {model}(BaseModel):
     """What the letter needs to know."""
 
     name: str = Field(min_length=1, max_length=200, title="Name")
-    email: EmailStr = Field(title="E-mail address")
+    email: EmailAddress = Field(title="E-mail address")
 
 
 @handler(example={model}(name="Ada Lovelace", email="ada@example.org"))

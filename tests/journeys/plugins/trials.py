@@ -9,9 +9,22 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, EmailStr
+from pydantic import BaseModel
 
-from steward import NO_RETRY, Column, Email, Handler, Note, Report, RetryPolicy, Secret, Table, handler, hookimpl
+from steward import (
+    NO_RETRY,
+    Column,
+    Email,
+    EmailAddress,
+    Handler,
+    Note,
+    Report,
+    RetryPolicy,
+    Secret,
+    Table,
+    handler,
+    hookimpl,
+)
 
 QUICK = RetryPolicy(delays=(0.5, 1.0), then=2.0, jitter=0.1)
 
@@ -19,7 +32,7 @@ QUICK = RetryPolicy(delays=(0.5, 1.0), then=2.0, jitter=0.1)
 class Letter(BaseModel):
     """One letter; `words` may be long."""
 
-    to: EmailStr | list[EmailStr]
+    to: EmailAddress | list[EmailAddress]
     number: int = 0
     words: str = "As agreed."
 
@@ -27,7 +40,7 @@ class Letter(BaseModel):
 class Reset(BaseModel):
     """A letter with a secret in it."""
 
-    to: EmailStr
+    to: EmailAddress
     link: Secret
 
 
