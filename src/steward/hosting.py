@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from functools import partial
 from typing import Any
 
 from steward.children import (
@@ -19,6 +21,7 @@ from steward.children import (
     ChildTimedOut,
     Limits,
     send,
+    stand_at,
 )
 from steward.errors import StewardError
 from steward.plugins import Registry
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 STALL = 2.0
 """Seconds after which a handler in a batch is taken out of it, so that its neighbours do not wait for it."""
+TOGETHER = 0.01
+"""Seconds for which a child may keep what is ready, to send it together: each message wakes the worker."""
 MEMORY_MB = 512
 LONE = 3
 """How many handlers may run alone at once: reports, jobs, and those that stalled or crashed in a batch."""
@@ -43,15 +48,47 @@ def host(argument: dict[str, Any]) -> Callable[[list[Request]], None]:
     steward = Steward(Settings.model_validate(argument))
     preparer: Preparer = steward.preparer({"operations": operations_for(steward)})
 
+    outcomes = _Outcomes()
+
     def serve(requests: list[Request]) -> None:
         send(("begun",))
-        preparer.prepare_each(
-            requests,
-            ready=lambda task_id, outcome: send(("ready", task_id, outcome)),
-            progress=lambda task_id, fraction, text: send(("progress", task_id, fraction, text)),
-        )
+        for place, request in enumerate(requests):
+            stand_at(place)
+            outcomes.add((request.task_id, preparer.prepare(request, partial(_tell, request.task_id))))
+        outcomes.send()
 
     return serve
+
+
+def _tell(task_id: str, fraction: float, text: str) -> None:
+    send(("progress", task_id, fraction, text))
+
+
+class _Outcomes:
+    """What a child has ready and not sent; a thread sends it when it has waited `TOGETHER`, whatever runs then."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[str, Outcome]] = []
+        self._some = threading.Event()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._send_in_time, name="outcomes", daemon=True).start()
+
+    def add(self, outcome: tuple[str, Outcome]) -> None:
+        with self._lock:
+            self._kept.append(outcome)
+        self._some.set()
+
+    def send(self) -> None:
+        with self._lock:  # until it is sent: the reply to the request must not come before it
+            kept, self._kept = self._kept, []
+            self._some.clear()
+            if kept:
+                send(("ready", kept))
+
+    def _send_in_time(self) -> None:
+        while self._some.wait():
+            time.sleep(TOGETHER)
+            self.send()
 
 
 class HostedPreparer:
@@ -81,10 +118,10 @@ class HostedPreparer:
         left = list(requests)
         alone = []
         while len(left) > 1:
-            reported = self._batch(left, ready, progress)
-            left = [r for r in left if r.task_id not in reported]
-            if left:  # the first that has no answer is the one that stalled or crashed
-                alone.append(self._threads.submit(self._alone, left.pop(0), ready, progress, cancelled))
+            reported, culprit = self._batch(left, ready, progress)
+            left = [r for r in left if r.task_id not in reported and r is not culprit]
+            if culprit is not None and culprit.task_id not in reported:
+                alone.append(self._threads.submit(self._alone, culprit, ready, progress, cancelled))
         if left:
             if alone:
                 alone.append(self._threads.submit(self._alone, left[0], ready, progress, cancelled))
@@ -114,15 +151,18 @@ class HostedPreparer:
         requests: list[Request],
         ready: Callable[[str, Outcome], None],
         progress: Callable[[str, float, str], None],
-    ) -> set[str]:
+    ) -> tuple[set[str], Request | None]:
+        """Return whose outcome was reported, and at whose handler the batch was broken off."""
         reported: set[str] = set()
+        culprit = None
         heard = [time.monotonic() + 30]  # a child that is still starting has longer
 
         def listen(message: Any) -> None:
             heard[0] = time.monotonic()
             if message[0] == "ready":
-                reported.add(message[1])
-                ready(message[1], message[2])
+                for task_id, outcome in message[1]:
+                    reported.add(task_id)
+                    ready(task_id, outcome)
             elif message[0] == "progress":
                 progress(*message[1:])
 
@@ -130,7 +170,8 @@ class HostedPreparer:
             self._batches.call(requests, cancelled=lambda: time.monotonic() - heard[0] > STALL, on_message=listen)
         except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised) as error:
             log.warning("a batch of %d handlers was broken off after %d: %s", len(requests), len(reported), error)
-        return reported
+            culprit = requests[max(error.place, 0)]  # before the first if the child could not even begin
+        return reported, culprit
 
     def _alone(
         self,
@@ -148,7 +189,7 @@ class HostedPreparer:
 
         def listen(message: Any) -> None:
             if message[0] == "ready":
-                answer.append(message[2])
+                answer.extend(outcome for _, outcome in message[1])
             elif message[0] == "progress":
                 progress(*message[1:])
 

@@ -29,7 +29,7 @@ from steward.children import (
 
 KID = '''
 import ctypes, mmap, os, signal, socket, subprocess, sys, threading, time
-from steward.children import send
+from steward.children import send, stand_at
 from steward.errors import ConfigurationError, FieldProblem, InvalidPayload, RateLimited, Rejected
 
 class Own(Rejected):
@@ -104,6 +104,7 @@ def main(argument):
         "limited": lambda: raise_(RateLimited("Slow", "down", retry_after=7)),
         "own": lambda: raise_(Own(5)), "zero": lambda: 1 / 0, "exit": lambda: sys.exit(3),
         "unpicklable": lambda: (lambda: None), "bytes": lambda: b"raw", "die": lambda n: os.kill(os.getpid(), n),
+        "die at": lambda place: (stand_at(place), os._exit(3)), "fail at": lambda place: (stand_at(place), 1 / 0),
         "last words": last_words, "connect": connect, "connect below": connect_below,
         "raw socket": lambda: (ctypes.CDLL(None).socket(2, 1, 0)), "pair": lambda: socket.socketpair() and "pair",
         "raise and end": raise_and_end,
@@ -229,6 +230,16 @@ def test_a_death_is_told_and_repaired(pool: Children, action: list, code: int, w
     assert died.value.code == code
     assert words in str(died.value)
     assert pool.call(["pid"]) != pid
+
+
+def test_an_error_tells_where_the_child_was_at(pool: Children) -> None:
+    for action, kind in (("die at", ChildDied), ("fail at", ChildRaised)):
+        with pytest.raises(kind) as failed:
+            pool.call([action, 41])
+        assert failed.value.place == 41
+    with pytest.raises(ChildRaised) as failed:
+        pool.call(["zero"])
+    assert failed.value.place == -1  # nothing is left over from the call before
 
 
 def test_one_that_died_while_idle_is_replaced_unnoticed(pool: Children) -> None:
@@ -358,7 +369,8 @@ def test_descriptors_stay_where_they_belong(pool: Children, tmp_path: Path) -> N
         for _ in range(3):
             with pytest.raises(ChildDied):
                 pool.call(["die", signal.SIGKILL])
-        assert len(pool.call(["files"])) == 5  # standard three, the socket, the listing itself
+        # The standard three, the socket, the memory of its place, the listing itself.
+        assert len(pool.call(["files"])) == 6
         assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -1,5 +1,6 @@
 """Handlers in child processes: those that die, hang or stall do not hold their neighbours up."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -66,6 +67,23 @@ def test_one_that_dies_does_not_take_its_neighbours_with_it(hosted):
     assert answers[pill.task_id].crashed == 1
     assert "ended its process" in answers[pill.task_id].words
     assert all(isinstance(answers[r.task_id], Prepared) for r in (requests[0], requests[2]))
+
+
+def test_the_one_that_dies_is_known_however_many_are_ready_and_not_yet_sent(hosted, tmp_path):
+    starts = tmp_path / "starts"
+    pill = request("die", json.dumps({"file": str(starts), "number": 7}))
+    requests = [*(letter(n) for n in range(5)), pill, *(letter(n) for n in range(5))]
+    answers = prepare(hosted, requests)
+    assert answers[pill.task_id].crashed == 1
+    assert starts.read_text().split() == ["7", "7"]  # once among the others, once alone: none of them was suspected
+    assert sum(isinstance(outcome, Prepared) for outcome in answers.values()) == 10
+
+
+def test_what_is_ready_does_not_wait_for_a_slow_neighbour(hosted):
+    first, stuck = letter(1), request("hang")
+    began = time.monotonic()
+    answers = prepare(hosted, [first, stuck])
+    assert answers.at[first.task_id] - began < STALL / 2
 
 
 def test_one_that_hangs_is_taken_out_of_its_batch_and_stopped_at_its_limit(hosted):

@@ -9,6 +9,7 @@ from steward.children.failures import (
     ChildTimedOut,
 )
 from steward.children.limits import Limits
+from steward.children.place import stand_at
 from steward.children.pool import Children
 from steward.children.sending import send
 
@@ -22,4 +23,5 @@ __all__ = [
     "Children",
     "Limits",
     "send",
+    "stand_at",
 ]

@@ -5,8 +5,9 @@ import os
 import sys
 
 if __name__ == "__main__":
-    name, channel, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    name, channel, place, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     os.set_inheritable(channel, False)
+    os.set_inheritable(place, False)
     path = b""
     while not path.endswith(b"\n"):
         letter = os.read(channel, 1)
@@ -17,4 +18,4 @@ if __name__ == "__main__":
 
     from steward.children.inside import serve
 
-    serve(name, channel, parent)
+    serve(name, channel, place, parent)

@@ -30,6 +30,7 @@ from steward.children.failures import (
     ChildTimedOut,
 )
 from steward.children.inside import Order
+from steward.children.place import NOWHERE, Place, memory
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +62,28 @@ class Child:
         self._ending = threading.Lock()
         self._line, theirs = socket.socketpair()
         self._stderr, stderr = os.pipe()
+        place = memory()
+        self._place = Place(os.dup(place))
         try:
             # No preexec_fn, so that any number of threads may run here; Python closes every other descriptor.
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", _BOOT, name, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", _BOOT, name, str(theirs.fileno()), str(place), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), place),
                 start_new_session=True,
                 env=None if environment is None else dict(environment),
             )
         except OSError:
             self._line.close()
             os.close(self._stderr)
+            self._place.close()
             raise
         finally:
             theirs.close()
             os.close(stderr)
+            os.close(place)
         self._line.setblocking(False)
         os.set_blocking(self._stderr, False)
         with contextlib.suppress(OSError):
@@ -114,7 +119,11 @@ class Child:
         cancelled: Callable[[], bool],
         on_message: Callable[[Any], None] | None,
     ) -> Any:
-        """Return the reply to the pickled `request`. After any ChildFailed but ChildRaised the process is gone."""
+        """Return the reply to the pickled `request`. After any ChildFailed but ChildRaised the process is gone.
+
+        A ChildFailed tells as its `place` what the child had told `stand_at` last.
+        """
+        self._place.number = NOWHERE
         try:
             if not self._ready:
                 self._exchange(START_SECONDS, cancelled, None)
@@ -122,10 +131,13 @@ class Child:
             self.uses += 1
             self._outgoing = memoryview(frames.frame(frames.REQUEST, request))
             return self._exchange(seconds, cancelled, on_message)
-        except ChildRaised:
+        except ChildRaised as error:
+            error.place = self._place.number
             self.usable = self.usable and self._ready
             raise
         except errors.StewardError as error:
+            if isinstance(error, ChildFailed):
+                error.place = self._place.number
             if isinstance(error, ChildFailed) or not self._ready:
                 self.kill()
             raise
@@ -148,6 +160,7 @@ class Child:
         self._end()
         self._line.close()
         os.close(self._stderr)
+        self._place.close()
 
     def _end(self) -> int:
         """Kill the process (if it only closed its socket) and all that it started; return its exit code."""

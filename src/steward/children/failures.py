@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import signal
 
+from steward.children.place import NOWHERE
 from steward.errors import StewardError
 
 
 class ChildFailed(StewardError, RuntimeError):
-    """A child process gave no reply."""
+    """A child process gave no reply. `place` is what it had told `stand_at` last, -1 if nothing."""
 
     kind = "child"
+    place = NOWHERE
 
 
 class ChildDied(ChildFailed):

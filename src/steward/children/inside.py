@@ -20,6 +20,7 @@ from steward import errors
 from steward.children import confinement, frames
 from steward.children.frames import Codec
 from steward.children.limits import Limits
+from steward.children.place import Place, note_in
 from steward.children.sending import speak_through
 
 _GROWN: Final = 32 * confinement.MB  # after growing by this much, a child tidies up before it rests
@@ -35,9 +36,10 @@ class Order:
     codec: Codec
 
 
-def serve(name: str, channel: int, parent: int) -> NoReturn:
+def serve(name: str, channel: int, place: int, parent: int) -> NoReturn:
     """Serve the requests on the socket `channel`; ends the process when the parent closes it."""
     confinement.die_with(parent)
+    note_in(Place(place))
     confinement.leave_signals_to_parent()
     _Server(socket.socket(fileno=channel)).run()
     os._exit(0)
