@@ -43,7 +43,8 @@ class Performer:
         self.host = socket.gethostname()
         self.slot = slot or f"{engine}-{os.getpid()}"
         self.id = f"{self.host[:40]}/{self.slot}/{new_id()[9:23]}{new_id()[-6:]}"
-        self.writer = GroupWriter(ledger)
+        # Each letter in flight waits for one commit at a time: with all of them there, no more will come.
+        self.writer = GroupWriter(ledger, linger=0.003, enough=settings.smtp_in_flight)
         self._transport: Transport = steward.transport()
         self._preparing = HostedPreparer(settings, steward.registry)
         self._renderer = WeasyRenderer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
@@ -13,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
-from steward.ledger.ledger import Ledger
+from steward.ledger.ledger import KeptConnection, Ledger
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -23,7 +21,7 @@ I = TypeVar("I")  # noqa: E741  # an item
 Change = Callable[[sa.Connection], Any]
 MOST = 500
 LINGER = 0.001
-"""Seconds a busy writer waits for company before it commits: fewer commits, each of more changes."""
+"""Seconds a busy writer waits for company before it commits, unless told otherwise: fewer commits, of more changes."""
 
 
 @dataclass(slots=True)
@@ -37,12 +35,16 @@ class _Wish:
 
 
 class GroupWriter:
-    """Takes changes from any thread. A change that fails does not take its neighbours down with it."""
+    """Takes changes from any thread. A change that fails does not take its neighbours down with it.
 
-    def __init__(self, ledger: Ledger) -> None:
+    A busy writer waits up to `linger` seconds for company, and no longer once it has `enough`: more will not come.
+    """
+
+    def __init__(self, ledger: Ledger, *, linger: float = LINGER, enough: int = MOST) -> None:
         self.ledger = ledger
+        self._linger, self._enough = linger, min(enough, MOST)
         self._queue: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
-        self._kept: sa.Connection | None = None
+        self._kept: KeptConnection | None = None
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
         self._thread.start()
 
@@ -78,7 +80,7 @@ class GroupWriter:
         while open_:
             batch: list[_Wish] = []
             wish = self._queue.get()
-            end = time.monotonic() + LINGER if company else 0.0
+            end = time.monotonic() + self._linger if company else 0.0
             while True:
                 if wish is None:
                     open_ = False
@@ -89,7 +91,7 @@ class GroupWriter:
                 try:
                     wish = self._queue.get_nowait()
                 except queue.Empty:
-                    left = end - time.monotonic() if company else 0.0
+                    left = end - time.monotonic() if company and len(batch) < self._enough else 0.0
                     if left <= 0:
                         break
                     try:
@@ -107,8 +109,7 @@ class GroupWriter:
         try:
             if len(batch) > 1:
                 self._kept = self._kept or self.ledger.keep()
-                with self.ledger.write_on(self._kept) as connection:
-                    values = _written(connection, batch)
+                values = self._kept.apply(lambda c: _written(c, batch))
             else:
                 with self.ledger.write() as connection:
                     values = _written(connection, batch)
@@ -127,8 +128,7 @@ class GroupWriter:
         """Give the kept connection back: while nothing happens it may be cut off unseen."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            with contextlib.suppress(SQLAlchemyError):
-                kept.close()
+            kept.close()
 
     def _tell(self, wish: _Wish, value: Any, error: BaseException | None) -> None:
         try:
