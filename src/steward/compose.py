@@ -64,9 +64,14 @@ def _from(sender: str) -> bytes:
     return mime.mailbox(*parseaddr(sender))
 
 
+@lru_cache(maxsize=16)
+def _date(date: datetime) -> bytes:
+    return format_datetime(date).encode("ascii")
+
+
 def _fields(message: Message) -> list[tuple[bytes, bytes]]:
     fields = [
-        (b"Date", format_datetime(message.date).encode("ascii")),
+        (b"Date", _date(message.date.replace(microsecond=0))),
         (b"From", _from(message.sender)),
         (b"To", mime.address(message.recipient, "recipient")),
         (b"Message-ID", mime.plain(message.message_id, "Message-ID")),
@@ -146,6 +151,5 @@ def _read_again(wire: bytes, names: list[bytes], recipient: str) -> None:
     seen = lines if len(wire) > LARGE else lines + rest.split(CRLF)
     if max(map(len, seen)) > LONGEST_LINE:
         raise UnsafeMail("A line of the letter is longer than mail allows", f"At most {LONGEST_LINE} octets")
-    bare = b"".join(seen)
-    if b"\r" in bare or b"\n" in bare:
+    if not wire.count(CRLF) == wire.count(b"\r") == wire.count(b"\n"):
         raise UnsafeMail("The letter holds a bare line end")

@@ -165,13 +165,17 @@ def text_body(text: str) -> tuple[bytes, bytes]:
     ASCII goes as it is, as long as its lines are no longer than mail allows (RFC 2045, section 2.7): it takes less room
     and half the time. The rest is quoted-printable.
     """
-    content = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
-    if not content.endswith(b"\n"):
-        content += b"\n"
-    lines = content.split(b"\n")
-    if content.isascii() and b"\x00" not in content and b"--=_" not in content and max(map(len, lines)) <= LONGEST_LINE:
-        return b"7bit", CRLF.join(lines)
-    return b"quoted-printable", _quoted(content)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.endswith("\n"):
+        text += "\n"
+    if (
+        text.isascii()
+        and "\x00" not in text
+        and "--=_" not in text  # it could be taken for a boundary
+        and max(map(len, text.split("\n"))) <= LONGEST_LINE
+    ):
+        return b"7bit", text.replace("\n", "\r\n").encode("ascii")
+    return b"quoted-printable", _quoted(text.encode("utf-8", "replace"))
 
 
 def _quoted(content: bytes) -> bytes:
