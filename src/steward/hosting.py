@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 STALL = 2.0
 """Seconds after which a handler in a batch is taken out of it, so that its neighbours do not wait for it."""
-TOGETHER = 0.01
+TOGETHER = 0.02
 """Seconds for which a child may keep what is ready, to send it together: each message wakes the worker."""
 MEMORY_MB = 512
 LONE = 3

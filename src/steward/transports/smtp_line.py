@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from dataclasses import dataclass
-from typing import cast
+from typing import Final, NamedTuple, cast
 
 LONGEST_REPLY = 64 * 1024
+TICK: Final = 1.0
+"""Seconds between looks at the clock while a reply is awaited: a timer for each reply costs more than the reply."""
+_LINE: Final = re.compile(rb"([0-9]{3})(?:([ -])(.*?))?\r*", re.DOTALL)
 
 
 class LineLost(ConnectionError):
     """The connection ended, or what came over it was no SMTP."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerReply:
+class ServerReply(NamedTuple):
     """A complete reply (RFC 5321, section 4.2)."""
 
     code: int
@@ -31,6 +33,8 @@ class SmtpLine(asyncio.Protocol):
         self._lines: list[str] = []
         self._replies: deque[ServerReply] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._room.set()
         self._lost: str | None = None
@@ -74,17 +78,18 @@ class SmtpLine(asyncio.Protocol):
             LineLost: the connection ended first.
             TimeoutError: none came within `seconds`.
         """
-        while not self._replies:
-            if self._lost is not None:
-                raise LineLost(self._lost)
+        if not self._replies:
             loop = asyncio.get_running_loop()
-            self._waiter = loop.create_future()
-            limit = loop.call_later(seconds, _late, self._waiter)  # a third of the cost of `wait_for`
-            try:
-                await self._waiter
-            finally:
-                limit.cancel()
-                self._waiter = None
+            self._deadline = loop.time() + seconds
+            self._watch(loop)
+            while not self._replies:
+                if self._lost is not None:
+                    raise LineLost(self._lost)
+                self._waiter = loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
         return self._replies.popleft()
 
     def abort(self) -> None:
@@ -122,13 +127,15 @@ class SmtpLine(asyncio.Protocol):
             return
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
-            text = line.rstrip(b"\r").decode("utf-8", "replace")
-            if len(text) < 3 or not text[:3].isdigit() or text[3:4] not in ("", " ", "-"):
-                self._fail(f"the server said something that is no SMTP: {text[:80]}")
+            found = _LINE.fullmatch(line)
+            if found is None:
+                words = line[:80].decode("utf-8", "replace").rstrip()
+                self._fail(f"the server said something that is no SMTP: {words}")
                 return
-            self._lines.append(text[4:].strip())
-            if text[3:4] != "-":
-                self._replies.append(ServerReply(int(text[:3]), " ".join(self._lines)))
+            code, more, text = found.groups()
+            self._lines.append((text or b"").decode("utf-8", "replace").strip())
+            if more != b"-":
+                self._replies.append(ServerReply(int(code), " ".join(self._lines)))
                 self._lines = []
         if self._replies:
             self._wake()
@@ -155,7 +162,18 @@ class SmtpLine(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at the clock at the deadline, or sooner: one timer serves every reply that comes before it is due."""
+        if self._timer is None or self._timer.when() > self._deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(min(self._deadline, loop.time() + TICK), self._look, loop)
 
-def _late(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if loop.time() >= self._deadline:
+            self._waiter.set_exception(TimeoutError())
+        else:
+            self._watch(loop)
