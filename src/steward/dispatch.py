@@ -53,13 +53,17 @@ Then = Callable[[sa.Connection, Reply], Ending | None]
 """Called in the commit that records a reply; returns how the attempt ends if it ends with this letter."""
 
 
+Finished = Callable[[Reply | None, BaseException | None], None]
+"""Called once the reply has been committed, or with the error that came instead."""
+
+
 @dataclass(slots=True)
 class _Sending:
     """A letter from its first command to the record of its reply."""
 
     letter: Letter
     then: Then
-    result: Future[Reply]
+    finished: Finished
     marked: bool = False
     reply: Reply | None = None
 
@@ -74,16 +78,16 @@ class Dispatch:
         self._arrived: deque[Callable[[], None]] = deque()
         self._woken = False
 
-    def send(self, letter: Letter, then: Then) -> Future[Reply]:
-        """Send `letter`; the future is set once the reply has been committed together with what `then` adds.
+    def send(self, letter: Letter, then: Then, finished: Finished) -> None:
+        """Send `letter`; `finished` is called once the reply has been committed together with what `then` adds.
 
-        It raises `LateWriter` (cancelled, or another worker has it), `Expired`, or `StorageUnavailable`.
+        Its error is `LateWriter` (cancelled, or another worker has it), `Expired`, or `StorageUnavailable`. It is
+        called in the thread of the ledger's writer or of the transport, and must be quick.
         """
-        sending = _Sending(letter, then, Future())
+        sending = _Sending(letter, then, finished)
         parcel = Parcel(letter.sender, letter.recipient, letter.wire, letter.message_id, letter.urgent)
         carried = self._transport.send(parcel, partial(self._before_dot, sending))
         carried.add_done_callback(partial(self._replied, sending))
-        return sending.result
 
     async def _before_dot(self, sending: _Sending) -> None:
         """Let the letter go once the mark is on disk."""
@@ -107,7 +111,7 @@ class Dispatch:
         error = carried.exception()
         if error is not None:
             self._release(sending)
-            sending.result.set_exception(error)
+            sending.finished(None, error)
             return
         reply = carried.result()
         if sending.letter.secrets:
@@ -115,12 +119,9 @@ class Dispatch:
         sending.reply = reply
         self._writer.post(self._record_each, sending, partial(self._finished, sending))
 
-    def _finished(self, sending: _Sending, reply: Reply, error: BaseException | None) -> None:
+    def _finished(self, sending: _Sending, reply: Reply | None, error: BaseException | None) -> None:
         self._release(sending)
-        if error is not None:
-            sending.result.set_exception(error)
-        else:
-            sending.result.set_result(reply)
+        sending.finished(reply, error)
 
     def _release(self, sending: _Sending) -> None:
         if sending.marked and self._gate is not None:

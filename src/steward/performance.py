@@ -6,8 +6,8 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from traceback import format_exception
 
@@ -51,10 +51,18 @@ class Parts:
 
 
 class Performance:
-    """Ends exactly once, whatever happens; `done` is set then."""
+    """Ends exactly once, whatever happens; `over` is called then."""
 
-    def __init__(self, task: Task, claim: str, handler: Handler, parts: Parts, is_lost: Callable[[], bool]) -> None:
-        self.task, self.claim, self._parts, self._is_lost = task, claim, parts, is_lost
+    def __init__(
+        self,
+        task: Task,
+        claim: str,
+        handler: Handler,
+        parts: Parts,
+        is_lost: Callable[[], bool],
+        over: Callable[[Task], None],
+    ) -> None:
+        self.task, self.claim, self._parts, self._is_lost, self._tell_over = task, claim, parts, is_lost, over
         if parts.retry_delays:
             policy = dataclasses.replace(handler.retry, delays=parts.retry_delays, then=parts.retry_delays[-1])
             handler = dataclasses.replace(handler, retry=policy)
@@ -63,7 +71,7 @@ class Performance:
         self.artifacts: dict[str, Artifact] = {}
         self.secrets: tuple[str, ...] = ()
         self.has_documents = False
-        self.done: Future[None] = Future()
+        self._is_over = False
         self._lock = threading.Lock()
         self._fates: list[Fate] = []
         self._waiting = 0
@@ -192,7 +200,7 @@ class Performance:
             if reason:  # the lane has stopped since the batch began: nobody signs in again and again
                 self._one_less(Fate(letter.recipient, Outcome.DEFERRED, reason, counts=False))
             else:
-                self._parts.dispatch.send(letter, self._recorder(letter)).add_done_callback(self._sent(letter))
+                self._parts.dispatch.send(letter, self._recorder(letter), partial(self._sent, letter))
 
     def _recorder(self, letter: Letter) -> Callable[[sa.Connection, Reply], Ending | None]:
         def then(connection: sa.Connection, reply: Reply) -> Ending | None:
@@ -216,21 +224,17 @@ class Performance:
             counts=not reply.ours,
         )
 
-    def _sent(self, letter: Letter) -> Callable[[Future[Reply]], None]:
-        def callback(future: Future[Reply]) -> None:
-            error = future.exception()
-            if error is None:
-                self._one_less(self._fate(letter, future.result()), recorded=True)
-            elif isinstance(error, Expired):
-                self._end(endings.expired(self.task, self.claim, now()))
-            elif isinstance(error, LateWriter):
-                self._over()
-            else:
-                words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
-                log.error("a letter of %s could not be recorded: %s", self.task.id, words)
-                self._one_less(Fate(letter.recipient, Outcome.DEFERRED, words))
-
-        return callback
+    def _sent(self, letter: Letter, reply: Reply | None, error: BaseException | None) -> None:
+        if reply is not None:
+            self._one_less(self._fate(letter, reply), recorded=True)
+        elif isinstance(error, Expired):
+            self._end(endings.expired(self.task, self.claim, now()))
+        elif isinstance(error, LateWriter):
+            self._over()
+        else:
+            words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
+            log.error("a letter of %s could not be recorded: %s", self.task.id, words)
+            self._one_less(Fate(letter.recipient, Outcome.DEFERRED, words))
 
     def _one_less(self, fate: Fate, *, recorded: bool = False) -> None:
         with self._lock:
@@ -260,5 +264,6 @@ class Performance:
 
     def _over(self) -> None:
         with self._lock:
-            if not self.done.done():
-                self.done.set_result(None)
+            again, self._is_over = self._is_over, True
+        if not again:
+            self._tell_over(self.task)

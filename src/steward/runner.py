@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from steward.archive import Archive
 from steward.clock import SECOND, new_id, now
 from steward.dispatch import Dispatch
 from steward.errors import StewardError, StorageUnavailable
-from steward.handlers import Handler
 from steward.ledger import artifacts, attempts, deliveries, workers
 from steward.ledger.writer import GroupWriter
 from steward.performance import Parts, Performance
@@ -161,6 +160,16 @@ class Runner:
     def _perform(self, begun: list[Task], claim: str) -> None:
         moment = now()
         going: list[Performance] = []
+        left: set[str] = set()
+        ended = threading.Event()
+
+        def over(task: Task) -> None:
+            with self._lock:
+                self._let_go(task.id, claim)
+                left.discard(task.id)
+                if not left:
+                    ended.set()
+
         for task in begun:
             handler = self._registry.handlers.get(task.name)
             if handler is None:
@@ -168,9 +177,11 @@ class Runner:
             elif task.expires_at is not None and task.expires_at <= moment:
                 self._end(endings.expired(task, claim, moment))
             else:
-                going.append(self._performance(task, claim, handler))
+                lost = partial(self._is_lost, task.id, claim)
+                going.append(Performance(task, claim, handler, self._parts, lost, over))
         if not going:
             return
+        left.update(p.task.id for p in going)
         resumed = [p.task.id for p in going if p.task.attempt > 1]
         if resumed:
             with self._writer.ledger.read() as connection:
@@ -201,8 +212,8 @@ class Runner:
             else:
                 performance.fail(outcome)
 
-        self._preparing.prepare_each(requests, ready, self._progress(by_id, claim), lambda i: (i, claim) in self._lost)
-        wait_for([p.done for p in going])
+        self._preparing.prepare_each(requests, ready, self._progress(by_id, claim), lambda i: self._is_lost(i, claim))
+        ended.wait()
         for performance in going:
             if performance.has_documents:
                 shutil.rmtree(self._spool / performance.task.id, ignore_errors=True)
@@ -218,15 +229,8 @@ class Runner:
 
         return say
 
-    def _performance(self, task: Task, claim: str, handler: Handler) -> Performance:
-        performance = Performance(task, claim, handler, self._parts, lambda: (task.id, claim) in self._lost)
-
-        def over(_: Future[None]) -> None:
-            with self._lock:
-                self._let_go(task.id, claim)
-
-        performance.done.add_done_callback(over)
-        return performance
+    def _is_lost(self, task_id: str, claim: str) -> bool:
+        return (task_id, claim) in self._lost
 
     def _let_go(self, task_id: str, claim: str) -> None:
         if self._held.get(task_id) == claim:  # it may have been begun anew since
