@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -81,9 +82,9 @@ def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]
     return [(copy.task_id, copy.claim) in held for copy in copies]
 
 
-def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[str, str]]:
+def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[Any, ...]]:
     """Return the tasks of `copies`, with their claims, as far as they still run."""
-    return {(row.id, row.claim) for row in find_among(connection, _RUNNING, {copy.task_id for copy in copies})}
+    return set(find_among(connection, _RUNNING, {copy.task_id for copy in copies}))
 
 
 def say_sending(connection: sa.Connection, task_id: str, attempt: int) -> None:
