@@ -141,15 +141,15 @@ def _multipart(kind: bytes, seed: str, parts: list[bytes]) -> tuple[bytes, bytes
 
 def _read_again(wire: bytes, names: list[bytes], recipient: str) -> None:
     """Read the finished bytes as a stranger would, and refuse what was not meant."""
-    head, _, rest = wire.partition(CRLF + CRLF)
-    lines = head.split(CRLF)
-    found = [line.partition(b":")[0] for line in lines if line[:1] not in (b" ", b"\t")]
+    whole = len(wire) <= LARGE
+    lines = wire.split(CRLF) if whole else [*wire.partition(CRLF + CRLF)[0].split(CRLF), b""]
+    head = lines[: lines.index(b"")]
+    found = [line.partition(b":")[0] for line in head if line[:1] not in (b" ", b"\t")]
     if found != names:
         raise UnsafeMail("The letter would have other headers than were meant", f"{found} instead of {names}")
-    if b"To: " + recipient.encode("ascii") not in lines:
+    if b"To: " + recipient.encode("ascii") not in head:
         raise UnsafeMail("The letter would be addressed to somebody else")
-    seen = lines if len(wire) > LARGE else lines + rest.split(CRLF)
-    if max(map(len, seen)) > LONGEST_LINE:
+    if max(map(len, lines)) > LONGEST_LINE:
         raise UnsafeMail("A line of the letter is longer than mail allows", f"At most {LONGEST_LINE} octets")
-    if not wire.count(CRLF) == wire.count(b"\r") == wire.count(b"\n"):
+    if not wire.count(b"\r") == wire.count(b"\n") == (len(lines) - 1 if whole else wire.count(CRLF)):
         raise UnsafeMail("The letter holds a bare line end")

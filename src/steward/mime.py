@@ -165,7 +165,8 @@ def text_body(text: str) -> tuple[bytes, bytes]:
     ASCII goes as it is, as long as its lines are no longer than mail allows (RFC 2045, section 2.7): it takes less room
     and half the time. The rest is quoted-printable.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.endswith("\n"):
         text += "\n"
     if (
