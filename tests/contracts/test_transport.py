@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from tests.servers.certificates import Authority
@@ -18,7 +20,7 @@ from steward.errors import ConfigurationError, UnsafeMail
 from steward.results import Outcome
 from steward.transport import Parcel, Phase, Reply, Transport
 from steward.transports.outbox import OutboxTransport, messages
-from steward.transports.smtp import SmtpTransport
+from steward.transports.smtp import MOST_UNANSWERED, SmtpTransport
 
 WIRE = b"Subject: dots\r\n\r\n.\r\n..\r\n.begins with one\r\nno more\r\n"
 SOON = 10.0
@@ -267,6 +269,100 @@ def test_a_line_lost_at_the_dot_is_never_tried_again_by_the_transport(smtp: Call
         assert send(transport).outcome is Outcome.ACCEPTED
         assert send(transport).outcome is Outcome.UNCERTAIN
         assert len(server.transactions) == 2
+
+
+class TestLettersThatFollowEachOther:
+    """The commands of the next letter go with the dot of the one before, over a line that answers at once."""
+
+    @staticmethod
+    def start(transport: SmtpTransport, count: int) -> list[Future[Reply]]:
+        transport.send(parcel()).result(SOON)  # the line is open, and known to be prompt
+        return [transport.send(parcel(f"m{n}@example.org", b"Subject: %d\r\n\r\n" % n)) for n in range(count)]
+
+    def test_the_next_is_asked_for_with_the_dot(self, smtp: Callable[..., SmtpTransport]) -> None:
+        # Were the second letter to wait for the reply to the first, the server would not hear of it before.
+        seen: list[int] = []
+        with ScriptedSmtp({"dot:m0@example.org": Act(wait=0.2)}) as server:
+
+            async def before_dot() -> None:
+                seen.append(server.verbs().count("RCPT"))
+
+            transport = smtp(server.url(), connections=1)
+            transport.send(parcel()).result(SOON)
+            first = transport.send(parcel("m0@example.org"), before_dot)
+            second = transport.send(parcel("m1@example.org"))
+            server.wait_for("RCPT", 2)
+            assert not second.done()
+            assert {f.result(SOON).outcome for f in (first, second)} == {Outcome.ACCEPTED}
+        assert len(server.sessions) == 1
+        assert server.verbs() == ["EHLO", *(["MAIL", "RCPT", "DATA"] * 3), *["QUIT"][: "QUIT" in server.verbs()]]
+
+    @pytest.mark.parametrize("pipelining", [True, False])
+    def test_all_arrive_once_and_whole(self, smtp: Callable[..., SmtpTransport], pipelining: bool) -> None:
+        with ScriptedSmtp(pipelining=pipelining) as server:
+            replies = self.start(smtp(server.url(), connections=2), 200)
+            assert {f.result(SOON).outcome for f in replies} == {Outcome.ACCEPTED}
+        assert sorted(t.message or b"" for t in server.accepted) == sorted(
+            [WIRE, *(b"Subject: %d\r\n\r\n" % n for n in range(200))]
+        )
+
+    @pytest.mark.parametrize("act", [DROP, RESET, say("421 4.3.2 closing", drop=True), say("what?")])
+    def test_a_line_lost_at_a_dot_leaves_the_next_letter_untouched(
+        self, smtp: Callable[..., SmtpTransport], act: Act
+    ) -> None:
+        with ScriptedSmtp({"dot:m1@example.org": act}) as server:
+            replies = [f.result(SOON) for f in self.start(smtp(server.url(), connections=1), 5)]
+        lost = Outcome.DEFERRED if replies[1].code == 421 else Outcome.UNCERTAIN
+        assert [r.outcome for r in replies] == [Outcome.ACCEPTED, lost, *[Outcome.ACCEPTED] * 3]
+        assert sorted(t.recipients[0] for t in server.accepted if t.recipients[0] != b"m1@example.org") == [
+            b"ada@example.org",
+            *(b"m%d@example.org" % n for n in (0, 2, 3, 4)),
+        ]
+
+    @pytest.mark.parametrize(
+        ("key", "act", "code"),
+        [
+            ("dot:m1@example.org", say("552 5.2.2 full"), 552),
+            ("rcpt:m1@example.org", say("550 5.1.1 nobody"), 550),
+            ("rcpt:m1@example.org", say("450 4.2.0 later"), 450),
+        ],
+    )
+    def test_a_refusal_is_of_one_letter(
+        self, smtp: Callable[..., SmtpTransport], key: str, act: Act, code: int
+    ) -> None:
+        with ScriptedSmtp({key: act}) as server:
+            replies = [f.result(SOON) for f in self.start(smtp(server.url(), connections=1), 5)]
+        assert [r.code for r in replies] == [250, code, 250, 250, 250]
+        assert len(server.sessions) == 1
+
+    def test_a_slow_reply_to_a_dot_does_not_hold_the_next_letter(self, smtp: Callable[..., SmtpTransport]) -> None:
+        with ScriptedSmtp({"dot:m0@example.org": Act(wait=4)}) as server:
+            slow, *others = self.start(smtp(server.url(), connections=2), 4)
+            assert {f.result(3.5).outcome for f in others} == {Outcome.ACCEPTED}
+            assert not slow.done()
+            assert slow.result(SOON).outcome is Outcome.ACCEPTED
+        assert sorted(t.recipients[0] for t in server.accepted) == [
+            b"ada@example.org",
+            *(b"m%d@example.org" % n for n in range(4)),
+        ]
+
+    def test_a_server_that_is_slow_with_every_letter_is_never_asked_ahead(
+        self, smtp: Callable[..., SmtpTransport]
+    ) -> None:
+        with ScriptedSmtp({"dot": Act(wait=0.4)}) as server:
+            replies = self.start(smtp(server.url(), connections=1), 4)
+            assert {f.result(SOON).outcome for f in replies} == {Outcome.ACCEPTED}
+        assert len(server.sessions) == 1
+
+    @pytest.mark.parametrize("ahead", ["forget", "close"])
+    def test_a_server_that_loses_what_comes_with_a_dot_is_soon_asked_one_by_one(
+        self, smtp: Callable[..., SmtpTransport], ahead: Literal["forget", "close"]
+    ) -> None:
+        with ScriptedSmtp(ahead=ahead) as server:
+            replies = self.start(smtp(server.url(), connections=1, **SHORT), 20)
+            assert {f.result(SOON).outcome for f in replies} == {Outcome.ACCEPTED}
+        assert len(server.accepted) == 21
+        assert len(server.sessions) == 1 + MOST_UNANSWERED
 
 
 def test_an_urgent_letter_goes_before_all_that_wait(smtp: Callable[..., SmtpTransport]) -> None:

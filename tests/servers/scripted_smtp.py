@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from tests.servers.certificates import server_context
 from tests.servers.ports import LOOPBACK
@@ -78,7 +78,8 @@ class ScriptedSmtp:
 
     `script` says what is done at `greet`, `ehlo`, `starttls`, `auth`, `mail`, `rcpt`, `data`, `dot`, `rset`, `quit`, or
     at `rcpt:<address>` and `dot:<address>`: an act for every time, or a list, one act for each time, None for the usual
-    reply; after the list all is as usual. It may be changed while the server runs.
+    reply; after the list all is as usual. It may be changed while the server runs. `ahead` says what becomes of
+    commands that came with a final dot.
     """
 
     def __init__(
@@ -93,13 +94,14 @@ class ScriptedSmtp:
         users: Mapping[str, str] | None = None,
         size: int | None = None,
         close_after: int | None = None,
+        ahead: Literal["take", "forget", "close"] = "take",
     ) -> None:
         self.script: dict[str, Act | list[Act | None]] = {}
         self.follow(script or {})
         self._pipelining, self._users, self._size, self._injected = pipelining, users, size, injected
         self._context = server_context(certificate) if certificate else None
         self._implicit, self._offers = implicit_tls, offer_starttls and certificate is not None
-        self._close_after = close_after
+        self._close_after, self._ahead = close_after, ahead
         self.sessions: list[Session] = []
         self.transactions: list[Transaction] = []
         self.open = 0
@@ -303,13 +305,25 @@ class _Talk:
             self._server.transactions.append(mail)
         to = mail.recipients[0].decode("latin-1") if mail.recipients else ""
         self._done += 1
+        came_ahead = self._server._ahead != "take" and self._came_ahead()
         act = self._server.act(f"dot:{to}", "dot")
         usual = f"250 2.0.0 queued as {self._done}"
         mail.answered = usual if act is None or act.reply is None else _text(act.reply) or usual
         went_on = self._send(usual) if act is None else self._perform(act, usual)
+        if came_ahead and self._server._ahead == "close":
+            return False
         if self._server._close_after is not None and self._done >= self._server._close_after:
             return False
         return went_on
+
+    def _came_ahead(self) -> bool:
+        """Forget what came with the dot; return whether there was anything."""
+        self.socket.settimeout(0.05)  # it may be in a packet of its own
+        with contextlib.suppress(TimeoutError):
+            self._buffer += self.socket.recv(4096)
+        self.socket.settimeout(30)
+        came, self._buffer = bool(self._buffer), b""
+        return came
 
     def _do_rset(self, rest: bytes) -> bool:
         self._mail, self._begun = Transaction(), False

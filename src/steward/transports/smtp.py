@@ -1,7 +1,7 @@
-"""Sends mail over kept connections: one transaction per letter, the phase of every failure known.
+"""Sends mail over kept connections: who sends which letter over which of them.
 
-aiosmtplib connects, secures and signs in. The transaction is driven here, because `send_message` cannot tell "lost
-before MAIL" from "lost after the final dot" (a measured finding), and because MAIL, RCPT and DATA may share one packet.
+aiosmtplib connects, secures and signs in. The transaction is driven by `Talk`, because `send_message` cannot tell "lost
+before MAIL" from "lost after the final dot" (a measured finding), and because commands may share one packet.
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from steward.errors import UnsafeMail
 from steward.results import Outcome
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.transports import smtp_address
 from steward.transports.smtp_connect import CONNECT_SECONDS, NotConnected, Opened, connect
 from steward.transports.smtp_line import LineLost
-from steward.transports.smtp_replies import meaning
+from steward.transports.smtp_talk import Kept, Order, Talk, can_be_asked
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +30,18 @@ COMMAND_SECONDS = 120.0
 FINAL_SECONDS = 600.0
 """RFC 5321, section 4.5.3.2.6: the reply to the final dot may take ten minutes; giving up earlier sends twice."""
 IDLE_SECONDS = 20.0
-LARGE = 64 * 1024
-"""A letter above this size (bytes) is uploaded first, and its final dot follows when the last byte has left."""
 MOST_LETTERS = 500
 """A connection is closed after this many letters: servers limit them."""
+MOST_UNANSWERED = 3
+"""After so many in a row that were not answered, no commands are sent with a dot: not every server keeps its word."""
 
-_Order = tuple[Parcel, BeforeDot, "Future[Reply]"]
-_ARGUMENT = re.compile(r"[!-;=?-~]+")  # printable ASCII but the blank, < and >
 
+@dataclass(slots=True)
+class _Asked:
+    """A letter whose MAIL, RCPT and DATA were sent with the dot of the letter before, and the connection it is on."""
 
-@dataclass
-class _Kept:
-    opened: Opened
-    sent: int = 0
-    dirty: bool = False
-    used: float = field(default_factory=time.monotonic)
+    order: Order
+    kept: Kept
 
 
 class SmtpTransport:
@@ -68,12 +63,13 @@ class SmtpTransport:
         self._address = smtp_address.parse(url)
         self._ca_file, self._connect_seconds = ca_file, connect_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds
-        self._idle: list[_Kept] = []
-        self._urgent: deque[_Order] = deque()
-        self._waiting: deque[_Order] = deque()
+        self._idle: list[Kept] = []
+        self._urgent: deque[Order] = deque()
+        self._waiting: deque[Order] = deque()
         self._woken = False
         self._connections = connections
         self._talks = 0
+        self._unanswered = 0
         self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
@@ -83,7 +79,7 @@ class SmtpTransport:
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Send `parcel`; see `Transport.send`."""
         future: Future[Reply] = Future()
-        self._queue(parcel).append((parcel, before_dot, future))
+        self._queue(parcel).append(Order(parcel, before_dot, future))
         if not self._woken:  # a batch wakes the loop once
             self._woken = True
             self._loop.call_soon_threadsafe(self._begin)
@@ -111,7 +107,7 @@ class SmtpTransport:
         await opened.line.quit()
         return Reply(Outcome.ACCEPTED, Phase.DONE, None, f"{self._address} answers")
 
-    def _queue(self, parcel: Parcel) -> deque[_Order]:
+    def _queue(self, parcel: Parcel) -> deque[Order]:
         return self._urgent if parcel.urgent else self._waiting
 
     async def _connect(self) -> Opened:
@@ -124,18 +120,22 @@ class SmtpTransport:
             self._senders.add(self._loop.create_task(self._work()))
 
     async def _work(self) -> None:
+        asked: _Asked | None = None
         try:
-            while self._urgent or self._waiting:
-                parcel, before_dot, future = (self._urgent or self._waiting).popleft()
+            while asked or self._urgent or self._waiting:
+                order = asked.order if asked else (self._urgent or self._waiting).popleft()
+                future = order.future
                 if not future.running() and not future.set_running_or_notify_cancel():
                     continue
                 try:
-                    future.set_result(await self._send(parcel, before_dot))
+                    reply, asked = await self._send(order, asked)
+                    future.set_result(reply)
                 except NotConnected:
                     # The server has no line left for us, and talks on others: whoever is done there takes this one.
-                    self._queue(parcel).appendleft((parcel, before_dot, future))
+                    self._queue(order.parcel).appendleft(order)
                     return
                 except BaseException as error:
+                    asked = None
                     future.set_exception(error)
                     if not isinstance(error, Exception):
                         raise
@@ -143,56 +143,100 @@ class SmtpTransport:
             # In the same step as the last look at what waits: the next letter finds this place free.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _send(self, parcel: Parcel, before_dot: BeforeDot) -> Reply:
+    async def _send(self, order: Order, asked: _Asked | None) -> tuple[Reply, _Asked | None]:
+        """Return what became of a letter, and the letter that the same connection has been asked to take next."""
         while True:
-            fresh = not self._idle
+            fresh = not self._idle and asked is None
             try:
-                kept = self._idle.pop() if self._idle else _Kept(await self._connect())
+                kept = asked.kept if asked else self._idle.pop() if self._idle else Kept(await self._connect())
             except NotConnected as error:
                 if self._talks and not error.reply.ours:
                     raise
                 self._answer_waiting(error.reply)
-                return error.reply
-            if not kept.opened.line.is_open:
+                return error.reply, None
+            if not asked and not kept.opened.line.is_open:
                 kept.opened.line.abort()
                 continue
-            talk = _Talk(kept, parcel, before_dot, self._command_seconds, self._final_seconds)
+            talk = Talk(
+                kept,
+                order,
+                self._command_seconds,
+                self._final_seconds,
+                asked=asked is not None,
+                look_ahead=self._next_for,
+                give_back=self._give_back,
+            )
+            asked = None
             self._talks += 1
             try:
                 reply = await talk.run()
-            except LineLost as error:
+            except (LineLost, TimeoutError) as error:
                 kept.opened.line.abort()
-                if not fresh and not talk.heard:
+                talk.withdraw()
+                if talk.asked and not talk.heard:
+                    self._unanswered += 1  # no dot was sent: nothing is repeated
+                    continue
+                if not fresh and not talk.heard and isinstance(error, LineLost):
                     continue  # a kept connection had gone stale: nothing was asked yet, so nothing is repeated
-                return talk.lost(str(error))
-            except TimeoutError:
-                kept.opened.line.abort()
-                return talk.lost("the server did not answer in time")
+                why = str(error) if isinstance(error, LineLost) else "the server did not answer in time"
+                return talk.lost(why), None
             except BaseException:
                 # Cancelled, or told not to send: the connection looks usable and is not.
                 kept.opened.line.abort()
+                talk.withdraw()
                 raise
             finally:
                 self._talks -= 1
-            await self._keep(kept, reply)
+            if talk.asked:
+                self._unanswered = 0
+            following = await self._keep(kept, reply, talk)
             if reply.code == 421 and reply.phase is Phase.MAIL and not fresh:
                 continue  # the server was about to end an idle connection (RFC 5321, section 3.8): another one
-            return reply
+            return reply, following
+
+    def _next_for(self, kept: Kept) -> Order | None:
+        """Return the letter whose commands may go with the dot that is about to go over `kept`.
+
+        Only a server that answers a dot at once is asked ahead, and not one that has lost what was sent so.
+        """
+        if not self._waiting or self._urgent or not kept.prompt:
+            return None
+        if self._unanswered >= MOST_UNANSWERED or kept.sent + 1 >= MOST_LETTERS:
+            return None
+        order = self._waiting[0]
+        if not can_be_asked(order.parcel, kept.opened):
+            return None
+        self._waiting.popleft()
+        if not order.future.running() and not order.future.set_running_or_notify_cancel():
+            return None
+        return order
+
+    def _give_back(self, order: Order) -> None:
+        """Let another connection send a letter that was to be next on one which is slow, or lost."""
+        self._waiting.appendleft(order)
+        self._begin()
 
     def _answer_waiting(self, reply: Reply) -> None:
         """Tell whoever waits that the server cannot be had: each would find out anew, and a sign-in may be locked."""
         while self._urgent or self._waiting:
-            _, _, future = (self._urgent or self._waiting).popleft()
+            future = (self._urgent or self._waiting).popleft().future
             if future.running() or future.set_running_or_notify_cancel():
                 future.set_result(reply)
 
-    async def _keep(self, kept: _Kept, reply: Reply) -> None:
+    async def _keep(self, kept: Kept, reply: Reply, talk: Talk) -> _Asked | None:
+        """Keep a connection for the next letter, or end it; return the letter that it has been asked to take."""
         kept.sent += 1
         kept.used = time.monotonic()
-        if reply.code == 421 or kept.sent >= MOST_LETTERS or not kept.opened.line.is_open:
+        ends = reply.code == 421 or kept.sent >= MOST_LETTERS or kept.opened.line.is_lost
+        following = None if ends else talk.following
+        if talk.withdrawn or (ends and talk.following is not None):
+            talk.withdraw()
+            kept.opened.line.abort()  # the server may be waiting for a letter that another connection has
+        elif ends or (following is None and not kept.opened.line.is_open):
             await kept.opened.line.quit()
-        else:
+        elif following is None:
             self._idle.append(kept)
+        return _Asked(following, kept) if following is not None else None
 
     async def _close_idle(self) -> None:
         while True:
@@ -205,89 +249,3 @@ class SmtpTransport:
         self._idle = [k for k in self._idle if k not in old]
         for kept in old:
             await kept.opened.line.quit()
-
-
-class _Talk:
-    """One transaction. `heard` tells whether the server has answered anything in it."""
-
-    def __init__(self, kept: _Kept, parcel: Parcel, before_dot: BeforeDot, command: float, final: float) -> None:
-        self._kept, self._parcel, self._before_dot = kept, parcel, before_dot
-        self._command, self._final = command, final
-        self._phase = Phase.MAIL
-        self.heard = False
-
-    def lost(self, why: str) -> Reply:
-        """Return what is known after the connection was lost in this phase."""
-        outcome = Outcome.UNCERTAIN if self._phase is Phase.DOT else Outcome.DEFERRED
-        return Reply(outcome, self._phase, None, why)
-
-    async def run(self) -> Reply:
-        """Send the letter and return the reply that decides.
-
-        Raises:
-            LineLost, TimeoutError: see `lost`. Whatever `before_dot` raises.
-            UnsafeMail: an address holds what could become another command.
-        """
-        parcel, opened, line = self._parcel, self._kept.opened, self._kept.opened.line
-        for address in (parcel.sender, parcel.recipient):
-            if not _ARGUMENT.fullmatch(address):
-                raise UnsafeMail("An address would end its SMTP command early", ascii(address[:80]))
-        if opened.size is not None and len(parcel.wire) > opened.size:
-            text = f"the letter has {len(parcel.wire):,} bytes, and the server takes {opened.size:,}"
-            return Reply(Outcome.REFUSED, Phase.MAIL, 552, text)
-        size = f" SIZE={len(parcel.wire)}" if opened.size is not None else ""
-        commands = [
-            (Phase.MAIL, f"MAIL FROM:<{parcel.sender}>{size}\r\n".encode("ascii")),
-            (Phase.RCPT, f"RCPT TO:<{parcel.recipient}>\r\n".encode("ascii")),
-            (Phase.DATA, b"DATA\r\n"),
-        ]
-        if self._kept.dirty:
-            commands.insert(0, (Phase.MAIL, b"RSET\r\n"))
-            self._kept.dirty = False
-        if opened.pipelining:  # RFC 2920
-            line.write(b"".join(command for _, command in commands))
-        decided: Reply | None = None
-        for phase, command in commands:
-            self._phase = phase
-            if not opened.pipelining:
-                if decided is not None:
-                    break
-                line.write(command)
-            reply = await line.reply(self._command)
-            self.heard = True
-            wanted = 300 if phase is Phase.DATA else 200
-            if decided is None and not wanted <= reply.code < wanted + 100:
-                decided = meaning(reply, phase)
-                self._kept.dirty = True
-                if reply.code == 421:
-                    return decided
-                if not 400 <= reply.code < 600:
-                    line.abort()  # no reply for this place: what the server thinks is going on cannot be known
-                    return decided
-            elif decided is not None and phase is Phase.DATA and reply.code == 354:
-                # The server waits for a letter that must not be sent: only a closed line says so for certain.
-                line.abort()
-        if decided is not None:
-            return decided
-        body, dot = stuffed(parcel.wire), b".\r\n"
-        if len(body) > LARGE:
-            # A line that is lost on the way up is no uncertainty: without the dot nothing may be delivered.
-            line.write(body)
-            await line.drained(self._final)
-            body = b""
-        await self._before_dot()
-        self._phase = Phase.DOT
-        line.write(body + dot)
-        reply = await line.reply(self._final)
-        if not (200 <= reply.code < 300 or 400 <= reply.code < 600):
-            raise LineLost(f"the server answered {reply.code} {reply.text}, which says nothing about the letter")
-        return meaning(reply, Phase.DOT)
-
-
-def stuffed(wire: bytes) -> bytes:
-    """Return `wire` with a dot doubled at the begin of each line (RFC 5321, section 4.5.2), ending in CRLF."""
-    if not wire.endswith(b"\r\n"):
-        wire += b"\r\n"
-    if wire.startswith(b"."):
-        wire = b"." + wire
-    return wire.replace(b"\r\n.", b"\r\n..")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
 LONGEST_REPLY = 64 * 1024
@@ -34,6 +35,7 @@ class SmtpLine(asyncio.Protocol):
         self._replies: deque[ServerReply] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = 0.0
+        self._slow: tuple[Callable[[], None] | None, float] = (None, 0.0)
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._room.set()
@@ -49,6 +51,11 @@ class SmtpLine(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether commands can be sent. A reply that nobody asked for (a 421 before closing) makes a line unusable."""
         return self._lost is None and not self._replies and not self._lines and not self._buffer
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._lost is not None
 
     def write(self, data: bytes) -> None:
         """Send `data`.
@@ -71,8 +78,8 @@ class SmtpLine(asyncio.Protocol):
         if self._lost is not None:
             raise LineLost(self._lost)
 
-    async def reply(self, seconds: float) -> ServerReply:
-        """Return the next reply.
+    async def reply(self, seconds: float, slow: Callable[[], None] | None = None) -> ServerReply:
+        """Return the next reply; `slow` is called once if it takes more than a second or two.
 
         Raises:
             LineLost: the connection ended first.
@@ -80,7 +87,7 @@ class SmtpLine(asyncio.Protocol):
         """
         if not self._replies:
             loop = asyncio.get_running_loop()
-            self._deadline = loop.time() + seconds
+            self._deadline, self._slow = loop.time() + seconds, (slow, loop.time() + TICK)
             self._watch(loop)
             while not self._replies:
                 if self._lost is not None:
@@ -175,5 +182,9 @@ class SmtpLine(asyncio.Protocol):
             return
         if loop.time() >= self._deadline:
             self._waiter.set_exception(TimeoutError())
-        else:
-            self._watch(loop)
+            return
+        slow, since = self._slow
+        if slow is not None and loop.time() >= since:
+            self._slow = (None, 0.0)
+            slow()
+        self._watch(loop)
