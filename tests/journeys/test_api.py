@@ -41,6 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     keys = {
         "portal": site.key(steward, "portal", "send", "read"),
         "sender": site.key(steward, "sender", "send"),
+        "reader": site.key(steward, "reader", "read"),
         "staff": site.key(steward, "staff", "reports"),
         "operator": site.key(steward, "operator", "send", "read", "reports", "operate"),
     }
@@ -310,6 +311,20 @@ def test_cancel_and_retry(place: Place, operator: httpx.Client) -> None:
         assert [h["actor"] for h in search.history(connection, failed)] == ["operator"]
 
 
+def test_one_cancels_and_retries_ones_own_and_nobody_elses(place: Place) -> None:
+    own = site.hand_over(place.steward, "grant_report", {"grant": "DOL-1", "since": "2026-01-01"}, "staff")
+    theirs = site.hand_over(place.steward, "grant_report", {"grant": "DOL-1", "since": "2026-01-01"}, "portal")
+    with place.client("staff") as staff:
+        for act in ("cancel", "retry"):
+            refused = problem(staff.post(f"/v1/tasks/{theirs}/{act}"), 404, "unknown-task")
+            missing = problem(staff.post(f"/v1/tasks/nothing/{act}"), 404, "unknown-task")
+            assert refused["detail"].replace(theirs, "") == missing["detail"].replace("nothing", "")
+        site.set_task(place.steward, own, state="failed", error="It broke.")
+        assert staff.post(f"/v1/tasks/{own}/retry").json()["state"] == "queued"
+        assert staff.post(f"/v1/tasks/{own}/cancel").json()["state"] == "cancelled"
+    assert place.steward.service.get_status(theirs).state == "queued"
+
+
 @pytest.mark.parametrize(
     ("headers", "kind"),
     [
@@ -352,8 +367,8 @@ def test_the_use_of_a_key_is_noted(place: Place) -> None:
     [
         ("sender", "GET", "/v1/tasks"),
         ("sender", "GET", "/v1/tasks/x"),
-        ("portal", "POST", "/v1/tasks/x/cancel"),
-        ("portal", "POST", "/v1/tasks/x/retry"),
+        ("reader", "POST", "/v1/tasks/x/cancel"),
+        ("reader", "POST", "/v1/tasks/x/retry"),
         ("portal", "GET", "/v1/tasks/x/artifacts/1"),
         ("staff", "POST", "/v1/tasks/welcome_email"),
         ("staff", "POST", "/v1/tasks/welcome_email/bulk"),

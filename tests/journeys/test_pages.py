@@ -292,12 +292,25 @@ def test_trying_again_is_one_press(place: Place, operator: Person) -> None:
     assert "cannot be tried again" in words_of(again)
 
 
-def test_staff_have_no_buttons_that_they_may_not_press(place: Place, staff: Person) -> None:
-    task = site.hand_over(place.steward, "tidy", {}, "Sam")
-    page = staff.get(f"/tasks/{task}")
+def test_staff_stop_and_repeat_their_own_and_nobody_elses(place: Place, staff: Person) -> None:
+    own, theirs = (site.hand_over(place.steward, "tidy", {}, by) for by in ("Sam", "Olga"))
+    form = {"form_token": token_of(staff.get(f"/tasks/{own}"))}
+    assert "Cancelled" in words_of(staff.post(f"/tasks/{own}/cancel", data=form))
+    site.set_task(place.steward, own, state="failed", error="It broke.")
+    assert "Try again" in words_of(staff.get(f"/tasks/{own}"))
+    assert "Sam asked to try again" in words_of(staff.post(f"/tasks/{own}/retry", data=form))
+    for act in ("cancel", "retry"):
+        assert staff.post(f"/tasks/{theirs}/{act}", data=form).status_code == 404
+    assert place.steward.service.get_status(theirs).state == "queued"
+
+
+def test_there_are_no_buttons_that_one_may_not_press(place: Place, person: Callable[..., Person]) -> None:
+    reader = person("Rita", "read")
+    task = site.hand_over(place.steward, "tidy", {}, "Rita")
+    page = reader.get(f"/tasks/{task}")
     assert "Cancel" not in words_of(page)
-    assert staff.post(f"/tasks/{task}/cancel", data={"form_token": token_of(page)}).status_code == 403
-    assert staff.get("/plugins").status_code == 403
+    assert reader.post(f"/tasks/{task}/cancel", data={"form_token": token_of(page)}).status_code == 403
+    assert reader.get("/outbox").status_code == 403
 
 
 def test_a_file_is_downloaded_and_noted(place: Place, staff: Person) -> None:

@@ -18,6 +18,12 @@ from steward.web.problems import MissingScope, NotSignedIn
 
 log = logging.getLogger(__name__)
 
+SEERS = ("read", "reports", "operate")
+"""Scopes with any of which one sees what is one's own; with `operate` everybody's."""
+
+CHANGERS = ("send", "reports", "operate")
+"""Scopes with any of which one stops, repeats and changes what is one's own; with `operate` everybody's."""
+
 TRUSTED_FOR = 2.0
 """Seconds for which a key that was looked up is not looked up again: the longest that a revoked key still works."""
 
@@ -103,7 +109,7 @@ def require(caller: Caller, *scopes: str) -> None:
 
 
 def own(caller: Caller, task: TaskResult) -> TaskResult:
-    """Return `task` if `caller` may see it: it is their own, or they operate.
+    """Return `task` if it is `caller`'s to see and to change: it is their own, or they operate.
 
     Raises:
         UnknownTask: it is another's. The words are those for a task that is not there, so that nothing is learnt.

@@ -15,12 +15,11 @@ from steward.results import TaskResult
 from steward.services.background import during
 from steward.tasks import State
 from steward.web import downloads, openapi, parameters
-from steward.web.auth import Doorkeeper, own
+from steward.web.auth import CHANGERS, SEERS, Doorkeeper, own
 
 if TYPE_CHECKING:
     from steward.app import Steward
 
-SEERS = ("read", "reports", "operate")
 _ID = openapi.parameter("task_id", {"type": "string"}, "The task's id.", "path")
 _SEARCH = [
     openapi.parameter("state", {"type": "string", "enum": [s.value for s in State]}, "May be given several times."),
@@ -94,10 +93,11 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         return await change(request, service.retry)
 
     async def change(request: Request, act: Any) -> Response:
-        caller = await keeper.admit(request, "operate")
+        caller = await keeper.admit(request, *CHANGERS)
 
         def acted() -> TaskResult:
-            task: TaskResult = act(request.path_params["task_id"], by=caller.name)
+            theirs = own(caller, service.get_status(request.path_params["task_id"]))
+            task: TaskResult = act(theirs.id, by=caller.name)
             return task
 
         later = BackgroundTasks()

@@ -13,16 +13,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from steward.ledger import search
+from steward.results import TaskResult
 from steward.service import Page, Query
 from steward.services.background import during
 from steward.tasks import State
 from steward.web import downloads, openapi, words
-from steward.web.auth import own
+from steward.web.auth import CHANGERS, SEERS, own
 from steward.web.problems import KINDS, NoSuchPage
 from steward.web.sessions import Session
 from steward.web.site import Fields, Site
 
-SEERS = ("read", "reports", "operate")
 PER_PAGE = 30
 REFRESH = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30}
 """Seconds after which the page of a task in such a state is asked for again."""
@@ -34,8 +34,8 @@ def routes(site: Site) -> list[Route]:
     return [
         Route("/", site.get(pages.tasks, *SEERS)),
         Route("/tasks/{task_id}", site.get(pages.task, *SEERS)),
-        Route("/tasks/{task_id}/cancel", site.post(pages.cancel, "operate"), methods=["POST"]),
-        Route("/tasks/{task_id}/retry", site.post(pages.retry, "operate"), methods=["POST"]),
+        Route("/tasks/{task_id}/cancel", site.post(pages.cancel, *CHANGERS), methods=["POST"]),
+        Route("/tasks/{task_id}/retry", site.post(pages.retry, *CHANGERS), methods=["POST"]),
         Route("/tasks/{task_id}/files/{n}", site.get(pages.file, "reports", "operate")),
         Route("/plugins", site.get(pages.plugins, "read", "operate")),
         Route("/problems/{kind}", pages.problem),
@@ -85,7 +85,7 @@ class Pages:
 
     def task(self, request: Request, session: Session) -> Response:
         """Return one task with everything that is known of it."""
-        task = own(session.caller, self._steward.service.get_status(request.path_params["task_id"]))
+        task = self._theirs(request, session)
         with self._steward.ledger.read() as connection:
             history = search.history(connection, task.id)
         handler = self._steward.registry.handlers.get(task.name)
@@ -99,20 +99,21 @@ class Pages:
             asked=words.asked(task.payload, openapi.payload_schema(handler) if handler else None),
             history=history,
             refresh=REFRESH.get(State(task.state), 0),
+            changes=not session.caller.scopes.isdisjoint(CHANGERS),
             downloads_allowed=not session.caller.scopes.isdisjoint(("reports", "operate")),
             uncertain=any(d.outcome == "uncertain" for d in task.deliveries),
         )
 
     def cancel(self, request: Request, session: Session, values: Fields) -> Response:
         """Cancel a task and show it."""
-        task = self._steward.service.cancel(request.path_params["task_id"], by=session.caller.name)
+        task = self._steward.service.cancel(self._theirs(request, session).id, by=session.caller.name)
         return RedirectResponse(f"/tasks/{task.id}", 303)
 
     def retry(self, request: Request, session: Session, values: Fields) -> Response:
         """Try a task again and show it."""
         later = BackgroundTasks()
         with during(later):
-            task = self._steward.service.retry(request.path_params["task_id"], by=session.caller.name)
+            task = self._steward.service.retry(self._theirs(request, session).id, by=session.caller.name)
         return RedirectResponse(f"/tasks/{task.id}", 303, background=later)
 
     def file(self, request: Request, session: Session) -> Response:
@@ -143,6 +144,9 @@ class Pages:
         return await run_in_threadpool(
             lambda: self._site.page("problem_kind", session, title=meaning, kind=kind, advice=advice)
         )
+
+    def _theirs(self, request: Request, session: Session) -> TaskResult:
+        return own(session.caller, self._steward.service.get_status(request.path_params["task_id"]))
 
     def _find(self, connection: Any, query: Query, text: str) -> Page:
         whole = "@" in text and " " not in text and "." in text.rpartition("@")[2]

@@ -14,7 +14,8 @@ from steward.clock import moment
 from steward.ledger.schedules import Firing
 from steward.timetable import Standing
 from steward.web import openapi, words
-from steward.web.schedules import CHANGERS, SEERS, own
+from steward.web.auth import CHANGERS, SEERS
+from steward.web.schedules import own
 from steward.web.sessions import Session
 from steward.web.site import Fields, Site
 

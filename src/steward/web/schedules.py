@@ -18,15 +18,12 @@ from steward.ledger.access import Caller
 from steward.schedules import LONGEST, Missed
 from steward.timetable import Standing
 from steward.web import openapi, parameters
-from steward.web.auth import Doorkeeper
+from steward.web.auth import CHANGERS, SEERS, Doorkeeper
 from steward.web.bodies import read_json
 from steward.web.submissions import require_sender
 
 if TYPE_CHECKING:
     from steward.app import Steward
-
-SEERS = ("read", "reports", "operate")
-CHANGERS = ("send", "reports", "operate")
 
 
 class Order(BaseModel):

@@ -99,7 +99,6 @@ class Site:
             "who": session.caller.name if session else "",
             "form_token": self.sessions.form_token(session) if session else "",
             "may_ask": not scopes.isdisjoint(SENDERS),
-            "operates": "operate" in scopes,
             "sees_plugins": not scopes.isdisjoint(("read", "operate")),
             "sees_outbox": "operate" in scopes and settings.captures_mail,
             "style": self.style,
