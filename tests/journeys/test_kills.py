@@ -59,12 +59,24 @@ def a_busy_one(house: Installation, running: dict[str, Program]) -> str:
     return found[0] if found else ""
 
 
+def fates(house: Installation, sender: Sender, sink: SmtpSink) -> str:
+    """Return what the ledger says of each letter that did not come."""
+    came = {mail.recipients[0] for mail in sink.messages()}
+    found = []
+    for task_id in sender.accepted:
+        task = house.task(task_id)
+        if not any(delivery.to in came for delivery in task.deliveries):
+            outcomes = [f"{attempt.outcome} ({attempt.error or ''})" for attempt in task.attempts]
+            found.append(f"{task_id} {task.state}: {task.error}; {outcomes}; {task.deliveries}")
+    return "\n".join(found)
+
+
 def judge(house: Installation, sink: SmtpSink, sender: Sender, kills: int, wire: int) -> Account:
     house.wait_settled(60)
     result = account(house, sink, sender)
     print(f"\n{kills} kills of workers; {result}")
     assert sender.accepted
-    assert result.lost == 0
+    assert result.lost == 0, fates(house, sender, sink)
     assert result.unexpected == 0
     assert result.duplicated <= kills * wire
     assert result.differing == 0, "a repeat differs from the first copy"
