@@ -115,20 +115,24 @@ class HostedPreparer:
         ready: Callable[[str, Outcome], None],
         progress: Callable[[str, float, str], None],
         cancelled: Callable[[str], bool],
+        begins: Callable[[str], None] = lambda task_id: None,
     ) -> None:
-        """Call `ready` once for each request and return when all have been reported."""
+        """Call `ready` once for each request and return when all have been reported.
+
+        `begins` is called just before a handler that runs alone is given its request.
+        """
         left = list(requests)
         alone = []
         while len(left) > 1:
             reported, culprit = self._batch(left, ready, progress)
             left = [r for r in left if r.task_id not in reported and r is not culprit]
             if culprit is not None and culprit.task_id not in reported:
-                alone.append(self._threads.submit(self._alone, culprit, ready, progress, cancelled))
+                alone.append(self._threads.submit(self._alone, culprit, ready, progress, cancelled, begins))
         if left:
             if alone:
-                alone.append(self._threads.submit(self._alone, left[0], ready, progress, cancelled))
+                alone.append(self._threads.submit(self._alone, left[0], ready, progress, cancelled, begins))
             else:
-                self._alone(left[0], ready, progress, cancelled)
+                self._alone(left[0], ready, progress, cancelled, begins)
         wait_for(alone)
 
     def warm(self) -> None:
@@ -181,6 +185,7 @@ class HostedPreparer:
         ready: Callable[[str, Outcome], None],
         progress: Callable[[str, float, str], None],
         cancelled: Callable[[str], bool],
+        begins: Callable[[str], None],
     ) -> None:
         handler = self._registry.handlers[request.name]
         # Quick letters share the batch pool, which is warm; only what takes long has processes of its own.
@@ -197,7 +202,11 @@ class HostedPreparer:
 
         try:
             pool.call(
-                [request], seconds=handler.time_limit, cancelled=lambda: cancelled(request.task_id), on_message=listen
+                [request],
+                seconds=handler.time_limit,
+                cancelled=lambda: cancelled(request.task_id),
+                on_message=listen,
+                begins=lambda: begins(request.task_id),
             )
         except ChildTimedOut:
             answer = [Failure(f"The handler was stopped at its limit of {handler.time_limit:g} seconds.", crashed=1)]

@@ -68,9 +68,11 @@ class Preparer:
         ready: Callable[[str, Outcome], None],
         progress: Callable[[str, float, str], None] = lambda task_id, fraction, text: None,
         cancelled: Callable[[str], bool] = lambda task_id: False,
+        begins: Callable[[str], None] = lambda task_id: None,
     ) -> None:
         """Call `ready` with the outcome of each request, one after the other."""
         for request in requests:
+            begins(request.task_id)
             ready(request.task_id, self.prepare(request, lambda f, t, i=request.task_id: progress(i, f, t)))  # type: ignore[misc]
 
     def _prepare(self, request: Request, progress: Callable[[float, str], None]) -> Prepared:

@@ -40,8 +40,12 @@ class Preparing(Protocol):
         ready: Callable[[str, Outcome], None],
         progress: Callable[[str, float, str], None],
         cancelled: Callable[[str], bool],
+        begins: Callable[[str], None],
     ) -> None:
-        """Call `ready` once for each request, from any thread, and return when all have been reported."""
+        """Call `ready` once for each request, from any thread, and return when all have been reported.
+
+        `begins` is called before the handler of a request that is alone, at least, can do anything.
+        """
 
 
 class Runner:
@@ -212,7 +216,14 @@ class Runner:
             else:
                 performance.fail(outcome)
 
-        self._preparing.prepare_each(requests, ready, self._progress(by_id, claim), lambda i: self._is_lost(i, claim))
+        def begins(task_id: str) -> None:
+            task = by_id[task_id].task
+            if task.lost:  # from here on it is under suspicion again, if this process should die
+                self._writer.apply(lambda c: attempts.say_running(c, task.id, task.attempt))
+
+        self._preparing.prepare_each(
+            requests, ready, self._progress(by_id, claim), lambda i: self._is_lost(i, claim), begins
+        )
         ended.wait()
         for performance in going:
             if performance.has_documents:

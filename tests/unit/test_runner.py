@@ -52,11 +52,13 @@ class Desk:
 
     def __init__(self):
         self.to = ["ada@x.org"]
-        self.meanwhile = lambda: None
+        self.before = self.meanwhile = lambda: None
         self.failure = None
 
-    def prepare_each(self, requests, ready, progress, cancelled):
+    def prepare_each(self, requests, ready, progress, cancelled, begins):
         for request in requests:
+            self.before()
+            begins(request.task_id)
             self.meanwhile()
             drafts = tuple(
                 Draft(
@@ -188,6 +190,20 @@ def test_what_was_given_to_another_worker_is_not_sent(ledger, runner, desk, post
     runner.perform([task_id])
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts], post.sent) == ("queued", ["lost"], [])
+
+
+def test_a_suspect_is_suspected_again_only_while_its_handler_runs(ledger, runner, desk, post, add):
+    task_id = add()
+    seen = []
+
+    def note():
+        seen.append(get(ledger, task_id).attempts[-1].outcome)
+
+    ledger.apply(lambda c: c.exec_driver_sql("UPDATE tasks SET lost = 1"))
+    desk.before = desk.meanwhile = note
+    runner.perform([task_id])
+    assert seen == ["waiting", "running"]
+    assert get(ledger, task_id).state == "succeeded"
 
 
 def test_what_cannot_be_begun_stays_as_it_is(ledger, runner, post, add, blocked_store):

@@ -65,11 +65,13 @@ class Children:
         seconds: float | None = None,
         cancelled: Callable[[], bool] = _never,
         on_message: Callable[[Any], None] | None = None,
+        begins: Callable[[], None] | None = None,
     ) -> Any:
         """Return the child's reply to `request`; waits for a free child. From any thread.
 
-        `seconds` replaces the limit of time for this call; waiting and warming up do not count. `cancelled` is asked
-        ten times a second. `on_message` gets what the child sends while it works, in this thread.
+        `begins` is called when a child is free and nothing has been sent to it yet. `seconds` replaces the limit of
+        time for this call; waiting and warming up do not count. `cancelled` is asked ten times a second. `on_message`
+        gets what the child sends while it works, in this thread.
 
         Raises:
             ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled: the process is gone; the next call gets another.
@@ -79,6 +81,8 @@ class Children:
         content = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
         child = self._take(cancelled)
         try:
+            if begins is not None:
+                begins()
             return child.ask(content, self.limits.seconds if seconds is None else seconds, cancelled, on_message)
         finally:
             self._give_back(child)

@@ -54,7 +54,14 @@ def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str
         connection.execute(
             attempts.insert(),
             [
-                {"task_id": r.id, "number": r.attempt, "worker": worker, "started_at": now, "outcome": "running"}
+                {
+                    "task_id": r.id,
+                    "number": r.attempt,
+                    "worker": worker,
+                    "started_at": now,
+                    # One in whose hand a process has died is watched closely: see `release`.
+                    "outcome": "waiting" if r.lost else "running",
+                }
                 for r in found
             ],
         )
@@ -174,6 +181,15 @@ def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]
     return [None] * len(endings)
 
 
+def say_running(connection: sa.Connection, task_id: str, attempt: int) -> None:
+    """Record that the handler of a task in whose hand a process has died begins now."""
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.task_id == task_id, attempts.c.number == attempt, attempts.c.outcome == "waiting")
+        .values(outcome="running")
+    )
+
+
 def no_longer_held(connection: sa.Connection, claims: dict[str, str]) -> set[tuple[str, str]]:
     """Return those of `claims` (task id to claim) that were cancelled or given to another worker."""
     if not claims:
@@ -218,14 +234,14 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
     """Take tasks out of the hands of `workers`; return how many are queued again and how many are given up.
 
     A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails. A start
-    is not held against a task whose letters were being sent (its handler had ended well), nor, with `counts` false,
-    if the worker leaves in good order.
+    is not held against a task whose letters were being sent (its handler had ended well), nor against one that has been
+    suspected before and whose handler had not begun; nor, with `counts` false, if the worker leaves in good order.
     """
     held = tasks.c.worker.in_(workers)
     ran = sa.and_(held, tasks.c.state == State.RUNNING)
     left = attempts.c.task_id.in_(sa.select(tasks.c.id).where(ran))
     sent = sa.exists().where(deliveries.c.task_id == attempts.c.task_id, deliveries.c.attempt == attempts.c.number)
-    innocent = sa.or_(attempts.c.outcome == "sending", sent) if counts else sa.true()
+    innocent = sa.or_(attempts.c.outcome.in_(["waiting", "sending"]), sent) if counts else sa.true()
     connection.execute(
         attempts.update()
         .where(left, attempts.c.finished_at.is_(None))

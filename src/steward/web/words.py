@@ -60,6 +60,7 @@ _ATTEMPTS: Final = {
     "failed": "Failed",
     "retrying": "Failed; to be tried again",
     "lost": "Its worker stopped",
+    "waiting": "About to begin",
     "sending": "Being sent",
     "unrecorded": "Its end could not be recorded; it was made again",
     "cancelled": "Cancelled",

@@ -83,6 +83,7 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
     for start in range(MAX_STARTS):
         ids = [pill, neighbour] if start == 0 else [pill]
         begin(ledger, ids, f"w{start}", f"c{start}")
+        ledger.apply(lambda c, number=start + 1: attempts.say_running(c, pill, number))
         ledger.apply(lambda c, w=f"w{start}": attempts.release(c, [w], now()))
         ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
     assert get(ledger, pill).state == "failed"
@@ -90,6 +91,17 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
     assert get(ledger, neighbour).state == "queued"
     with ledger.write() as connection:
         assert due.take(connection, "mail", 10, "w9", now()) == [due.Due(neighbour, lost=1)]
+
+
+def test_a_suspect_whose_handler_has_not_begun_when_its_worker_dies_is_no_more_suspect_than_before(ledger, add):
+    task_id = add()
+    begin(ledger, [task_id], "w0", "c0")
+    ledger.apply(lambda c: attempts.release(c, ["w0"], now()))
+    for n in range(1, 6):
+        begin(ledger, [task_id], f"w{n}", f"c{n}")
+        ledger.apply(lambda c, w=f"w{n}": attempts.release(c, [w], now()))
+    task = get(ledger, task_id)
+    assert (task.state, [a.outcome for a in task.attempts]) == ("queued", ["lost", *["stopped"] * 5])
 
 
 def test_a_worker_that_leaves_in_good_order_is_not_held_against_its_tasks(ledger, add):
@@ -156,6 +168,7 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
     for start in range(1, MAX_STARTS + 1):
         worker, claim = f"w{start}", f"c{start}"
         begin(ledger, [marked, about_to, preparing], worker, claim)
+        ledger.apply(lambda c, n=start: attempts.say_running(c, preparing, n))
         copy = deliveries.OnWire(marked, claim, 0, "a@x.org", "<m@x>", "s", start, now(), b"x")
         ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
