@@ -1,10 +1,12 @@
-"""What a task asks for once its handler has run, or why it could not be had."""
+"""What a task asks for once its handler has run, or why it could not be had.
+
+Named tuples: they come out of a child process in a quarter of the time of dataclasses.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from steward.compose import Message
@@ -14,8 +16,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PDF = "application/pdf"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One task to prepare."""
 
     task_id: str
@@ -26,8 +27,7 @@ class Request:
     claim: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder."""
 
     name: str
@@ -37,8 +37,7 @@ class Document:
     kept: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A letter: finished bytes, or the message and the documents that are still to be attached to it."""
 
     sender: str
@@ -50,8 +49,7 @@ class Draft:
     documents: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """Everything a task asks for."""
 
     letters: tuple[Draft, ...] = ()
@@ -59,8 +57,7 @@ class Prepared:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why a task could not be prepared. `final`: a retry cannot help. `crashed`: it ended or hung its process."""
 
     words: str
