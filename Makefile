@@ -42,7 +42,7 @@ lock: ## choose and pin every package anew
 
 bench: ## every benchmark, quickly
 	@scripts/setup.sh test
-	@status=0; for each in mail engines accept idle reports; do \
+	@status=0; for each in mail engines accept idle neighbours reports; do \
 		echo "$$each"; $(BIN)/python -m benchmarks.$$each --quick || status=1; done; exit $$status
 
 clean: ## remove what the other commands made

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from steward.clock import SECOND, now
 from steward.engine import Broker
 from steward.errors import BrokerUnavailable, StorageUnavailable
-from steward.ledger import Ledger, attempts, due, leases, workers
+from steward.ledger import Ledger, due, leases, orphans, workers
 from steward.nudge import NudgeReceiver
 from steward.relay import CERTAIN, POLL, Lane, packed
 
@@ -86,7 +86,7 @@ class BrokerRelay:
                 return 0
             dead = self._surely_dead(due.dead_holders(connection, moment))
         if dead:
-            freed, given_up = self._ledger.apply(lambda c: attempts.release(c, dead, moment))
+            freed, given_up = self._ledger.apply(lambda c: orphans.release(c, dead, moment))
             log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
         again = self._lost_lanes(moment)
         taken = self._ledger.apply(lambda c: self._take(c, moment, again))
@@ -206,7 +206,7 @@ class BrokerRelay:
             due.expire(connection, moment)
             dead = due.dead_holders(connection, moment)
             if dead:
-                attempts.release(connection, dead, moment)
+                orphans.release(connection, dead, moment)
 
         self._ledger.apply(keep)
 

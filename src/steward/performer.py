@@ -16,7 +16,7 @@ from steward.app import Steward
 from steward.clock import SECOND, new_id, now
 from steward.errors import StewardError
 from steward.hosting import HostedPreparer
-from steward.ledger import acceptance, attempts, due, upkeep, workers
+from steward.ledger import acceptance, attempts, due, orphans, upkeep, workers
 from steward.ledger.writer import GroupWriter
 from steward.renderers.weasy import WeasyRenderer
 from steward.results import Outcome
@@ -141,7 +141,7 @@ class Performer:
     def _leave(self, connection: sa.Connection) -> None:
         moment = now()
         due.hand_back(connection, self.id)
-        attempts.release(connection, [self.id], moment, counts=False)
+        orphans.release(connection, [self.id], moment, counts=False)
         workers.retire(connection, [self.id])
 
     def _beat(self) -> None:
@@ -156,7 +156,7 @@ class Performer:
                 running = attempts.running(connection, self.id)
             self.runner.drop(gone)
             forgotten = self.runner.forgotten(running)
-            if forgotten and (count := self.writer.apply(lambda c: attempts.reopen(c, forgotten, now()))):
+            if forgotten and (count := self.writer.apply(lambda c: orphans.reopen(c, forgotten, now()))):
                 log.warning("%d tasks are queued again: the end of their attempt could not be recorded", count)
             self.writer.apply(self._show_life)
         except Exception as error:

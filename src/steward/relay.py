@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from steward.clock import SECOND, now
 from steward.engine import Engine
 from steward.errors import StorageUnavailable
-from steward.ledger import Ledger, attempts, due
+from steward.ledger import Ledger, due, orphans
 from steward.nudge import NudgeReceiver
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Relay:
             dead = self._surely_dead(due.dead_holders(connection, moment) if look.dead else [])
             still = due.stopped_lanes(connection)
         if dead:
-            freed, given_up = self._ledger.apply(lambda c: attempts.release(c, dead, moment))
+            freed, given_up = self._ledger.apply(lambda c: orphans.release(c, dead, moment))
             log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
         # What was freed or wakes may be of any lane.
         among = [lane for lane in self._lanes if dead or look.wakes or lane.name in look.lanes]

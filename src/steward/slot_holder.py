@@ -10,7 +10,7 @@ from steward import slots
 from steward.app import Steward
 from steward.clock import now
 from steward.errors import StewardError
-from steward.ledger import attempts, leases, workers
+from steward.ledger import leases, orphans, workers
 from steward.nudge import NudgeReceiver
 from steward.performer import Performer
 
@@ -78,5 +78,5 @@ class SlotHolder(Performer):
 
 def _free(connection: sa.Connection, dead: list[str], moment: int) -> None:
     workers.retire(connection, dead)
-    attempts.release(connection, dead, moment)
+    orphans.release(connection, dead, moment)
     leases.drop(connection, dead)

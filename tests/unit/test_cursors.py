@@ -9,7 +9,7 @@ import pytest
 from steward.clock import new_id, now
 from steward.cursors import LedgerCursor
 from steward.errors import LateWriter, StateConflict
-from steward.ledger import Ledger, acceptance, attempts, cursors
+from steward.ledger import Ledger, acceptance, attempts, cursors, orphans
 from steward.prepared import Request
 from steward.sealing import Seal
 from steward.values import Secret
@@ -73,7 +73,7 @@ def test_another_task_waits_until_the_first_has_ended(ledger):
     with pytest.raises(StateConflict, match="under way"):
         second.take("books")
     second.take("other books")
-    ledger.apply(lambda c: attempts.release(c, ["w"], now()))
+    ledger.apply(lambda c: orphans.release(c, ["w"], now()))
     third = begin(ledger)
     third.take("books")
     assert third.position is None
@@ -83,7 +83,7 @@ def test_a_late_attempt_can_write_nothing(ledger):
     late = begin(ledger)
     late.take("books")
     late.begin({"page": 1})
-    ledger.apply(lambda c: attempts.release(c, ["w"], now()))
+    ledger.apply(lambda c: orphans.release(c, ["w"], now()))
     for act in (
         lambda: late.begin({"page": 2}),
         lambda: late.commit(1, done={"1": "x"}),

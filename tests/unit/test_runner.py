@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from steward import Email, RetryPolicy, handler
 from steward.archives.folder import FolderArchive
 from steward.clock import SECOND, now
-from steward.ledger import Ledger, acceptance, attempts, control, search
+from steward.ledger import Ledger, acceptance, attempts, control, orphans, search
 from steward.ledger.writer import GroupWriter
 from steward.plugins import Registry
 from steward.prepared import Draft, Failure, Prepared
@@ -186,7 +186,7 @@ def test_what_is_cancelled_while_it_is_prepared_is_not_sent(ledger, runner, desk
 
 def test_what_was_given_to_another_worker_is_not_sent(ledger, runner, desk, post, add):
     task_id = add()
-    desk.meanwhile = lambda: ledger.apply(lambda c: attempts.release(c, ["w1"], now()))
+    desk.meanwhile = lambda: ledger.apply(lambda c: orphans.release(c, ["w1"], now()))
     runner.perform([task_id])
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts], post.sent) == ("queued", ["lost"], [])
@@ -229,7 +229,7 @@ def test_nothing_is_sent_that_could_not_be_marked_and_the_attempt_is_found_again
         running = attempts.running(connection, "w1")
     forgotten = runner.forgotten(running)
     assert forgotten == set(running.items()) != set()
-    ledger.apply(lambda c: attempts.reopen(c, forgotten, now()))
+    ledger.apply(lambda c: orphans.reopen(c, forgotten, now()))
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts]) == ("queued", ["unrecorded"])
     desk.meanwhile = lambda: None

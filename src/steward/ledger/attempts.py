@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND
 from steward.ledger.rows import run_each
-from steward.ledger.schema import attempts, deliveries, tasks
-from steward.tasks import MAX_STARTS, State, Task
+from steward.ledger.schema import attempts, tasks
+from steward.tasks import State, Task
 
 _BEGIN = (
     tasks.update()
@@ -59,7 +58,7 @@ def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str
                     "number": r.attempt,
                     "worker": worker,
                     "started_at": now,
-                    # One in whose hand a process has died is watched closely: see `release`.
+                    # One in whose hand a process has died is watched closely: see `orphans`.
                     "outcome": "waiting" if r.lost else "running",
                 }
                 for r in found
@@ -206,21 +205,6 @@ def running(connection: sa.Connection, worker: str) -> dict[str, str]:
     return {r.id: r.claim for r in connection.execute(found)}
 
 
-def reopen(connection: sa.Connection, claims: set[tuple[str, str]], now: int) -> int:
-    """Queue again the tasks (id and claim) whose attempt ended without a record; return how many still were so."""
-    count = 0
-    for task_id, claim in claims:
-        again = tasks.update().where(tasks.c.id == task_id, tasks.c.claim == claim, tasks.c.state == State.RUNNING)
-        if connection.execute(again.values(state=State.QUEUED, worker=None, claim=None, handed_at=None)).rowcount:
-            count += 1
-            connection.execute(
-                attempts.update()
-                .where(attempts.c.task_id == task_id, attempts.c.finished_at.is_(None))
-                .values(finished_at=now, outcome="unrecorded", error="The store failed when this attempt ended")
-            )
-    return count
-
-
 def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: float, text: str) -> None:
     """Record how far a running task has come."""
     connection.execute(
@@ -228,79 +212,3 @@ def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: 
         .where(tasks.c.id == task_id, tasks.c.claim == claim)
         .values(progress=min(max(fraction, 0.0), 1.0), progress_text=text[:200])
     )
-
-
-def release(connection: sa.Connection, workers: Sequence[str], now: int, *, counts: bool = True) -> tuple[int, int]:
-    """Take tasks out of the hands of `workers`; return how many are queued again and how many are given up.
-
-    A task that has been started `MAX_STARTS` times and ended its worker each time is a poison pill: it fails. A start
-    is not held against a task whose letters were being sent (its handler had ended well), nor against one that has been
-    suspected before and whose handler had not begun; nor, with `counts` false, if the worker leaves in good order.
-    """
-    held = tasks.c.worker.in_(workers)
-    ran = sa.and_(held, tasks.c.state == State.RUNNING)
-    left = attempts.c.task_id.in_(sa.select(tasks.c.id).where(ran))
-    sent = sa.exists().where(deliveries.c.task_id == attempts.c.task_id, deliveries.c.attempt == attempts.c.number)
-    innocent = sa.or_(attempts.c.outcome.in_(["waiting", "sending"]), sent) if counts else sa.true()
-    connection.execute(
-        attempts.update()
-        .where(left, attempts.c.finished_at.is_(None))
-        .values(
-            finished_at=now,
-            outcome=sa.case((innocent, "stopped"), else_="lost"),
-            error="The worker died or froze" if counts else None,
-        )
-    )
-    this = sa.and_(attempts.c.task_id == tasks.c.id, attempts.c.number == tasks.c.attempt)
-    lost_now = sa.case((sa.exists().where(this, attempts.c.outcome == "lost"), 1), else_=0)
-    given_up = connection.execute(
-        tasks.update()
-        .where(ran, tasks.c.lost + lost_now >= MAX_STARTS)
-        .values(
-            state=State.FAILED,
-            finished_at=now,
-            lost=tasks.c.lost + lost_now,
-            error=f"Stopped after {MAX_STARTS} starts: each time the process that ran it died. Look at the handler.",
-            worker=None,
-            claim=None,
-            handed_at=None,
-        )
-    ).rowcount
-    again = connection.execute(
-        tasks.update()
-        .where(ran)
-        .values(
-            # From the second death on it waits a little: whatever kills workers one after the other then meets others.
-            state=sa.case((tasks.c.lost + lost_now >= 2, State.RETRYING.value), else_=State.QUEUED.value),
-            due_at=sa.case((tasks.c.lost + lost_now >= 2, now + 4 * SECOND), else_=tasks.c.due_at),
-            lost=tasks.c.lost + lost_now,
-            worker=None,
-            claim=None,
-            handed_at=None,
-        )
-    ).rowcount
-    freed = connection.execute(
-        tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)
-    ).rowcount
-    return again + freed, given_up
-
-
-def interrupt(connection: sa.Connection, now: int) -> int:
-    """Mark queued and running tasks as interrupted; return how many. For an engine that forgets them at a stop."""
-    left = tasks.c.state.in_([State.QUEUED, State.RUNNING])
-    connection.execute(
-        attempts.update()
-        .where(attempts.c.task_id.in_(sa.select(tasks.c.id).where(left)), attempts.c.finished_at.is_(None))
-        .values(finished_at=now, outcome="interrupted")
-    )
-    return connection.execute(
-        tasks.update()
-        .where(left)
-        .values(
-            state=State.INTERRUPTED,
-            finished_at=now,
-            error="The service stopped while this task was waiting or running. Try again if it should be done.",
-            worker=None,
-            claim=None,
-        )
-    ).rowcount

@@ -13,7 +13,7 @@ from steward.clock import now
 from steward.engine import Perform
 from steward.errors import Unsupported
 from steward.handlers import Handler
-from steward.ledger import attempts
+from steward.ledger import orphans
 from steward.results import TaskResult
 from steward.service import Abilities, Options
 from steward.services.ledgered import LedgerTaskService
@@ -50,7 +50,7 @@ class BackgroundTaskService(LedgerTaskService):
 
     def interrupt_left_over(self) -> int:
         """Mark what an earlier process left unfinished as interrupted and return how many; called at the start."""
-        return self.ledger.apply(lambda c: attempts.interrupt(c, now()))
+        return self.ledger.apply(lambda c: orphans.interrupt(c, now()))
 
     def retry(self, task_id: str, *, by: str = "") -> TaskResult:
         """Try a task again now, inside a request; see `TaskService.retry`."""

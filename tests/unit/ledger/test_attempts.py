@@ -4,7 +4,7 @@ import pytest
 
 from steward.clock import SECOND, now
 from steward.errors import StateConflict
-from steward.ledger import attempts, control, deliveries, due, search, workers
+from steward.ledger import attempts, control, deliveries, due, orphans, search, workers
 from steward.ledger.attempts import Ending
 from steward.results import Outcome
 from steward.tasks import MAX_STARTS, State
@@ -46,7 +46,7 @@ def test_a_late_writer_is_refused(ledger, add):
     begin(ledger, [task_id])
     with ledger.read() as connection:
         assert due.dead_holders(connection, now()) == ["w1"]
-    assert ledger.apply(lambda c: attempts.release(c, ["w1"], now())) == (1, 0)
+    assert ledger.apply(lambda c: orphans.release(c, ["w1"], now())) == (1, 0)
     begin(ledger, [task_id], "w2", "c2")
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
     ledger.apply(lambda c: attempts.end_each(c, [ending(task_id)]))
@@ -84,7 +84,7 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
         ids = [pill, neighbour] if start == 0 else [pill]
         begin(ledger, ids, f"w{start}", f"c{start}")
         ledger.apply(lambda c, number=start + 1: attempts.say_running(c, pill, number))
-        ledger.apply(lambda c, w=f"w{start}": attempts.release(c, [w], now()))
+        ledger.apply(lambda c, w=f"w{start}": orphans.release(c, [w], now()))
         ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
     assert get(ledger, pill).state == "failed"
     assert "4 starts" in get(ledger, pill).error
@@ -96,10 +96,10 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
 def test_a_suspect_whose_handler_has_not_begun_when_its_worker_dies_is_no_more_suspect_than_before(ledger, add):
     task_id = add()
     begin(ledger, [task_id], "w0", "c0")
-    ledger.apply(lambda c: attempts.release(c, ["w0"], now()))
+    ledger.apply(lambda c: orphans.release(c, ["w0"], now()))
     for n in range(1, 6):
         begin(ledger, [task_id], f"w{n}", f"c{n}")
-        ledger.apply(lambda c, w=f"w{n}": attempts.release(c, [w], now()))
+        ledger.apply(lambda c, w=f"w{n}": orphans.release(c, [w], now()))
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts]) == ("queued", ["lost", *["stopped"] * 5])
 
@@ -108,7 +108,7 @@ def test_a_worker_that_leaves_in_good_order_is_not_held_against_its_tasks(ledger
     task_id = add()
     for n in range(6):
         begin(ledger, [task_id], f"w{n}", f"c{n}")
-        ledger.apply(lambda c, w=f"w{n}": attempts.release(c, [w], now(), counts=False))
+        ledger.apply(lambda c, w=f"w{n}": orphans.release(c, [w], now(), counts=False))
     assert get(ledger, task_id).state == "queued"
 
 
@@ -134,7 +134,7 @@ def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_fi
     begin(ledger, [task_id])
     first = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"first")
     ledger.apply(lambda c: deliveries.mark(c, first))
-    ledger.apply(lambda c: attempts.release(c, ["w1"], now()))
+    ledger.apply(lambda c: orphans.release(c, ["w1"], now()))
     begin(ledger, [task_id], "w2", "c2")
     second = deliveries.OnWire(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, now(), b"second")
     ledger.apply(lambda c: deliveries.mark(c, second))
@@ -150,7 +150,7 @@ def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_doe
     begin(ledger, [task_id])
     ledger.apply(lambda c: deliveries.mark(c, copy(task_id, "c1", 1)))
     for number in (2, 3):
-        ledger.apply(lambda c, n=number: attempts.release(c, [f"w{n - 1}"], now()))
+        ledger.apply(lambda c, n=number: orphans.release(c, [f"w{n - 1}"], now()))
         begin(ledger, [task_id], f"w{number}", f"c{number}")
         mine = copy(task_id, f"c{number}", number)
         ledger.apply(lambda c, m=mine: deliveries.record_unsent(c, m, Outcome.DEFERRED, 450, "later"))
@@ -172,7 +172,7 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
         copy = deliveries.OnWire(marked, claim, 0, "a@x.org", "<m@x>", "s", start, now(), b"x")
         ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
-        ledger.apply(lambda c, w=worker: attempts.release(c, [w], now()))
+        ledger.apply(lambda c, w=worker: orphans.release(c, [w], now()))
         ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
     assert [get(ledger, each).state for each in (marked, about_to, preparing)] == ["queued", "queued", "failed"]
     assert [a.outcome for a in get(ledger, about_to).attempts] == ["stopped"] * MAX_STARTS

@@ -1,7 +1,7 @@
 """Leases: who is at work, whose lease is over, and who is forgotten."""
 
 from steward.clock import SECOND, now
-from steward.ledger import attempts, due, workers
+from steward.ledger import attempts, due, orphans, workers
 from steward.ledger.workers import LEASE
 
 
@@ -47,7 +47,7 @@ def test_earlier_holders_of_a_slot_are_named_until_their_lease_has_been_ended_an
     assert holders() == ["w1"]
     ledger.apply(lambda c: workers.retire(c, ["w1"]))
     assert holders() == ["w1"], "it still holds a task"
-    ledger.apply(lambda c: attempts.release(c, ["w1"], now()))
+    ledger.apply(lambda c: orphans.release(c, ["w1"], now()))
     assert holders() == []
 
 
@@ -77,7 +77,7 @@ def test_an_attempt_without_a_record_is_queued_again_and_only_once(ledger, add):
     with ledger.read() as connection:
         assert attempts.running(connection, "w1") == {task_id: "c1"}
         assert attempts.running(connection, "w2") == {}
-    assert ledger.apply(lambda c: attempts.reopen(c, {(task_id, "other")}, now())) == 0
-    assert ledger.apply(lambda c: attempts.reopen(c, {(task_id, "c1")}, now())) == 1
-    assert ledger.apply(lambda c: attempts.reopen(c, {(task_id, "c1")}, now())) == 0
+    assert ledger.apply(lambda c: orphans.reopen(c, {(task_id, "other")}, now())) == 0
+    assert ledger.apply(lambda c: orphans.reopen(c, {(task_id, "c1")}, now())) == 1
+    assert ledger.apply(lambda c: orphans.reopen(c, {(task_id, "c1")}, now())) == 0
     assert ledger.apply(lambda c: attempts.begin(c, [task_id], "w2", "c2", now()))[0].lost == 0
