@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from tests.journeys.installation import Installation, Program
+from tests.journeys.installation import Installation
 from tests.journeys.sending import account, sending
 from tests.servers.smtp_sink import SmtpSink
 from tests.servers.tmpfs import fill, small_disk
@@ -26,61 +26,19 @@ def refused(answer: httpx.Response) -> None:
     assert "Traceback" not in answer.text
 
 
-def test_a_full_disk_is_refused_within_a_second_and_forgotten_within_ten(
-    install: Install, engine: dict[str, Any], smtp_sink: Sink
-) -> None:
-    sink = smtp_sink()
-    with small_disk(48) as disk:
-        house = install(smtp_url=sink.url, data_dir=disk / "data", **engine)
-        web, worker = house.serve(), house.work()
-        with sending(house, pace=40) as sender:
-            house.wait_until(lambda: len(sender.accepted) > 40, "letters are accepted")
-            ballast = fill(disk)
-            house.wait_until(lambda: house.post("nothing", {}).status_code in (503, 507), "it is full", 20)
-            for _ in range(5):
-                started = time.monotonic()
-                refused(house.post("letter", {"to": "late@example.org", "number": 1}))
-                assert time.monotonic() - started < 1
-            assert house.answers()
-            ballast.unlink()
-            relief = time.monotonic()
-            house.wait_until(lambda: house.post("nothing", {}).status_code == 202, "it accepts again", 10)
-            assert time.monotonic() - relief < 10
-        house.wait_settled(60)
-        assert web.alive
-        assert worker.alive, worker.words()
-        result = account(house, sink, sender)
-        print(f"\nfull disk; {result}")
-        assert (result.lost, result.unexpected, result.differing, result.unflagged) == (0, 0, 0, 0)
-        assert result.duplicated <= 16
-        assert "late@example.org" not in {mail.recipients[0] for mail in sink.messages()}
-        assert house.broken_rules() == []
-        for log in house.folder.glob("*.log"):
-            assert "Traceback" not in log.read_text()
-
-
-def let_files_grow_to(size: int, *programs: Program) -> None:
-    """Make every write of `programs` beyond that place of a file fail (EFBIG); -1 lifts the limit."""
-    for program in programs:
-        _, most = resource.prlimit(program.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (size, most))
-
-
-def test_write_errors_are_refused_within_a_second_and_forgotten_within_ten(install: Install, smtp_sink: Sink) -> None:
-    sink = smtp_sink()
-    house = install(smtp_url=sink.url)
+def judge(house: Installation, sink: SmtpSink, fail: Callable[[], object], relieve: Callable[[], object]) -> None:
+    """Let the store fail while letters come in, and succeed again: nothing is lost, falsely accepted, or shown raw."""
     web, worker = house.serve(), house.work()
     with sending(house, pace=40) as sender:
         house.wait_until(lambda: len(sender.accepted) > 40, "letters are accepted")
-        journal = house.folder / "data" / "ledger.sqlite3-wal"
-        let_files_grow_to(journal.stat().st_size, web, worker)
-        house.wait_until(lambda: house.post("nothing", {}).status_code == 503, "writes fail", 20)
+        fail()
+        house.wait_until(lambda: house.post("nothing", {}).status_code in (503, 507), "the store fails", 20)
         for _ in range(5):
             started = time.monotonic()
             refused(house.post("letter", {"to": "late@example.org", "number": 1}))
             assert time.monotonic() - started < 1
         assert house.answers()
-        let_files_grow_to(-1, web, worker)
+        relieve()
         relief = time.monotonic()
         house.wait_until(lambda: house.post("nothing", {}).status_code == 202, "it accepts again", 10)
         assert time.monotonic() - relief < 10
@@ -88,13 +46,36 @@ def test_write_errors_are_refused_within_a_second_and_forgotten_within_ten(insta
     assert web.alive
     assert worker.alive, worker.words()
     result = account(house, sink, sender)
-    print(f"\nwrite errors; {result}")
+    print(f"\n{result}")
     assert (result.lost, result.unexpected, result.differing, result.unflagged) == (0, 0, 0, 0)
     assert result.duplicated <= 16
     assert "late@example.org" not in {mail.recipients[0] for mail in sink.messages()}
     assert house.broken_rules() == []
     for log in house.folder.glob("*.log"):
         assert "Traceback" not in log.read_text()
+
+
+def test_a_full_disk_is_refused_within_a_second_and_forgotten_within_ten(
+    install: Install, engine: dict[str, Any], smtp_sink: Sink
+) -> None:
+    sink = smtp_sink()
+    with small_disk(48) as disk:
+        house = install(smtp_url=sink.url, data_dir=disk / "data", **engine)
+        judge(house, sink, lambda: fill(disk), (disk / "ballast").unlink)
+
+
+def test_write_errors_are_refused_within_a_second_and_forgotten_within_ten(install: Install, smtp_sink: Sink) -> None:
+    sink = smtp_sink()
+    house = install(smtp_url=sink.url)
+
+    def let_files_grow_to(size: int) -> None:
+        """Make every write beyond that place of a file fail (EFBIG); -1 lifts the limit."""
+        for program in house.programs:
+            _, most = resource.prlimit(program.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (size, most))
+
+    journal = house.folder / "data" / "ledger.sqlite3-wal"
+    judge(house, sink, lambda: let_files_grow_to(journal.stat().st_size), lambda: let_files_grow_to(-1))
 
 
 def test_too_little_room_is_refused_before_the_disk_is_full(install: Install, engine: dict[str, Any]) -> None:
