@@ -159,10 +159,11 @@ def _look_again(connection: sa.Connection, entry: Entry, at: int) -> None:
 
 def moves_along(handler: Handler) -> bool:
     """Whether the payload has days that move along with a schedule (`json_schema_extra={"schedule_period": ...}`)."""
-    return bool(_days(handler))
+    return bool(moving_days(handler))
 
 
-def _days(handler: Handler) -> dict[str, str]:
+def moving_days(handler: Handler) -> dict[str, str]:
+    """Return the payload's days that move along, by their names in it, and which of the period each is."""
     found = {}
     for name, field in handler.payload.model_fields.items():
         extra = field.json_schema_extra
@@ -173,7 +174,7 @@ def _days(handler: Handler) -> dict[str, str]:
 
 
 def _moved_along(entry: Entry, handler: Handler, due: int) -> str:
-    days = _days(handler)
+    days = moving_days(handler)
     if not days:
         return entry.payload
     first, last = calendar.period(entry.cron, entry.zone, moment(due))

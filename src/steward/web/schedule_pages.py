@@ -10,7 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from steward import schedules as calendar
 from steward.clock import moment
+from steward.clockwork import moving_days
+from steward.handlers import Handler
 from steward.ledger.schedules import Firing
 from steward.timetable import Standing
 from steward.web import openapi, words
@@ -109,17 +112,23 @@ class SchedulePages:
             "next": [local_tag(each) for each in standing.next],
             "owner": entry.owner,
             "origin": entry.origin,
-            "asked": [
-                (name, value)
-                for name, value in words.asked(
-                    standing.as_json()["payload"], openapi.payload_schema(handler) if handler else None
-                )
-                if value != "–"
-            ],
+            "asked": asked(standing, handler),
             "last": {"when": last_moment(standing.last), "words": said, "tone": tone, "task": standing.last.task_id}
             if standing.last
             else None,
         }
+
+
+def asked(standing: Standing, handler: Handler | None) -> list[tuple[str, str]]:
+    """Return what each task is asked for. Days that move along are told as a period: those that were given are over."""
+    payload, schema = standing.as_json()["payload"], openapi.payload_schema(handler) if handler else None
+    moving = moving_days(handler) if handler else {}
+    pairs = words.asked({name: value for name, value in payload.items() if name not in moving}, schema)
+    if moving:
+        entry, coming = standing.entry, standing.next
+        days = calendar.period(entry.cron, entry.zone, coming[0]) if coming else None
+        pairs.insert(0, ("Period", words.period(days)))
+    return [(name, value) for name, value in pairs if value != "–"]
 
 
 def last_moment(firing: Firing) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -175,6 +175,15 @@ def when(moment: datetime | None, now: datetime | None = None) -> str:
         return clock
     day = f"{moment.day} {moment:%B}" + ("" if moment.year == now.year else f" {moment.year}")
     return f"{day}, {clock}"
+
+
+def period(days: tuple[date, date] | None) -> str:
+    """Return what a report made again and again is about, with the `days` of the next one if they are known."""
+    said = "The time between each run and the one before"
+    if days is None:
+        return said
+    first, last = (f"{day.day} {day:%B %Y}" for day in days)
+    return f"{said}; next: {first}" if first == last else f"{said}; next: {first} to {last}"
 
 
 def time_tag(moment: datetime | None) -> Markup:

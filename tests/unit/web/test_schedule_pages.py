@@ -1,0 +1,71 @@
+"""What the card of a schedule says will be asked for."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+from pydantic import BaseModel, Field
+
+from steward import Note, handler
+from steward.ledger.schedules import Entry
+from steward.timetable import Standing
+from steward.web.schedule_pages import asked
+
+
+class Span(BaseModel):
+    grant: str
+    begin: date = Field(json_schema_extra={"schedule_period": "first"})
+    end: date = Field(json_schema_extra={"schedule_period": "last"})
+
+
+@handler(example=Span(grant="DOL", begin=date(2026, 1, 1), end=date(2026, 3, 31)), lane="jobs")
+def account(span: Span) -> Note:
+    """Account for a span of time."""
+    return Note(f"{span.begin} to {span.end}")
+
+
+class Days(BaseModel):
+    grant: str
+    begin: date
+    end: date
+
+
+@handler(example=Days(grant="DOL", begin=date(2026, 1, 1), end=date(2026, 3, 31)), lane="jobs")
+def still(days: Days) -> Note:
+    """Account for the same days again and again."""
+    return Note(f"{days.begin} to {days.end}")
+
+
+def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *") -> Standing:
+    payload = json.dumps({"grant": "DOL", "begin": "2026-01-01", "end": "2026-03-31"})
+    return Standing(Entry("id", "account", "person", cron, "UTC", "once", payload, "Sam", 0, None), coming, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            standing(datetime(2026, 10, 1, 6, tzinfo=UTC), datetime(2027, 1, 1, 6, tzinfo=UTC)),
+            "The time between each run and the one before; next: 1 July 2026 to 30 September 2026",
+        ),
+        (standing(), "The time between each run and the one before"),
+    ],
+    ids=["due", "resting"],
+)
+def test_a_period_that_moves_is_never_shown_as_the_days_that_were_given(given: Standing, said: str) -> None:
+    assert asked(given, account) == [("Period", said), ("Grant", "DOL")]
+
+
+def test_a_period_of_one_day_is_one_day() -> None:
+    given = standing(datetime(2026, 10, 1, 6, tzinfo=UTC), cron="0 6 * * *")
+    assert asked(given, account)[0][1].endswith("; next: 30 September 2026")
+
+
+def test_days_that_stay_are_shown_as_they_are() -> None:
+    assert asked(standing(), still) == [("Grant", "DOL"), ("Begin", "2026-01-01"), ("End", "2026-03-31")]
+
+
+def test_without_its_plugin_a_schedule_says_what_is_known() -> None:
+    assert ("Grant", "DOL") in asked(standing(), None)
