@@ -38,6 +38,7 @@ _SPEECH = {
         "tone",
         "whom",
         "outcome_words",
+        "reply_words",
         "attempt_words",
         "may_cancel",
         "may_retry",

@@ -109,14 +109,17 @@ def headline(task: TaskResult) -> str:
 
 
 def _done(task: TaskResult) -> str:
-    sent = [d for d in task.deliveries if d.outcome is Outcome.ACCEPTED]
+    copies, report = task.deliveries, bool(task.artifacts)
+    sent = sum(d.outcome is Outcome.ACCEPTED for d in copies)
+    if not copies:
+        return "Ready" if report else "Done"
     if sent:
-        return "Sent" if len(sent) == len(task.deliveries) else f"Sent to {len(sent)} of {len(task.deliveries)}"
-    if any(d.outcome is Outcome.CAPTURED for d in task.deliveries):
-        return "Kept in the outbox"
-    if task.deliveries:
-        return "Done, nothing sent"
-    return "Ready" if task.artifacts else "Done"
+        said = "Sent" if sent == len(copies) else f"Sent to {sent} of {len(copies)}"
+        return f"Ready and {said.lower()}" if report else said
+    if any(d.outcome is Outcome.CAPTURED for d in copies):
+        letters = "letter is" if len(copies) == 1 else "letters are"
+        return f"Ready; its {letters} kept in the outbox" if report else "Kept in the outbox"
+    return "Ready, nothing sent" if report else "Done, nothing sent"
 
 
 def _failed(task: TaskResult) -> str:
@@ -135,6 +138,13 @@ def tone(task: TaskResult) -> str:
 def outcome_words(delivery: Delivery) -> tuple[str, str]:
     """Return what became of one copy, and its tone."""
     return OUTCOMES[delivery.outcome]
+
+
+def reply_words(delivery: Delivery) -> str:
+    """Return what the mail server said of one copy; of a captured one, that no server was asked."""
+    if delivery.outcome is Outcome.CAPTURED:
+        return "No mail server was asked: outside production letters stay on this machine"
+    return " ".join(str(part) for part in (delivery.code, delivery.reply) if part) or "–"
 
 
 def whom(task: TaskResult) -> str:

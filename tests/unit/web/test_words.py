@@ -43,6 +43,11 @@ def test_every_outcome_has_words_and_none_says_delivered(outcome: Outcome) -> No
         (task("succeeded", Outcome.CAPTURED), "Kept in the outbox"),
         (task("succeeded", Outcome.SUPPRESSED), "Done, nothing sent"),
         (task("succeeded", artifacts=1), "Ready"),
+        (task("succeeded", Outcome.CAPTURED, artifacts=2), "Ready; its letter is kept in the outbox"),
+        (task("succeeded", *[Outcome.CAPTURED] * 3, artifacts=1), "Ready; its letters are kept in the outbox"),
+        (task("succeeded", Outcome.ACCEPTED, artifacts=1), "Ready and sent"),
+        (task("succeeded", Outcome.ACCEPTED, Outcome.REFUSED, artifacts=1), "Ready and sent to 1 of 2"),
+        (task("succeeded", Outcome.SUPPRESSED, artifacts=1), "Ready, nothing sent"),
         (task("succeeded"), "Done"),
         (task("failed", Outcome.REFUSED), "Not sent"),
         (task("failed", Outcome.REFUSED, Outcome.ACCEPTED), "Sent to 1 of 2"),
@@ -51,6 +56,16 @@ def test_every_outcome_has_words_and_none_says_delivered(outcome: Outcome) -> No
 )
 def test_the_end_of_a_task_is_told_truly(given: TaskResult, said: str) -> None:
     assert words.headline(given) == said
+
+
+def test_a_servers_words_are_the_servers_and_a_captured_letters_file_is_not_told() -> None:
+    refused = Delivery(1, "a@example.org", Outcome.REFUSED, "<m@x>", code=550, reply="5.1.1 no such user")
+    captured = Delivery(1, "a@example.org", Outcome.CAPTURED, "<m@x>", reply="captured as 20260101-1.eml")
+    assert words.reply_words(refused) == "550 5.1.1 no such user"
+    assert words.reply_words(Delivery(1, "a@example.org", Outcome.ACCEPTED, "<m@x>", code=250)) == "250"
+    assert words.reply_words(Delivery(1, "a@example.org", Outcome.PENDING, "<m@x>")) == "–"
+    assert words.reply_words(captured).startswith("No mail server was asked")
+    assert ".eml" not in words.reply_words(captured)
 
 
 def test_a_success_that_did_not_reach_all_is_not_green() -> None:
