@@ -310,7 +310,23 @@ def test_there_are_no_buttons_that_one_may_not_press(place: Place, person: Calla
     page = reader.get(f"/tasks/{task}")
     assert "Cancel" not in words_of(page)
     assert reader.post(f"/tasks/{task}/cancel", data={"form_token": token_of(page)}).status_code == 403
-    assert reader.get("/outbox").status_code == 403
+    refused = reader.get("/outbox")
+    assert refused.status_code == 403
+    said = words_of(refused)
+    assert "You may not see everybody's letters You are signed in as Rita and may see your own tasks." in said
+    assert "Ask an operator" in said
+    assert "needs the scope" not in said
+
+
+def test_who_may_see_no_task_is_not_sent_round_in_circles(place: Place) -> None:
+    with Person(place) as browser:
+        refused = browser.sign_in(site.key(place.steward, "Percy", "send"))
+        assert refused.status_code == 403
+        said = words_of(refused)
+        assert "You may not see tasks and schedules" in said
+        assert "To the tasks" not in said
+        assert 'href="/ask">To the reports' in refused.text
+        assert browser.get("/ask").status_code == 200
 
 
 def test_a_file_is_downloaded_and_noted(place: Place, staff: Person) -> None:

@@ -85,7 +85,10 @@ def create(steward: Steward) -> FastAPI:
 
     def error_page(request: Request, error: BaseException, instance: str) -> Response:
         status, members, headers = problems.document(error, base, instance)
-        said = problems.in_words(error)
+        said, session = problems.in_words(error), site.sessions.read(request)
+        if isinstance(said, problems.MissingScope) and session is not None:
+            instance = f"scope {said.scope.replace(' ', ' or ')}"
+            said = problems.refusal(said, session.caller.name, session.caller.scopes)
         what = members["title"] if status == 405 else said.what.rstrip(".")
         words: dict[str, Any] = {
             "what": what,
@@ -94,7 +97,7 @@ def create(steward: Steward) -> FastAPI:
             "instance": instance,
             "number": status,
         }
-        page = site.page("error", site.sessions.read(request), title=what, status=status, **words)
+        page = site.page("error", session, title=what, status=status, **words)
         page.headers.update({name: value for name, value in headers.items() if name != "WWW-Authenticate"})
         return page
 

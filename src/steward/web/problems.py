@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -123,6 +123,23 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 """What each kind of problem is called, and what to do about it: the page under its type's address says so."""
 
+_DEEDS: Mapping[str, str] = {
+    "read reports operate": "see tasks and schedules",
+    "send reports operate": "cancel, repeat or change anything",
+    "send reports": "ask for reports",
+    "reports operate": "download files",
+    "read operate": "see the plugins",
+    "operate": "see everybody's letters",
+}
+"""What a page lets do those who have any of these scopes."""
+
+_ALLOWANCES: Mapping[str, str] = {
+    "send": "hand over tasks",
+    "read": "see your own tasks",
+    "reports": "ask for reports and download them",
+    "operate": "see and change what belongs to anybody",
+}
+
 UNFORESEEN = StewardError(
     "Something went wrong on our side", "It has been written to the log", "Try again; tell an operator if it stays"
 )
@@ -142,6 +159,16 @@ def in_words(error: BaseException) -> StewardError:
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NoSuchPage("Nothing is found under this address", remedy="Check the address")
     return UNFORESEEN
+
+
+def refusal(error: MissingScope, name: str, scopes: Collection[str]) -> StewardError:
+    """Return `error` in the words of a page, for the person who is signed in as `name` with `scopes`."""
+    may = [words for scope, words in _ALLOWANCES.items() if scope in scopes]
+    return StewardError(
+        f"You may not {_DEEDS.get(error.scope, 'do this')}",
+        f"You are signed in as {name} and may {' and '.join(may) or 'only look around'}",
+        "Ask an operator, such as whoever gave you your key or your sign-in link, for a new one that allows it",
+    )
 
 
 def document(error: BaseException, base: str, instance: str = "") -> tuple[int, dict[str, Any], dict[str, str]]:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from steward.web import words
-from steward.web.auth import Doorkeeper, require
+from steward.web.auth import SEERS, Doorkeeper, require
 from steward.web.bodies import read_form
 from steward.web.problems import NoSuchPage
 from steward.web.sessions import Session, Sessions
@@ -100,6 +100,7 @@ class Site:
             "who": session.caller.name if session else "",
             "form_token": self.sessions.form_token(session) if session else "",
             "may_ask": not scopes.isdisjoint(SENDERS),
+            "sees_tasks": not scopes.isdisjoint(SEERS),
             "sees_plugins": not scopes.isdisjoint(("read", "operate")),
             "sees_outbox": "operate" in scopes and settings.captures_mail,
             "style": self.style,

@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 from steward import errors
 from steward.errors import FieldProblem, InvalidPayload, RateLimited, StewardError
 from steward.web import problems
+from steward.web.auth import CHANGERS, SEERS
+from steward.web.site import SENDERS
 
 BASE = "https://steward.example.org"
 EVERY = [
@@ -63,6 +65,21 @@ def test_waiting_times_and_challenges_go_into_headers() -> None:
     assert problems.headers_of(errors.StorageUnavailable("x")) == {"Retry-After": "5"}
     assert problems.headers_of(problems.NotSignedIn("x")) == {"WWW-Authenticate": 'Bearer realm="steward"'}
     assert 'scope="send"' in problems.headers_of(problems.MissingScope("x", scope="send"))["WWW-Authenticate"]
+
+
+def test_a_page_says_in_plain_words_what_one_may_not_do_and_whom_to_ask() -> None:
+    said = problems.refusal(problems.MissingScope("x", scope="read operate"), "Sam", {"reports", "read"})
+    assert said.what == "You may not see the plugins"
+    assert said.why == ("You are signed in as Sam and may see your own tasks and ask for reports and download them")
+    assert said.remedy.startswith("Ask an operator")
+    assert "scope" not in str(said)
+
+
+def test_what_every_page_needs_has_words() -> None:
+    needed = {SEERS, CHANGERS, SENDERS, ("reports", "operate"), ("read", "operate"), ("operate",)}
+    said = {problems.refusal(problems.MissingScope("x", scope=" ".join(s)), "Sam", ()).what for s in needed}
+    assert len(said) == len(needed)
+    assert "You may not do this" not in said
 
 
 def test_a_great_many_field_problems_are_counted_not_listed() -> None:
