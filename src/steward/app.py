@@ -152,12 +152,7 @@ class Steward:
         """
         if self.settings.captures_mail:
             return OutboxTransport(self.outbox_folder)
-        if not self.settings.smtp_url:
-            raise ConfigurationError(
-                "No mail server is set",
-                "In production mail is sent, never captured",
-                "Set STEWARD_SMTP_URL, for example smtp://user:password@mail.example.org:587",
-            )
+        self.settings.require_mail_server()
         return SmtpTransport(
             self.settings.smtp_url,
             connections=self.settings.smtp_connections,

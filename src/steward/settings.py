@@ -143,6 +143,19 @@ class Settings(BaseSettings):
         """Whether letters go to the outbox instead of a mail server."""
         return not self.smtp_url and not self.production
 
+    def require_mail_server(self) -> None:
+        """Return if letters have somewhere to go.
+
+        Raises:
+            ConfigurationError: production without a mail server.
+        """
+        if not self.smtp_url and not self.captures_mail:
+            raise ConfigurationError(
+                "No mail server is set",
+                "In production mail is sent, never captured",
+                "Set STEWARD_SMTP_URL, for example smtp://user:password@mail.example.org:587",
+            )
+
     @property
     def public_url(self) -> str:
         """Address of the pages, without a final slash."""

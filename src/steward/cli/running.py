@@ -42,6 +42,7 @@ def up(
 
     _die_with(parent)
     chosen = setup.long_running(context)
+    _require_mail(chosen)
     listener = _listen(chosen)
     chosen = _at(chosen, listener)
     _ = chosen.key  # made once here, before two processes could
@@ -87,6 +88,8 @@ def serve(
 
         async def serve(self, sockets: list[socket.socket] | None = None) -> None:
             async with app.router.lifespan_context(app):
+                if fd is None:  # not before: what cannot work as it is set up has been refused by now
+                    typer.echo(f"Steward's web server is at {chosen.public_url} (stop it with Ctrl-C)")
                 await super().serve(sockets)
 
     server = Server(
@@ -103,8 +106,6 @@ def serve(
     # Uvicorn raises again the signal that ended it; by then it has done what it asked for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    if fd is None:
-        typer.echo(f"Steward's web server is at {chosen.public_url} (stop it with Ctrl-C)")
     try:
         server.run(sockets=[listener])
     finally:
@@ -148,6 +149,15 @@ def _die_with(parent: int) -> None:
         from steward.children.confinement import die_with
 
         die_with(parent)
+
+
+def _require_mail(chosen: Settings) -> None:
+    """Refuse now what every worker would refuse at its start, when the address has been told already."""
+    from steward.transports import smtp_address
+
+    chosen.require_mail_server()
+    if chosen.smtp_url:
+        smtp_address.parse(chosen.smtp_url)
 
 
 def _at(chosen: Settings, listener: socket.socket) -> Settings:
