@@ -84,6 +84,10 @@ class DurableEngine:
             "scheduler_polling_interval_sec": 3600.0,
         }
         DBOS(config=config)
+        # DBOS prints for itself, frames and all; through the root logger its words become one line, like everybody's.
+        spoken = logging.getLogger("dbos")
+        spoken.handlers.clear()
+        spoken.propagate = True
 
         @DBOS.workflow(name="perform_batch", max_recovery_attempts=MAX_RECOVERIES)
         def perform_batch(batch: str, ids: list[str]) -> None:

@@ -88,6 +88,18 @@ def test_a_batch_that_fails_is_said_to_be_done_too(make):
     assert done.wait(20)
 
 
+def test_what_dbos_has_to_say_goes_through_our_log(make, caplog, capfd):
+    failed = threading.Event()
+
+    def perform(ids):
+        raise RuntimeError("no luck")
+
+    make("slot-a", perform).hand_over([new_id()], failed.set)
+    assert failed.wait(10)
+    until(lambda: any(record.name == "dbos" and record.exc_info for record in caplog.records))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_what_a_killed_process_left_is_closed_by_whoever_adopts_its_slot_and_not_run_twice(make, tmp_path):
     killed_in_the_middle(tmp_path)
     performed = []
