@@ -18,7 +18,7 @@ HEAD = """\
 
 Each is an environment variable, or a line `NAME=value` in a settings file; the variable
 wins. They are read and checked once, at the start: a value that cannot be used stops the program and is named with
-the reason.
+the reason. A name that no setting has is told, with the nearest that there is, and ignored.
 
 This page is made from `src/steward/settings.py` by `make docs`.
 

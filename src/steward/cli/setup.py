@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from steward.cli.wording import tell
 from steward.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from steward.trial import Trial
 
 
+_TOLD = "steward.ignored settings are told"
+
+
 def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     """Return the settings of the environment, the file of `--env-file`, and `overrides`.
+
+    Names that no setting has are told once for each command; a process that another one watches leaves it to that one.
 
     Raises:
         ConfigurationError: a value cannot be used, or the file cannot be read.
@@ -29,7 +35,13 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     env_file: Path | None = context.find_root().obj
     if env_file is not None and not env_file.is_file():
         raise ConfigurationError(f"The file of settings {env_file} is not there", remedy="Check --env-file")
-    return settings.load(env_file, **overrides)
+    chosen = settings.load(env_file, **overrides)
+    heard = context.find_root().meta
+    if not heard.get(_TOLD) and not context.params.get("parent"):
+        for sentence in settings.ignored(env_file):
+            tell(sentence)
+    heard[_TOLD] = True
+    return chosen
 
 
 def long_running(context: typer.Context) -> Settings:

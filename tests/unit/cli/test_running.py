@@ -1,4 +1,4 @@
-"""What is refused before a command that stays has begun, or has told an address."""
+"""What is refused or told before a command that stays has begun, or has told an address."""
 
 from __future__ import annotations
 
@@ -20,3 +20,24 @@ def test_in_production_the_mail_server_is_looked_at_first(steward, monkeypatch, 
     assert refused.code == 2
     assert said in refused.err
     assert refused.out == ""
+
+
+def test_a_mistyped_setting_is_told_once_for_a_command(steward, monkeypatch, tmp_path):
+    monkeypatch.setenv("STEWARD_SMPT_URL", "smtp://mail.example.org")
+    file = tmp_path / "settings.env"
+    file.write_text("STEWARD_WROKERS=2\n")
+    listed = steward("--env-file", str(file), "key", "list", "--json")
+    assert listed.json == {"keys": []}
+    assert listed.err == (
+        "steward: The variable STEWARD_SMPT_URL is no setting and is ignored; did you mean STEWARD_SMTP_URL?\n"
+        f"steward: STEWARD_WROKERS in {file} is no setting and is ignored; did you mean STEWARD_WORKERS?\n"
+    )
+    assert steward("plugin", "new", "crier").err.count("STEWARD_SMPT_URL") == 1  # it reads the settings twice
+
+
+def test_a_process_that_is_watched_leaves_it_to_the_one_that_watches(steward, monkeypatch):
+    monkeypatch.setenv("STEWARD_SMPT_URL", "smtp://mail.example.org")
+    monkeypatch.setenv("STEWARD_ENGINE", "background")
+    assert "STEWARD_SMPT_URL" in steward("work").err
+    monkeypatch.setattr("steward.children.confinement.die_with", lambda parent: None)
+    assert "STEWARD_SMPT_URL" not in steward("work", "--parent", "1").err
