@@ -45,12 +45,12 @@ def integrity_check(order: IntegrityCheck, operations: Operations) -> Note:
     found = operations.integrity()
     if found.problems:
         raise Rejected(
-            f"{len(found.problems)} problems found",
+            f"{_counted(len(found.problems), 'problem')} found",
             "; ".join(found.problems[:10]),
             "See docs/operations/maintenance-and-alerts.md",
         )
     return Note(
-        f"{found.tasks:,} tasks and {found.files:,} files checked, no problem found.",
+        f"{_counted(found.tasks, 'task')} and {_counted(found.files, 'file')} checked, no problem found.",
         {"tasks": found.tasks, "files": found.files},
     )
 
@@ -60,7 +60,8 @@ def backup(order: BackupOrder, operations: Operations) -> Note:
     """Make a copy of the installation and prove that it can be restored."""
     made = operations.backup(keep=order.keep)
     return Note(
-        f"{made.folder.name}: {made.tasks:,} tasks and {made.files:,} files, {made.size / 1e6:,.1f} MB, verified.",
+        f"{made.folder.name}: {_counted(made.tasks, 'task')} and {_counted(made.files, 'file')}, "
+        f"{made.size / 1e6:,.1f} MB, verified.",
         {"tasks": made.tasks, "files": made.files, "bytes": made.size},
     )
 
@@ -72,7 +73,13 @@ def purge(order: PurgeOrder, operations: Operations) -> Note:
     if age is None:
         return Note("Nothing deleted: STEWARD_RETENTION_DAYS=0 keeps finished tasks for ever.", {"tasks": 0})
     deleted = operations.purge(age)
-    return Note(f"{deleted:,} tasks deleted that ended more than {age.days} days ago.", {"tasks": deleted})
+    return Note(
+        f"{_counted(deleted, 'task')} deleted that ended more than {_counted(age.days, 'day')} ago.", {"tasks": deleted}
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 @hookimpl

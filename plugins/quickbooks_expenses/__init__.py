@@ -59,7 +59,7 @@ def would_export(found: connection.Connection, source: Source, cursor: Cursor) -
         total += sum((to_decimal(row["total_price"]) for row in rows), Decimal(0))
         position = rows[-1]["id"]
     again = len(cursor.refused())
-    words = f"Would export {count:,} expenses, {total:,.2f} in all" + (
+    words = f"Would export {count:,} expense{'' if count == 1 else 's'}, {total:,.2f} in all" + (
         f", and {again} refused before." if again else "."
     )
     return Note(words, {"expenses": count, "amount": total, "refused_before": again})

@@ -46,7 +46,7 @@ class Export:
 
     def note(self) -> Note:
         """Say what was done."""
-        words = f"{self.done:,} expenses exported, {self.total:,.2f} in all."
+        words = f"{self.done:,} expense{'' if self.done == 1 else 's'} exported, {self.total:,.2f} in all."
         if self.refused:
             item, reason = next(iter(self.refused.items()))
             words += f" {len(self.refused)} were refused and are tried again next time. Expense {item}: {reason}"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from steward.app import Steward
 from steward.clock import now
 from steward.errors import RenderFailed, StewardError
+from steward.formats import counted
 from steward.ledger import search, upkeep, workers
 from steward.ledger.schema import artifacts
 from steward.renderer import Layout
@@ -96,7 +97,7 @@ def ledger(steward: Steward) -> Found:
     if counts["blocked"]:
         yield (
             "warn",
-            f"{counts['blocked']} tasks wait for a plugin that is not there",
+            f"{counted(counts['blocked'], 'task waits', 'tasks wait')} for a plugin that is not there",
             "See steward tasks --state blocked",
         )
 
@@ -107,10 +108,12 @@ def files(steward: Steward) -> Found:
         kept = connection.execute(artifacts.select()).all()
     missing = [file for file in kept if not steward.archive.path(file.location).is_file()]
     if missing:
-        words = f"{len(missing)} of {len(kept)} files are missing; the first belongs to task {missing[0].task_id}"
+        are = "is" if len(missing) == 1 else "are"
+        of_all = f"{len(missing):,} of {counted(len(kept), 'file')} {are} missing"
+        words = f"{of_all}; the first belongs to task {missing[0].task_id}"
         yield "FAIL", words, "Restore them from a backup: see docs/operations"
     else:
-        yield "ok", f"{len(kept):,} files, all there"
+        yield "ok", f"{counted(len(kept), 'file')}, all there"
 
 
 def working(steward: Steward) -> Found:
@@ -119,7 +122,7 @@ def working(steward: Steward) -> Found:
         alive = workers.living(connection, now())
         stopped = workers.stopped(connection)
     if alive:
-        yield "ok", f"{len(alive)} running, {sum(w.holding for w in alive)} tasks in hand"
+        yield "ok", f"{len(alive)} running, {counted(sum(w.holding for w in alive), 'task')} in hand"
     else:
         yield "warn", "None is running: what is accepted waits", "Start one with steward up, or steward work"
     for lane, (_, why) in sorted(stopped.items()):
@@ -136,7 +139,7 @@ def plugins_load(steward: Steward) -> Found:
     for plugin in (each for each in found if each.error):
         yield "FAIL", f"{plugin.name}: {plugin.error}", "Mend it; until then its tasks wait as blocked"
     good = sum(not each.error for each in found)
-    yield "ok", f"{good} plugins with {len(steward.registry.handlers)} tasks"
+    yield "ok", f"{counted(good, 'plugin')} with {counted(len(steward.registry.handlers), 'task')}"
 
 
 def templates(steward: Steward) -> Found:
@@ -157,7 +160,7 @@ def templates(steward: Steward) -> Found:
             rendered += not error
             if error:
                 yield "FAIL", f"{handler.name}: {error}", f"See steward plugin test {handler.name}"
-    yield "ok", f"{rendered} tasks write their example"
+    yield "ok", counted(rendered, "task writes its example", "tasks write their example")
 
 
 def layout(steward: Steward) -> Found:
@@ -222,7 +225,8 @@ def broker(steward: Steward) -> Found:
         waiting = asked.waiting("mail")
     finally:
         asked.close()
-    yield "ok", f"{hostname_of(steward.settings.broker_url)} answers; {waiting} messages wait for mail"
+    wait = counted(waiting, "message waits", "messages wait")
+    yield "ok", f"{hostname_of(steward.settings.broker_url)} answers; {wait} for mail"
 
 
 def _joined(*parts: str) -> str:

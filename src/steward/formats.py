@@ -21,6 +21,11 @@ def number(value: Decimal | int | float, places: int = 0) -> str:
     return f"{value:,.{places}f}"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a number of things: `1 task`, `4,200 tasks`; `many` where an `s` does not make it."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def percent(share: Decimal | float | None, places: int = 1) -> str:
     """Return a share of one as per cent: 0.253 is `25.3 %`; None is a dash."""
     return "–" if share is None else f"{share * 100:,.{places}f} %"

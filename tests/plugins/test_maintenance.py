@@ -58,7 +58,7 @@ def test_each_has_a_daily_schedule(start: Callable[..., Trial]) -> None:
 def test_a_sound_installation_passes_the_check(start: Callable[..., Trial]) -> None:
     place = start()
     keep_file(place, run(place, "purge").id)
-    assert run(place, "integrity_check").note == "2 tasks and 1 files checked, no problem found."
+    assert run(place, "integrity_check").note == "2 tasks and 1 file checked, no problem found."
 
 
 def test_an_altered_file_fails_the_check_by_name(start: Callable[..., Trial]) -> None:
@@ -89,7 +89,7 @@ def test_purge_follows_the_settings_and_deletes_the_files_too(start: Callable[..
     file = keep_file(place, old.id)
     ended = tasks.update().where(tasks.c.id == old.id).values(finished_at=now() - 31 * DAY)
     place.steward.ledger.apply(lambda c: c.execute(ended))
-    assert run(place, "purge").note == "1 tasks deleted that ended more than 30 days ago."
+    assert run(place, "purge").note == "1 task deleted that ended more than 30 days ago."
     assert not file.exists()
     with place.steward.ledger.read() as connection:
         left = set(connection.scalars(sa.select(tasks.c.id)))

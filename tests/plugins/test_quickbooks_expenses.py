@@ -118,7 +118,7 @@ def test_a_second_run_exports_only_what_is_new(place: Trial, books: QuickBooks, 
     export(place)
     assert export(place).note == "0 expenses exported, 0.00 in all."
     number = add_expense(database, "12.30")
-    assert export(place).note == "1 expenses exported, 12.30 in all."
+    assert export(place).note == "1 expense exported, 12.30 in all."
     assert books.batches[-1] == [str(number)]
     assert books.totals() == expected(database)
     # Each run signed in with the token that the one before was given, which is sealed in the ledger.

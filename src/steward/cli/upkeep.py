@@ -93,6 +93,7 @@ def purge(
     from datetime import timedelta
 
     from steward.errors import InvalidOption
+    from steward.formats import counted
     from steward.operations import Operations
 
     if (older_than is None) == (person is None):
@@ -105,7 +106,8 @@ def purge(
     if as_json:
         say_json({"tasks": done})
     else:
-        say(f"{person} was removed from {done} tasks." if person else f"{done} tasks were deleted.")
+        removed = f"{person} was removed from {counted(done, 'task')}."
+        say(removed if person else f"{counted(done, 'task was', 'tasks were')} deleted.")
     return 0
 
 
@@ -134,8 +136,10 @@ def _count(steward: Steward, older_than: float | None, person: str | None) -> in
 
 def _confirm(count: int, person: str | None) -> None:
     from steward.errors import InvalidOption
+    from steward.formats import counted
 
-    what = f"Remove {person} from {count} tasks" if person else f"Delete {count} tasks with their files"
+    with_files = counted(count, "task with its files", "tasks with their files")
+    what = f"Remove {person} from {counted(count, 'task')}" if person else f"Delete {with_files}"
     if not sys.stdin.isatty():
         raise InvalidOption(f"{what}: this needs a yes", "Nobody can be asked here", "Give --yes if you mean it")
     typer.confirm(f"{what}? It cannot be undone.", abort=True)
@@ -146,5 +150,7 @@ def _say_backup(done: Backup, as_json: bool) -> None:
         said = {"folder": str(done.folder), "tasks": done.tasks, "files": done.files, "size": done.size}
         say_json(said | {"verified": True})
     else:
+        from steward.formats import counted
+
         size = f"{done.size / 1_000_000:,.1f} MB"
-        say(f"{done.folder}: {done.tasks:,} tasks, {done.files:,} files, {size}; it can be restored")
+        say(f"{done.folder}: {counted(done.tasks, 'task')}, {counted(done.files, 'file')}, {size}; it can be restored")

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from steward.errors import RateLimited
+from steward.formats import counted
 
 MOST_FAILURES = 8
 WITHIN = 300.0
@@ -33,7 +34,10 @@ class Attempts:
         if recent and len(recent) >= MOST_FAILURES:
             wait = int(recent[0] + WITHIN - self._clock()) + 1
             raise RateLimited(
-                "Too many attempts to sign in", f"{MOST_FAILURES} failed", f"Try again in {wait} seconds", wait
+                "Too many attempts to sign in",
+                f"{MOST_FAILURES} failed",
+                f"Try again in {counted(wait, 'second')}",
+                wait,
             )
 
     def failed(self, address: str) -> None:

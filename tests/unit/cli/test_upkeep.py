@@ -26,6 +26,17 @@ def test_only_so_many_copies_are_kept_where_nobody_asks_for_more(steward, tmp_pa
     assert [folder for folder in old if folder.exists()] == old[-2:]
 
 
+def test_one_thing_is_not_called_several(steward):
+    task_id = steward("send", "letter", "--to", "ada@example.org", "--json").json["id"]
+    steward("cancel", task_id)
+    asked = steward("purge", "--older-than", "0").err
+    assert "Delete 1 task with its files: this needs a yes." in asked
+    assert ": 1 task, 0 files," in steward("backup").out
+    removed = steward("purge", "--person", "ada@example.org", "--yes")
+    assert removed.out == "ada@example.org was removed from 1 task.\n"
+    assert steward("purge", "--older-than", "0", "--yes").out == "1 task was deleted.\n"
+
+
 def test_a_person_is_removed_and_old_tasks_are_deleted(steward):
     sent = ("send", "letter", "--to", "ada@example.org", "--words", "for her eyes only", "--json")
     task_id = steward(*sent).json["id"]
