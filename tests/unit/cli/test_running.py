@@ -32,6 +32,7 @@ def test_a_mistyped_setting_is_told_once_for_a_command(steward, monkeypatch, tmp
         "steward: The variable STEWARD_SMPT_URL is no setting and is ignored; did you mean STEWARD_SMTP_URL?\n"
         f"steward: STEWARD_WROKERS in {file} is no setting and is ignored; did you mean STEWARD_WORKERS?\n"
     )
+    monkeypatch.setenv("STEWARD_PLUGINS_DIR", str(tmp_path / "plugins"))
     assert steward("plugin", "new", "crier").err.count("STEWARD_SMPT_URL") == 1  # it reads the settings twice
 
 
