@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,7 +103,10 @@ def new(
     if chosen.plugins_dir is None:
         say(f"Tell Steward where it is:  export STEWARD_PLUGINS_DIR={folder}")
     say(f"See what comes out:        steward preview {name}")
+    say(f"Perform its example:       steward plugin test {name}")
     say(f"Run its test:              pytest {folder / 'tests' / f'test_{name}.py'}")
+    if find_spec("pytest") is None:  # nothing but a test needs it
+        say("which needs pytest:        pip install pytest")
     say("A service that is running finds it when it is started again.")
     return 0
 

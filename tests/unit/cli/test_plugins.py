@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from email import message_from_bytes, policy
 
+import pytest
+
 
 def test_plugins_are_listed_and_a_broken_one_with_its_place(steward, tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
@@ -43,3 +45,13 @@ def test_a_plugin_that_ends_its_process_is_tried_and_told_of(steward):
     done = steward("plugin", "test", "die")
     assert done.code == 1
     assert "FAILED  die: The handler ended its process" in done.out
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_new_plugin_tells_what_may_be_run_as_it_is(steward, tmp_path, monkeypatch, there):
+    monkeypatch.setenv("STEWARD_PLUGINS_DIR", str(tmp_path / "own"))
+    monkeypatch.setattr("steward.cli.plugins.find_spec", lambda name: object() if there else None)
+    said = steward("plugin", "new", "town_crier").out
+    assert "steward plugin test town_crier" in said
+    assert f"pytest {tmp_path / 'own' / 'tests' / 'test_town_crier.py'}" in said
+    assert ("pip install pytest" in said) != there
