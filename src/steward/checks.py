@@ -197,11 +197,9 @@ def mail(steward: Steward) -> Found:
             f"{where} takes our mail" if chosen.smtp_url else f"Nothing is sent: {steward.outbox_folder} captures it",
         )
     else:
-        yield (
-            "FAIL",
-            f"{where} does not take our mail: {reply.code or ''} {reply.text}".rstrip(),
-            "Check STEWARD_SMTP_URL",
-        )
+        reason = " ".join(str(part) for part in (reply.code, reply.text) if part)
+        named = where in reply.text
+        yield "FAIL", reason if named else f"{where} does not take our mail: {reason}", "Check STEWARD_SMTP_URL"
 
 
 def source(steward: Steward) -> Found:

@@ -249,6 +249,7 @@ def test_check_finds_what_is_wrong_and_names_the_remedy(install, letters_only):
     assert done.returncode == 1
     failed = {line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("FAIL")}
     assert failed >= {"plugins", "templates", "mail", "source"}
+    assert "FAIL  mail: 127.0.0.1:1 cannot be reached: Connection refused" in done.stdout
     assert "broken.py:3" in done.stdout
     assert "'nobody' is undefined" in done.stdout
     assert "warn  workers" in done.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ CONNECT_SECONDS = 30.0
 LOOPBACK = "[127.0.0.1]"
 _UNKNOWN_WAY = frozenset({500, 501, 502, 503, 504})
 """Replies to AUTH that say nothing of the password (RFC 4954, section 6)."""
+_CONNECT_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed")
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 
 class NotConnected(Exception):
@@ -137,7 +141,15 @@ def _reply(error: Exception, phase: Phase, address: SmtpAddress) -> Reply:
     if phase is Phase.AUTH and not passing:
         passing = code is not None and 400 <= code < 500 and code != 454
         return Reply(Outcome.DEFERRED, phase, code, f"{address} refused our sign-in: {text}", ours=not passing)
-    return Reply(Outcome.DEFERRED, phase, code, f"{address} cannot be reached: {text}")
+    return Reply(Outcome.DEFERRED, phase, code, f"{address} cannot be reached: {_reason(text, address)}")
+
+
+def _reason(text: str, address: SmtpAddress) -> str:
+    """Return why a server cannot be reached, without the address that aiosmtplib and asyncio name again."""
+    reason = text.removeprefix(f"Error connecting to {address.host} on port {address.port}: ")
+    # One for each address that the name stands for; most often all fail alike.
+    numbers = dict.fromkeys(_CONNECT_FAILED.findall(reason))
+    return ", ".join(os.strerror(int(n)) for n in numbers) or _NUMBER.sub("", reason)
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
