@@ -1,6 +1,7 @@
 """Accepting: `POST` of one task beside a bare FastAPI route that commits one row, and 10,000 tasks in one request.
 
-The servers have one core each in turn; the client, eight connections that are kept, is on another.
+The servers have one core each in turn; the client, eight connections that are kept, is on another. At the end, how long
+the server is held up by a broker that takes connections and never answers.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from benchmarks.installation import installation
 FASTAPI = ("fastapi", "uvicorn")
 MANY = 10_000
 CONNECTIONS = 8
+SILENT = "ms of the longest wait, broker silent"
 
 
 @contextmanager
@@ -39,10 +42,10 @@ def bare() -> Iterator[tuple[int, int, str]]:
 
 
 @contextmanager
-def steward() -> Iterator[tuple[int, int, str]]:
+def steward(**settings: object) -> Iterator[tuple[int, int, str]]:
     """Run `steward serve` and give its port, its process and a key."""
     port = harness.free_port()
-    with installation(port=port) as house:
+    with installation(port=port, **settings) as house:
         run = [sys.executable, "-m", "steward"]
         make = [*run, "key", "create", "bench", "--scope", "send", "--json"]
         made = subprocess.run(make, env=house.environment, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -92,6 +95,37 @@ def bulk(port: int, pid: int, key: str) -> tuple[float, float, float]:
     return time.perf_counter() - started, cpu_of(pid) - cpu, peak_mb(pid)
 
 
+def longest_wait(port: int, key: str, seconds: float) -> float:
+    """Return the longest time, in milliseconds, that `/livez` took while tasks were posted."""
+    stop = threading.Event()
+
+    def hand_over() -> None:
+        while not stop.wait(0.05):
+            post(port, key, "/v1/tasks/nothing", b'{"n": 1}', 1)
+
+    sender = threading.Thread(target=hand_over)
+    sender.start()
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    longest, end = 0.0, time.perf_counter() + seconds
+    while (began := time.perf_counter()) < end:
+        line.request("GET", "/livez")
+        line.getresponse().read()
+        longest = max(longest, time.perf_counter() - began)
+        time.sleep(0.005)
+    stop.set()
+    sender.join()
+    return longest * 1000
+
+
+def beside_a_silent_broker(seconds: float) -> float:
+    """Return `longest_wait` of a Steward whose broker takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        url = f"redis://127.0.0.1:{broker.getsockname()[1]}/0"
+        with steward(engine="celery", broker_url=url) as (port, _, key):
+            post(port, key, "/v1/tasks/nothing", b'{"n": 0}', 50)
+            return longest_wait(port, key, seconds)
+
+
 def main() -> int:
     """Run both in turn, several times."""
     options = harness.arguments(__doc__ or "", "two rounds of fewer requests").parse_args()
@@ -114,6 +148,8 @@ def main() -> int:
     table.ratios["ours/bare FastAPI"] = table.rows[1].cpu_s / table.rows[0].cpu_s
     table.ratios["ours/bare FastAPI by the clock"] = table.rows[0].rate / table.rows[1].rate
     table.ratios["seconds for 10,000 in one request"] = seconds
+    table.ratios[SILENT] = beside_a_silent_broker(5.0 if options.quick else 30.0)
+    table.most[SILENT] = 100.0
     table.wanted["ours/bare FastAPI"] = 0.5
     table.most["seconds for 10,000 in one request"] = 2.0
     return table.show(as_json=options.json)
