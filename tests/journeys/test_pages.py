@@ -173,6 +173,21 @@ def test_a_link_is_used_by_a_press_and_not_by_a_look(place: Place) -> None:
         assert second.post(f"/sign-in/{token}", data=form).status_code == 404
 
 
+def test_who_is_removed_is_shown_the_door(place: Place) -> None:
+    token = place.steward.ledger.apply(lambda c: access.create_link(c, "Nora", ["reports"]))
+    with Person(place) as browser:
+        form = {"form_token": token_of(browser.get(f"/sign-in/{token}"))}
+        assert "Nora" in words_of(browser.post(f"/sign-in/{token}", data=form))
+        cookie = browser.cookies["steward_session"]
+        place.steward.ledger.apply(lambda c: access.remove_user(c, "Nora"))
+        assert browser.get("/").url.path == "/sign-in"
+        assert browser.post("/sign-out", data={"form_token": "x"}).url.path == "/sign-in"
+    # Nor does the cookie that was kept help, when the person is let in anew.
+    place.steward.ledger.apply(lambda c: access.create_link(c, "Nora", ["reports"]))
+    kept = httpx.get(place.base, headers=BROWSER | {"Cookie": f"steward_session={cookie}"})
+    assert kept.headers["location"] == "/sign-in"
+
+
 def test_a_link_that_is_over_or_altered_is_not_there(place: Place) -> None:
     over = place.steward.ledger.apply(lambda c: access.create_link(c, "Lena", ["reports"], seconds=0))
     good = place.steward.ledger.apply(lambda c: access.create_link(c, "Lena", ["reports"]))

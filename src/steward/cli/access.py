@@ -9,12 +9,14 @@ import typer
 from steward.cli import setup
 from steward.cli.printing import Json, at, note, say, say_json, say_table
 
-SCOPES = "send (hand over tasks), read (see one's own), reports (ask for and download reports), operate (see all, act)"
+SCOPES = (
+    "send (hand over tasks), read (see one's own), reports (ask for and download reports), operate (see and change all)"
+)
 Scopes = Annotated[list[str], typer.Option("--scope", metavar="SCOPE", help=f"{SCOPES}; may be repeated.")]
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `key create|list|revoke` and `user add`."""
+    """Add `key create|list|revoke` and `user add|list|remove`."""
     keys = typer.Typer(help="Keys with which programs come in.", no_args_is_help=True, rich_markup_mode=None)
     keys.command("create")(create)
     keys.command("list")(list_)
@@ -22,8 +24,8 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(keys, name="key")
     users = typer.Typer(help="People who use the pages.", no_args_is_help=True, rich_markup_mode=None)
     users.command("add")(add)
-    # A group of one command would be called without that command's name.
-    users.callback()(lambda: None)
+    users.command("list")(list_users)
+    users.command("remove")(remove)
     app.add_typer(users, name="user")
 
 
@@ -126,4 +128,55 @@ def add(
     else:
         say(link)
         note(f"It signs {name} in once, within {access.LINK_LIFE // 60} minutes. Hand it over as you would a password.")
+    return 0
+
+
+def list_users(context: typer.Context, as_json: Json = False) -> int:
+    """List the people who were given a sign-in link, by name."""
+    from steward.ledger import access
+    from steward.results import iso
+
+    with setup.opened(context) as steward, steward.ledger.read() as connection:
+        users = access.list_users(connection)
+    if as_json:
+        listed = [
+            {
+                "name": u.name,
+                "scopes": list(u.scopes),
+                "invited_at": iso(u.invited_at),
+                "signed_in_at": iso(u.signed_in_at),
+            }
+            for u in users
+        ]
+        say_json({"users": listed})
+    elif not users:
+        say("There are no users. Make a sign-in link with: steward user add NAME --scope reports")
+    else:
+        rows = [
+            (u.name, at(u.invited_at), at(u.signed_in_at) or ("not yet" if u.open else "never"), " ".join(u.scopes))
+            for u in users
+        ]
+        say_table(("NAME", "LINK MADE", "SIGNED IN", "SCOPES"), rows)
+    return 0
+
+
+def remove(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The person, as `user list` shows them.")],
+) -> int:
+    """Remove a person: their sign-in links and their sessions end at once.
+
+    What they have asked for stays. A key of the same name stays as well: end it with `key revoke`.
+    """
+    import shlex
+
+    from steward.ledger import access
+
+    with setup.opened(context) as steward:
+        steward.ledger.apply(lambda c: access.remove_user(c, name))
+        with steward.ledger.read() as connection:
+            has_keys = any(k.name == name and k.revoked_at is None for k in access.list_keys(connection))
+    say(f"{name} is removed.")
+    if has_keys:
+        note(f"A key of this name is still in use. End it with: steward key revoke {shlex.quote(name)}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,7 +15,7 @@ from steward.ledger.schema import api_keys, links
 from steward.sealing import token_hash
 
 SCOPES = ("send", "read", "reports", "operate")
-"""send: hand over tasks; read: see them; reports: ask for and download reports; operate: cancel, retry, see all."""
+"""send: hand over tasks; read: see them; reports: ask for and download reports; operate: see and change everybody's."""
 
 LINK_LIFE = 15 * 60
 """Longest life of a sign-in link, in seconds."""
@@ -36,11 +37,23 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking, and what they may do."""
+    """Who is asking, and what they may do; `link` is the hash of the link that a person has signed in with."""
 
     name: str
     scopes: frozenset[str]
     key_id: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who was given sign-in links; scopes are those of the newest. `open` says whether one can be used now."""
+
+    name: str
+    scopes: tuple[str, ...]
+    invited_at: datetime
+    signed_in_at: datetime | None
+    open: bool
 
 
 def parse_scopes(scopes: tuple[str, ...] | list[str]) -> str:
@@ -145,6 +158,40 @@ def use_link(connection: sa.Connection, token: str) -> Caller | None:
         links.update()
         .where(links.c.hash == token_hash(token), links.c.used_at.is_(None), links.c.expires_at > moment_now)
         .values(used_at=moment_now)
-        .returning(links.c.name, links.c.scopes)
+        .returning(links.c.name, links.c.scopes, links.c.hash)
     ).one_or_none()
-    return None if row is None else Caller(row.name, frozenset(row.scopes.split()))
+    return None if row is None else Caller(row.name, frozenset(row.scopes.split()), link=row.hash)
+
+
+def session_stands(connection: sa.Connection, caller: Caller) -> bool:
+    """Return whether a session goes on: its key is in use, or the person who signed in by a link is not removed."""
+    if caller.key_id:
+        return key_stands(connection, caller.key_id)
+    return connection.scalar(sa.select(sa.literal(1)).where(links.c.hash == caller.link)) is not None
+
+
+def list_users(connection: sa.Connection) -> list[User]:
+    """Return everybody who was given a sign-in link and is not removed, by name."""
+    found: dict[str, list[sa.Row[Any]]] = {}
+    for row in connection.execute(sa.select(links).order_by(links.c.name, links.c.created_at.desc())):
+        found.setdefault(row.name, []).append(row)
+    return [
+        User(
+            name,
+            tuple(rows[0].scopes.split()),
+            moment(rows[0].created_at),
+            moment(max((r.used_at for r in rows if r.used_at is not None), default=None)),
+            any(r.used_at is None and r.expires_at > now() for r in rows),
+        )
+        for name, rows in found.items()
+    ]
+
+
+def remove_user(connection: sa.Connection, name: str) -> None:
+    """End every sign-in link of this name, and with them the sessions that they have opened.
+
+    Raises:
+        UnknownTask: nobody of this name was given one.
+    """
+    if not connection.execute(links.delete().where(links.c.name == name)).rowcount:
+        raise UnknownTask(f"There is no user '{name[:80]}'", remedy="List them with: steward user list")

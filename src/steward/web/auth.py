@@ -76,11 +76,9 @@ class Doorkeeper:
         return caller
 
     def still_stands(self, caller: Caller) -> bool:
-        """Return whether the key that a session was opened with is still in use; a link's session has no key."""
-        if not caller.key_id:
-            return True
+        """Return whether a session goes on: its key is not revoked, and its person not removed."""
         with self._ledger.read() as connection:
-            return access.key_stands(connection, caller.key_id)
+            return access.session_stands(connection, caller)
 
     def _look_up(self, token: str) -> Caller | None:
         with self._ledger.read() as connection:

@@ -50,6 +50,7 @@ class Sessions:
             "name": caller.name,
             "scopes": sorted(caller.scopes),
             "key": caller.key_id,
+            "link": caller.link,
             "until": now() + LIFE * SECOND,
             "nonce": secrets.token_urlsafe(16),
         }
@@ -66,7 +67,8 @@ class Sessions:
             return None
         if content["until"] < now():
             return None
-        return Session(Caller(content["name"], frozenset(content["scopes"]), content["key"]), content["nonce"])
+        scopes, link = frozenset(content["scopes"]), content.get("link", "")
+        return Session(Caller(content["name"], scopes, content["key"], link), content["nonce"])
 
     def end(self, response: Response) -> None:
         """Sign out with this response."""

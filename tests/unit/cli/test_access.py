@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from steward.app import Steward
+from steward.ledger import access
+from steward.settings import load
+
+
+@pytest.fixture
+def opened(steward):
+    """The installation that the command works on."""
+    made = Steward(load())
+    yield made
+    made.close()
+
 
 def test_a_key_is_printed_alone_and_only_once(steward):
     made = steward("key", "create", "members-site", "--scope", "send", "--scope", "read")
@@ -36,3 +50,51 @@ def test_a_link_needs_an_address_to_lead_to(steward, monkeypatch):
     refused = steward("user", "add", "Ada", "--scope", "reports")
     assert refused.code == 2
     assert "STEWARD_BASE_URL" in refused.err
+
+
+def test_users_are_listed_by_name_with_what_they_may_and_whether_they_came(steward, opened):
+    assert steward("user", "list").out.startswith("There are no users.")
+    steward("user", "add", "Grace", "--scope", "reports")
+    steward("user", "add", "Ada", "--scope", "read")
+    link = steward("user", "add", "Ada", "--scope", "reports", "--scope", "operate", "--json").json["link"]
+    assert "not yet" in steward("user", "list").out
+    opened.ledger.apply(lambda c: access.use_link(c, link.rpartition("/")[2]))
+    listed = steward("user", "list", "--json").json["users"]
+    assert [(u["name"], u["scopes"], u["signed_in_at"] is None) for u in listed] == [
+        ("Ada", ["reports", "operate"], False),
+        ("Grace", ["reports"], True),
+    ]
+    shown = steward("user", "list").out
+    assert link.rpartition("/")[2] not in shown
+    assert [line.split()[0] for line in shown.splitlines()] == ["NAME", "Ada", "Grace"]
+
+
+def test_who_is_removed_is_out_at_once_and_nobody_else(steward, opened):
+    def link(name):
+        return steward("user", "add", name, "--scope", "reports", "--json").json["link"].rpartition("/")[2]
+
+    def use(token):
+        return opened.ledger.apply(lambda c: access.use_link(c, token))
+
+    def stands(caller):
+        with opened.ledger.read() as connection:
+            return access.session_stands(connection, caller)
+
+    ada, grace, unused = use(link("Ada")), use(link("Grace")), link("Ada")
+    assert stands(ada)
+    assert steward("user", "remove", "Ada").out == "Ada is removed.\n"
+    assert not stands(ada)
+    assert stands(grace)
+    assert use(unused) is None
+    assert stands(use(link("Ada")))
+    assert not stands(ada)  # another link of the same name brings no old session back
+
+
+def test_removing_nobody_is_said_and_a_key_of_the_name_is_told_of(steward):
+    missing = steward("user", "remove", "Ada")
+    assert missing.code == 3
+    assert "There is no user 'Ada'. List them with: steward user list." in " ".join(missing.err.split())
+    steward("key", "create", "Ada Byron", "--scope", "reports")
+    steward("user", "add", "Ada Byron", "--scope", "reports")
+    assert "steward key revoke 'Ada Byron'" in steward("user", "remove", "Ada Byron").err
+    assert steward("key", "list", "--json").json["keys"][0]["revoked_at"] is None
