@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -39,7 +40,10 @@ def runs(pid: int) -> bool:
 
 def below(pid: int) -> list[int]:
     """Return the ids of every process below one."""
-    found = [int(p) for path in Path(f"/proc/{pid}/task").glob("*/children") for p in path.read_text().split()]
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            found += map(int, path.read_text().split())
     return found + [each for child in found for each in below(child)]
 
 
