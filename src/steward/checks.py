@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from steward.app import Steward
 from steward.clock import now
+from steward.conditions import conditions
 from steward.errors import RenderFailed, StewardError
 from steward.formats import counted
 from steward.ledger import search, upkeep, workers
@@ -22,6 +23,10 @@ from steward.results import Outcome
 from steward.settings import hostname_of
 from steward.tasks import OPEN
 from steward.trial import apart, trial
+
+_STOPPED = ("mail", "broker", "relay", "lane")
+_STANDING = (*_STOPPED, "blocked", "schedule", "missed")
+"""Conditions told under "workers"; the others have a check of their own."""
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -94,12 +99,6 @@ def ledger(steward: Steward) -> Found:
     if not broken:
         waiting = sum(count for state, count in counts.items() if state in OPEN)
         yield "ok", f"{sum(counts.values()):,} tasks, {waiting:,} of them open; every rule holds"
-    if counts["blocked"]:
-        yield (
-            "warn",
-            f"{counted(counts['blocked'], 'task waits', 'tasks wait')} for a plugin that is not there",
-            "See steward tasks --state blocked",
-        )
 
 
 def files(steward: Steward) -> Found:
@@ -120,17 +119,13 @@ def working(steward: Steward) -> Found:
     """Whether anybody performs tasks, and whether mail moves."""
     with steward.ledger.read() as connection:
         alive = workers.living(connection, now())
-        stopped = workers.stopped(connection)
     if alive:
         yield "ok", f"{len(alive)} running, {counted(sum(w.holding for w in alive), 'task')} in hand"
-    else:
-        yield "warn", "None is running: what is accepted waits", "Start one with steward up, or steward work"
-    for lane, (_, why) in sorted(stopped.items()):
-        yield (
-            "FAIL",
-            f"'{lane}' stands still: {why}",
-            "Mend STEWARD_SMTP_URL; it goes on by itself when it is taken back",
-        )
+    for each in conditions(steward):
+        if each.kind == "workers":  # a check may well be made before anything is started
+            yield "warn", each.words, each.remedy
+        elif each.kind in _STANDING:
+            yield ("FAIL" if each.kind in _STOPPED else "warn"), _joined(each.words, each.detail), each.remedy
 
 
 def plugins_load(steward: Steward) -> Found:

@@ -101,7 +101,10 @@ class Settings(BaseSettings):
     retry_delays: tuple[float, ...] | None = Field(
         None, description="Seconds before each further attempt, for every handler; the last one repeats."
     )
-    time_zone: str = Field("UTC", description="Time zone of schedules that name none, for example `America/New_York`.")
+    time_zone: str = Field(
+        "UTC",
+        description="Time zone of the pages, and of schedules that name none, for example `America/New_York`.",
+    )
     schedules: tuple[Planned, ...] = Field(
         (),
         description="Tasks to make again and again, as JSON: "

@@ -11,9 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.journeys import web_site as site
+from tests.servers.ports import wait_until
 
 from steward.app import Steward
-from steward.ledger import access, search
+from steward.clock import now
+from steward.conditions import MAIL
+from steward.ledger import access, search, workers
 from steward.web.attempts import MOST_FAILURES
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
@@ -513,3 +516,23 @@ def test_an_unforeseen_error_is_told_in_words(place: Place, operator: Person, mo
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["instance"].startswith("urn:uuid:")
     assert "private" not in answer.text
+
+
+def test_what_stands_in_the_way_is_told_on_every_page_until_it_is_over(
+    place: Place, operator: Person, person: Callable[..., Person]
+) -> None:
+    staff = person("Stella", "reports")
+    paths = ("/", "/ask", "/schedules")
+    refused = "535 5.7.8 bad credentials for mailer@example.org"
+    place.steward.ledger.apply(lambda c: workers.stop_lane(c, MAIL, refused, now(), now()))
+    wait_until(lambda: "Mail stands still" in operator.get("/").text, "the strip shows it")
+    for path in paths:
+        for who in (operator, staff):
+            assert "Mail stands still; letters wait" in words_of(who.get(path)), path
+        assert refused in words_of(operator.get(path))
+        assert "535" not in words_of(staff.get(path)), "a server's words are for operators"
+    assert "dues_letter cannot be used" in words_of(staff.get("/"))
+    with Person(place) as stranger:
+        assert "stands still" not in stranger.get("/sign-in").text
+    place.steward.ledger.apply(lambda c: workers.start_lane(c, MAIL))
+    wait_until(lambda: "Mail stands still" not in operator.get("/").text, "the strip is gone")

@@ -11,6 +11,9 @@ import sqlalchemy as sa
 from steward.errors import UnknownTask
 from steward.ledger.schema import firings, schedules
 
+MOST_MISSED = 1000
+"""How many missed runs are looked at: enough to say that there are many."""
+
 _SPACE = uuid.UUID("5f0c1d9a-8b57-4c55-9c1f-6a3f0f0d7a55")
 
 
@@ -125,6 +128,25 @@ def history(connection: sa.Connection, schedule_id: str, limit: int = 50) -> lis
         sa.select(firings).where(firings.c.schedule_id == schedule_id).order_by(firings.c.due_at.desc()).limit(limit)
     )
     return [Firing(row.due_at, row.outcome, row.at, row.task_id) for row in rows]
+
+
+def missed_since(connection: sa.Connection, since: int) -> list[tuple[str, int, bool]]:
+    """Return what was missed and recorded from `since` on, and not followed by a run in time.
+
+    The schedule's name, the moment for which it was due, and whether its task was made afterwards.
+    """
+    later = firings.alias()
+    in_time_since = sa.exists().where(
+        later.c.schedule_id == firings.c.schedule_id, later.c.due_at > firings.c.due_at, later.c.outcome != "missed"
+    )
+    rows = connection.execute(
+        sa.select(schedules.c.name, firings.c.due_at, firings.c.task_id)
+        .join(schedules, schedules.c.id == firings.c.schedule_id)
+        .where(firings.c.outcome == "missed", firings.c.at >= since, ~in_time_since)
+        .order_by(firings.c.due_at)
+        .limit(MOST_MISSED)
+    )
+    return [(row.name, row.due_at, row.task_id is not None) for row in rows]
 
 
 def fired(connection: sa.Connection, schedule_id: str, since: int) -> set[int]:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from steward.clockwork import moves_along
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
 from steward.handlers import Handler
+from steward.schedules import find_zone
 from steward.service import Options
 from steward.services.background import during
 from steward.services.payloads import validated
@@ -55,7 +56,7 @@ class Asking:
         """Hand the request over and show its task; or the form again, with what is wrong beside each field."""
         handler = self._handler(request)
         drawn = self._fields(handler)
-        payload, problems = forms.payload(drawn, values)
+        payload, problems = forms.payload(drawn, values, find_zone(self._steward.settings.time_zone))
         ticket = (values.get("ticket") or [""])[0][:64]
         words: list[str] = []
         how_often = next((c for value, _, c in REPEATS if c and value == (values.get("how_often") or [""])[0]), "")
@@ -140,7 +141,6 @@ class Asking:
             repeats=REPEATS if self._steward.service.abilities.schedules else (),
             how_often=how_often,
             moves=moves_along(handler),
-            zone=self._steward.settings.time_zone,
         )
 
 

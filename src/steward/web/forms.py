@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from steward.errors import FieldProblem
@@ -96,8 +97,13 @@ def elsewhere(drawn: Sequence[Field], problems: Sequence[FieldProblem]) -> list[
     return [str(p) for p in problems if p.field.partition(".")[0] not in names]
 
 
-def payload(drawn: Sequence[Field], values: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[FieldProblem]]:
-    """Return what was filled in as a payload; and what cannot even be read. What was left empty is left out."""
+def payload(
+    drawn: Sequence[Field], values: Mapping[str, Sequence[str]], zone: tzinfo = UTC
+) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """Return what was filled in as a payload; and what cannot even be read. What was left empty is left out.
+
+    A time without a zone of its own is one of `zone`, as the form says.
+    """
     result: dict[str, Any] = {}
     problems = []
     for f in drawn:
@@ -120,12 +126,20 @@ def payload(drawn: Sequence[Field], values: Mapping[str, Sequence[str]]) -> tupl
             except ValueError as error:
                 problems.append(FieldProblem(f.name, f"this is not JSON: {error}"))
         elif f.kind == "datetime-local" and not re.search(r"(Z|[+-]\d\d:?\d\d)$", text):
-            result[f.name] = f"{text}Z"  # the form says that times are in UTC
+            result[f.name] = _in_zone(text, zone)
         elif f.numeric and _NUMBER.fullmatch(text):
             result[f.name] = int(text)
         else:
             result[f.name] = text.replace("\r\n", "\n")
     return result, problems
+
+
+def _in_zone(text: str, zone: tzinfo) -> str:
+    """Return a local time with its zone's offset; what is no time is left for the payload's model to refuse."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=zone).isoformat()
+    except ValueError:
+        return text
 
 
 def _field(

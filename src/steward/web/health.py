@@ -13,11 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steward.broker_relay import BROKER
-from steward.broker_relay import DUTY as RELAY
 from steward.clock import SECOND, now
+from steward.conditions import conditions
 from steward.errors import StewardError
-from steward.ledger import leases, search, workers
+from steward.ledger import search, workers
 from steward.ledger.schema import deliveries, tasks
 from steward.results import Outcome
 from steward.tasks import State
@@ -47,34 +46,25 @@ def routes(steward: Steward) -> list[Route]:
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-def readiness(steward: Steward) -> tuple[bool, dict[str, Any]]:
-    """Return whether tasks can be accepted and will be performed, and the reasons why not."""
-    reasons, warnings = [], []
+def readiness(steward: Steward, *, detailed: bool = False) -> tuple[bool, dict[str, Any]]:
+    """Return whether tasks can be accepted and will be performed, and what stands in the way.
+
+    `detailed` adds reasons in the words of servers and of the system, and remedies: for operators only.
+    """
     engine = steward.settings.engine
     report: dict[str, Any] = {"status": "ready", "engine": engine, "workers": 0}
+    found = conditions(steward)
     try:
         with steward.ledger.read() as connection:
-            alive = [worker for worker in workers.living(connection, now()) if worker.engine == engine]
-            stopped = workers.stopped(connection)
-            relay = leases.holder_of(connection, RELAY, now())
-        report["workers"] = len(alive)
-        if not alive and engine != "background":
-            reasons.append("No worker is running; what is accepted waits until one starts (steward work).")
-        broker = stopped.pop(BROKER, None)
-        if engine == "celery":
-            report["broker"] = "unknown" if relay is None else "reachable" if broker is None else "unreachable"
-            if relay is None:
-                reasons.append("Nobody relays to the broker; what is accepted waits until a worker does.")
-            elif broker is not None:
-                warnings.append(f"Tasks are accepted, and wait: {broker[1]}")
-        warnings += [f"The lane '{lane}' stands still: {why}" for lane, (_, why) in sorted(stopped.items())]
-    except StewardError as error:
-        reasons.append(str(error))
-    try:
-        steward.require_space()
-    except (StewardError, OSError) as error:
-        reasons.append(str(error))
-    warnings += [f"The plugin {p.name} cannot be used." for p in steward.registry.plugins if p.error]
+            report["workers"] = sum(worker.engine == engine for worker in workers.living(connection, now()))
+    except StewardError:
+        pass  # it is among the conditions
+    if engine == "celery":
+        kinds = {each.kind for each in found}
+        unknown = bool(kinds & {"relay", "store"})
+        report["broker"] = "unknown" if unknown else "unreachable" if "broker" in kinds else "reachable"
+    said = [(each.blocks, str(each) if detailed else f"{each.words}.") for each in found]
+    reasons, warnings = [s for blocks, s in said if blocks], [s for blocks, s in said if not blocks]
     if reasons:
         report |= {"status": "not ready", "reasons": reasons}
     if warnings:

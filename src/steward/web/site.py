@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from steward.conditions import Condition, conditions
+from steward.schedules import find_zone
 from steward.web import words
 from steward.web.auth import SEERS, Doorkeeper, require
 from steward.web.bodies import read_form
@@ -27,6 +30,9 @@ Fields = Mapping[str, Sequence[str]]
 Draw = Callable[[Request, Session], Response]
 Act = Callable[[Request, Session, Fields], Response]
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+CONDITIONS_FOR = 2.0
+"""Seconds for which what stands in the way is not asked for again, however many pages are drawn."""
 
 SENDERS = ("send", "reports")
 _STATIC = re.compile(r"[a-z-]{1,40}\.(css|svg)")
@@ -55,6 +61,10 @@ class Site:
 
     def __init__(self, steward: Steward, keeper: Doorkeeper, sessions: Sessions) -> None:
         self.steward, self.keeper, self.sessions = steward, keeper, sessions
+        zone = find_zone(steward.settings.time_zone)
+        timed = {name: partial(_SPEECH[name], zone=zone) for name in ("headline", "time_tag")}
+        self._speech = {**_SPEECH, **timed}
+        self._seen: tuple[float, list[Condition]] = (-CONDITIONS_FOR, [])
 
     def get(self, draw: Draw, *scopes: str) -> Endpoint:
         """Return an endpoint that draws a page for whoever is signed in and has any of `scopes`."""
@@ -103,11 +113,14 @@ class Site:
             "sees_tasks": not scopes.isdisjoint(SEERS),
             "sees_plugins": not scopes.isdisjoint(("read", "operate")),
             "sees_outbox": "operate" in scopes and settings.captures_mail,
+            "zone": settings.time_zone,
             "style": self.style,
             "refresh": 0,
+            "operates": "operate" in scopes,
+            "conditions": self._conditions() if session else [],
         }
         return HTMLResponse(
-            self.steward.templates.render(f"pages/{name}.html.j2", {**common, **_SPEECH, **context}), status
+            self.steward.templates.render(f"pages/{name}.html.j2", {**common, **self._speech, **context}), status
         )
 
     @cached_property
@@ -126,6 +139,14 @@ class Site:
         content = await run_in_threadpool(path.read_bytes)
         headers = {"Cache-Control": lasting}
         return Response(content, 200, headers, _MEDIA_TYPES[name.rpartition(".")[2]])
+
+    def _conditions(self) -> list[Condition]:
+        """Return what stands in the way, asked at most once in `CONDITIONS_FOR` seconds for all who look."""
+        seen, found = self._seen
+        if time.monotonic() - seen > CONDITIONS_FOR:
+            found = conditions(self.steward)
+            self._seen = (time.monotonic(), found)
+        return found
 
     def _static(self, name: str) -> Path | None:
         if not _STATIC.fullmatch(name):

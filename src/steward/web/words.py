@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -83,17 +83,17 @@ def group_of(slug: str) -> Group | None:
     return Group(slug, slug.capitalize(), (State(slug),)) if slug in set(State) else None
 
 
-def headline(task: TaskResult) -> str:
-    """Return in a few words where a task stands."""
+def headline(task: TaskResult, zone: tzinfo = UTC) -> str:
+    """Return in a few words where a task stands; times in `zone`."""
     match State(task.state):
         case State.SCHEDULED:
-            return f"Planned for {when(task.due_at)}"
+            return f"Planned for {when(task.due_at, zone=zone)}"
         case State.QUEUED:
             return "Waiting"
         case State.RUNNING:
             return task.progress_text or "Under way"
         case State.RETRYING:
-            return f"Will be tried again at {when(task.due_at)}"
+            return f"Will be tried again at {when(task.due_at, zone=zone)}"
         case State.SUCCEEDED:
             return _done(task)
         case State.FAILED:
@@ -175,12 +175,15 @@ def may_retry(task: TaskResult) -> bool:
     return State(task.state) in RETRYABLE and not over
 
 
-def when(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return a time as one would say it: `14:05 UTC` today, else `3 March, 14:05 UTC`, with the year if another."""
+def when(moment: datetime | None, now: datetime | None = None, *, zone: tzinfo = UTC) -> str:
+    """Return a time as one would say it in `zone`: `14:05 UTC` today, else `3 March, 14:05 UTC`, then with the year.
+
+    The zone's own abbreviation stands with each: on the night when summer time ends, 02:30 is twice.
+    """
     if moment is None:
         return "–"
-    moment, now = moment.astimezone(UTC), (now or datetime.now(UTC)).astimezone(UTC)
-    clock = f"{moment:%H:%M} UTC"
+    moment, now = moment.astimezone(zone), (now or datetime.now(UTC)).astimezone(zone)
+    clock = f"{moment:%H:%M %Z}"
     if moment.date() == now.date():
         return clock
     day = f"{moment.day} {moment:%B}" + ("" if moment.year == now.year else f" {moment.year}")
@@ -196,12 +199,12 @@ def period(days: tuple[date, date] | None) -> str:
     return f"{said}; next: {first}" if first == last else f"{said}; next: {first} to {last}"
 
 
-def time_tag(moment: datetime | None) -> Markup:
-    """Return a `<time>` element with the moment for programs, and in words for people."""
+def time_tag(moment: datetime | None, zone: tzinfo = UTC) -> Markup:
+    """Return a `<time>` element with the moment for programs, and in words for people, in `zone`."""
     if moment is None:
         return Markup("–")
     exact = moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, when(moment))
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, when(moment, zone=zone))
 
 
 def span(started: datetime | None, finished: datetime | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
+from zoneinfo import ZoneInfo
 
+import pytest
 from pydantic import BaseModel, EmailStr, Field
 
 from steward import Secret
@@ -123,7 +125,7 @@ def test_what_is_filled_in_becomes_the_payload() -> None:
     assert model.name == "Ada"
     assert model.other is None
     assert model.at is not None
-    assert model.at.tzinfo is not None
+    assert model.at == datetime(2026, 3, 1, 8, tzinfo=UTC)
     assert model.count == 7
     assert model.money == Decimal("12.50")
     assert model.yes is False
@@ -157,3 +159,22 @@ def test_problems_stand_beside_their_fields_and_values_are_kept() -> None:
     assert kept["kinds"].value == ["y"]
     assert kept["yes"].value is True
     assert forms.elsewhere(fields, problems) == ["the whole of it is odd"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-03-01T08:00", "2026-03-01T07:00:00Z"),
+        ("2026-07-01T08:00", "2026-07-01T06:00:00Z"),
+        ("2026-10-25T02:30", "2026-10-25T00:30:00Z"),  # it comes twice: the first
+        ("2026-07-01T08:00Z", "2026-07-01T08:00:00Z"),  # it says its own zone
+    ],
+)
+def test_a_time_in_a_form_is_one_of_the_installations_zone(written: str, read: str) -> None:
+    payload, problems = forms.payload([drawn()["at"]], {"at": [written]}, ZoneInfo("Europe/Berlin"))
+    assert problems == []
+    assert datetime.fromisoformat(payload["at"]) == datetime.fromisoformat(read)
+
+
+def test_what_is_no_time_is_left_for_the_model_to_refuse() -> None:
+    assert forms.payload([drawn()["at"]], {"at": ["tomorrow"]}, ZoneInfo("Europe/Berlin")) == ({"at": "tomorrow"}, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -79,6 +80,24 @@ def test_times_are_said_as_people_say_them() -> None:
     assert words.when(NOW.replace(year=2025), NOW) == "24 November 2025, 14:05 UTC"
     assert words.when(None) == "–"
     assert 'datetime="2026-11-24T14:05:00Z"' in words.time_tag(NOW)
+
+
+def test_times_are_those_of_the_installations_zone():
+    berlin, kolkata = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
+    assert words.when(NOW, NOW, zone=berlin) == "15:05 CET"
+    assert words.when(NOW.replace(hour=23), NOW, zone=berlin) == "25 November, 00:05 CET"
+    assert words.when(NOW.replace(month=7), NOW, zone=berlin) == "24 July, 16:05 CEST"
+    assert words.when(NOW, NOW, zone=kolkata) == "19:35 IST"
+    tag = words.time_tag(NOW, berlin)
+    assert 'datetime="2026-11-24T14:05:00Z"' in tag  # for programs it stays the same moment
+    assert "15:05 CET" in tag
+    assert "CET" in words.headline(task("scheduled"), berlin)
+
+
+def test_the_hour_that_comes_twice_is_told_apart():
+    berlin = ZoneInfo("Europe/Berlin")
+    first, second = (datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1))
+    assert [words.when(m, first, zone=berlin) for m in (first, second)] == ["02:30 CEST", "02:30 CET"]
 
 
 def test_spans_and_sizes() -> None:

@@ -1,0 +1,142 @@
+"""What stands in the way right now, from one function: every page, `/readyz` and `steward check` say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from steward.app import Steward
+from steward.broker_relay import BROKER
+from steward.broker_relay import DUTY as RELAY
+from steward.clock import SECOND, moment, now
+from steward.errors import StewardError
+from steward.formats import counted
+from steward.ledger import leases, schedules, search, workers
+from steward.tasks import State
+
+MISSED_FOR = 24 * 3600 * SECOND
+"""How long (microseconds) a missed run is told of, unless its schedule has run since."""
+
+MAIL = "smtp"
+"""The lane of the mail server, in the ledger's table of lanes."""
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is not as it should be.
+
+    `words` is one sentence that anybody who is signed in may read: no server's words, no path, no address. `detail`
+    says why in the words of whoever refused, and `remedy` what helps; both are for operators. `blocks` tells that
+    nothing is accepted, or that what is accepted is not performed: the service is not ready then.
+    """
+
+    kind: str
+    words: str
+    detail: str = ""
+    remedy: str = ""
+    since: datetime | None = None
+    blocks: bool = False
+
+    def __str__(self) -> str:
+        """Return all of it, for operators."""
+        return " ".join(part.rstrip(".") + "." for part in (self.words, self.detail, self.remedy) if part)
+
+
+def conditions(steward: Steward, at: int | None = None) -> list[Condition]:
+    """Return everything that stands in the way at the moment `at` (microseconds, default now), what blocks first.
+
+    Asks the ledger's indexes and the disk, never a server: it may be called for every page.
+    """
+    at = now() if at is None else at
+    found: list[Condition] = []
+    try:
+        with steward.ledger.read() as connection:
+            found += _performing(steward, connection, at)
+            found += _standing_still(connection)
+            found += _missing_plugins(steward, connection)
+            found += _missed(connection, at)
+    except StewardError as error:
+        found.append(
+            Condition("store", "The record of tasks does not answer; nothing can be accepted", str(error), blocks=True)
+        )
+    try:
+        steward.require_space()
+    except (StewardError, OSError) as error:
+        found.append(Condition("space", "There is no room left; nothing can be accepted", str(error), blocks=True))
+    found += [
+        Condition("plugin", f"The plugin {p.name} cannot be used; its tasks wait", p.error, "Mend it and start again")
+        for p in steward.registry.plugins
+        if p.error
+    ]
+    return sorted(found, key=lambda each: not each.blocks)
+
+
+def _performing(steward: Steward, connection: sa.Connection, at: int) -> Iterator[Condition]:
+    engine = steward.settings.engine
+    alive = any(worker.engine == engine for worker in workers.living(connection, at))
+    if not alive and engine != "background":
+        yield Condition(
+            "workers",
+            "No worker is running; what is accepted waits until one starts",
+            remedy="Start one with steward up, or steward work",
+            blocks=True,
+        )
+    if engine != "celery":
+        return
+    if leases.holder_of(connection, RELAY, at) is None:
+        yield Condition("relay", "Nobody relays to the broker; what is accepted waits until a worker does", blocks=True)
+
+
+def _standing_still(connection: sa.Connection) -> Iterator[Condition]:
+    for lane, (since, reason) in sorted(workers.stopped(connection).items()):
+        if lane == BROKER:
+            words = "The broker cannot be reached; tasks are accepted, and wait"
+            yield Condition("broker", words, reason, "See that it runs, and STEWARD_BROKER_URL", moment(since))
+        elif lane == MAIL:
+            words = "Mail stands still; letters wait, and go out by themselves when the mail server takes them again"
+            yield Condition("mail", words, reason, "See that it runs, and STEWARD_SMTP_URL", moment(since))
+        else:
+            yield Condition("lane", f"The lane '{lane}' stands still", reason, since=moment(since))
+
+
+def _missing_plugins(steward: Steward, connection: sa.Connection) -> Iterator[Condition]:
+    blocked = search.count(connection, State.BLOCKED)
+    if blocked:
+        yield Condition(
+            "blocked",
+            f"{counted(blocked, 'task waits', 'tasks wait')} for a plugin that is not there",
+            remedy="Bring the plugin back: see steward tasks --state blocked",
+        )
+    names = sorted({entry.name for entry in schedules.every(connection)} - set(steward.registry.handlers))
+    if names:
+        yield Condition(
+            "schedule",
+            f"{counted(len(names), 'schedule asks', 'schedules ask')} for a task whose plugin is not there",
+            _named(names),
+            "Bring the plugin back, or delete the schedule",
+        )
+
+
+def _missed(connection: sa.Connection, at: int) -> Iterator[Condition]:
+    missed = schedules.missed_since(connection, at - MISSED_FOR)
+    if not missed:
+        return
+    made = all(made_later for _, _, made_later in missed)
+    yield Condition(
+        "missed",
+        f"{counted(len(missed), 'planned run was', 'planned runs were')} missed while nothing was running"
+        + (", and made up for afterwards" if made else ""),
+        _named(sorted({name for name, _, _ in missed})),
+        "" if made else "See the page of schedules; a run can be made by hand there",
+        moment(missed[0][1]),
+    )
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,143 @@
+"""What stands in the way: each kind is told while it lasts, in words for everybody and details for operators."""
+
+from dataclasses import replace
+
+import pytest
+
+from steward.app import Steward
+from steward.broker_relay import BROKER
+from steward.broker_relay import DUTY as RELAY
+from steward.clock import SECOND, new_id, now
+from steward.conditions import MAIL, MISSED_FOR, conditions
+from steward.ledger import acceptance, leases, schedules, workers
+from steward.ledger.schedules import Entry
+from steward.settings import load
+from steward.tasks import State
+from steward.web.health import readiness
+
+SECRET_WORDS = "535 5.7.8 bad credentials for mailer@example.org"
+
+
+@pytest.fixture
+def steward(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    made = Steward(load(data_dir=tmp_path / "data", plugins_dir=tmp_path / "plugins", free_space_mb=0))
+    made.ledger.open()
+    yield made
+    made.close()
+
+
+def at_work(steward, engine="durable"):
+    steward.ledger.apply(lambda c: workers.register(c, new_id(), "host", "slot-0", 1, engine, None, now()))
+
+
+def kinds(steward, at=None):
+    return [each.kind for each in conditions(steward, at)]
+
+
+def plan(steward, name="backup"):
+    entry = Entry(new_id(), name, "person", "0 3 * * *", "UTC", "once", "{}", "", now(), None)
+    steward.ledger.apply(lambda c: schedules.add(c, entry))
+    return entry.id
+
+
+def test_nothing_stands_in_the_way_of_a_healthy_service(steward):
+    at_work(steward)
+    assert conditions(steward) == []
+    assert readiness(steward) == (True, {"status": "ready", "engine": "durable", "workers": 1})
+
+
+def test_without_a_worker_nothing_is_performed_and_the_service_is_not_ready(steward):
+    assert kinds(steward) == ["workers"]
+    at_work(steward, "celery")  # of another engine: it does not count
+    assert kinds(steward) == ["workers"]
+    ready, report = readiness(steward)
+    assert not ready
+    assert report["reasons"] == ["No worker is running; what is accepted waits until one starts."]
+
+
+@pytest.mark.parametrize(
+    ("lane", "kind", "said"), [(MAIL, "mail", "Mail stands still"), (BROKER, "broker", "The broker cannot be reached")]
+)
+def test_what_stands_still_is_told_to_all_and_why_to_operators_alone(steward, lane, kind, said):
+    at_work(steward)
+    began = now() - 60 * SECOND
+    steward.ledger.apply(lambda c: workers.stop_lane(c, lane, SECRET_WORDS, began, began))
+    [found] = conditions(steward)
+    assert (found.kind, found.blocks) == (kind, False)
+    assert found.words.startswith(said)
+    assert round(found.since.timestamp() * SECOND) == began
+    ready, report = readiness(steward)
+    assert ready
+    assert report["warnings"][0].startswith(said)
+    assert "mailer@example.org" not in str(report)
+    assert SECRET_WORDS in str(readiness(steward, detailed=True)[1])
+    steward.ledger.apply(lambda c: workers.start_lane(c, lane))
+    assert kinds(steward) == []
+
+
+def test_the_relay_to_a_broker_is_a_part_of_readiness(tmp_path):
+    settings = {"engine": "celery", "broker_url": "redis://127.0.0.1:1/0"}
+    made = Steward(load(data_dir=tmp_path / "data", free_space_mb=0, **settings))
+    made.ledger.open()
+    try:
+        at_work(made, "celery")
+        assert kinds(made) == ["relay"]
+        assert readiness(made)[1]["broker"] == "unknown"
+        made.ledger.apply(lambda c: leases.hold(c, RELAY, "me", now(), now() + 60 * SECOND))
+        assert kinds(made) == []
+        assert readiness(made)[1]["broker"] == "reachable"
+    finally:
+        made.close()
+
+
+def test_a_broken_plugin_and_one_that_has_gone_are_told(steward, tmp_path):
+    (tmp_path / "plugins" / "broken.py").write_text("1 / 0\n")
+    broken = Steward(steward.settings)
+    at_work(broken)
+    entry = acceptance.Entry(
+        id=new_id(), name="gone", state=State.BLOCKED, lane="mail", priority=0, payload="{}", sealed=None,
+        recipient=None, requested_by="", created_at=now(), due_at=now(), expires_at=None,
+    )  # fmt: skip
+    broken.ledger.apply(lambda c: acceptance.accept(c, [entry, replace(entry, id=new_id())]))
+    plan(broken, "gone")
+    found = {each.kind: each for each in conditions(broken)}
+    assert set(found) == {"blocked", "schedule", "plugin"}
+    assert found["blocked"].words.startswith("2 tasks wait")
+    assert found["schedule"].detail == "gone"
+    assert "broken" in found["plugin"].words
+    assert "ZeroDivisionError" in found["plugin"].detail
+    assert "ZeroDivisionError" not in str(readiness(broken)[1])
+    broken.close()
+
+
+def test_a_missed_run_is_told_for_a_day_or_until_the_next_comes_in_time(steward):
+    at_work(steward)
+    schedule, due = plan(steward), now() - 3600 * SECOND
+    steward.ledger.apply(lambda c: schedules.record(c, schedule, due, "missed", due, None))
+    [found] = conditions(steward, due + SECOND)
+    assert (found.kind, found.detail) == ("missed", "backup")
+    assert "page of schedules" in found.remedy
+    workers_gone = due + MISSED_FOR + SECOND
+    assert "missed" not in kinds(steward, workers_gone)
+    steward.ledger.apply(lambda c: schedules.record(c, schedule, due + SECOND, "fired", due + SECOND, new_id()))
+    assert kinds(steward, due + 2 * SECOND) == []
+
+
+def test_a_missed_run_that_was_made_up_for_asks_for_nothing(steward):
+    at_work(steward)
+    schedule, due = plan(steward), now() - 3600 * SECOND
+    steward.ledger.apply(lambda c: schedules.record(c, schedule, due, "missed", due, new_id()))
+    [found] = conditions(steward, due + SECOND)
+    assert "made up for" in found.words
+    assert found.remedy == ""
+
+
+def test_a_full_disk_blocks_and_comes_first(tmp_path):
+    made = Steward(load(data_dir=tmp_path / "data", free_space_mb=0))
+    made.ledger.open()
+    made.ledger.apply(lambda c: workers.stop_lane(c, MAIL, "no", now(), now()))
+    full = Steward(load(data_dir=tmp_path / "data", free_space_mb=1_000_000_000))
+    assert kinds(full) == ["workers", "space", "mail"]
+    made.close()
+    full.close()
