@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sysconfig
 import time
+import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +16,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
 from steward import formats
-from steward.errors import TemplateError
+from steward.errors import StewardError, TemplateError
 from steward.values import Context
+
+_OURS = (str(Path(jinja2.__file__).parent), str(Path(formats.__file__).parent))
+_SHIPPED = str(Path(formats.__file__).parent / "shipped")
+_PYTHON = sysconfig.get_path("stdlib")
 
 FRESH = 1.0
 """Seconds for which a template counts as unchanged: to look at its files for each letter takes longer than a part."""
@@ -69,12 +75,38 @@ class Templates:
             ) from error
         except jinja2.UndefinedError as error:
             raise TemplateError(
-                f"The template {name} uses a name that it is not given",
+                f"The template {self._place(error) or name} uses a name that it is not given",
                 error.message or "",
                 "Add it to the context, or correct the template",
             ) from error
-        except (UnicodeDecodeError, PermissionError) as error:
-            raise TemplateError(f"The template {name} cannot be read", str(error)) from error
+        except (StewardError, MemoryError):
+            raise
+        except Exception as error:
+            place = self._place(error)
+            if place is None:
+                if isinstance(error, (UnicodeDecodeError, PermissionError)):
+                    raise TemplateError(f"The template {name} cannot be read", str(error)) from error
+                raise
+            raise TemplateError(
+                f"The template {place} failed",
+                f"{type(error).__name__}: {error}",
+                "Correct the template, or what it is given",
+            ) from error
+
+    def _place(self, error: Exception) -> str | None:
+        """Return the template and line at which `error` arose: `letter/body.txt.j2 at line 3`.
+
+        None if it arose in no template, or in code of a plugin that a template called: that has a place of its own.
+        """
+        place = None
+        for frame in traceback.extract_tb(error.__traceback__):
+            path = Path(frame.filename)
+            folder = next((d for d in self.directories if path.is_relative_to(d)), None)
+            if folder is not None:
+                place = f"{path.relative_to(folder)} at line {frame.lineno}"
+            elif not _is_machinery(frame.filename):
+                place = None
+        return place
 
     def version(self, folder: str) -> str:
         """Return eight characters that change when any template in `folder` or `layouts` does."""
@@ -94,6 +126,13 @@ class Templates:
             if root.is_dir():
                 found |= {str(p.relative_to(root)): p for p in sorted(root.rglob("*")) if p.is_file()}
         return found
+
+
+def _is_machinery(filename: str) -> bool:
+    """Return whether a frame is of Jinja, of ours or of Python itself, none of which is to blame for a template."""
+    if filename.startswith(_SHIPPED):  # plugins that an installed package brings
+        return False
+    return filename.startswith(("<", *_OURS)) or (filename.startswith(_PYTHON) and "-packages" not in filename)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
