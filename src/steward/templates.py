@@ -151,7 +151,9 @@ class _Loader(jinja2.FileSystemLoader):
             if time.monotonic() - seen < FRESH:
                 return True
             seen = time.monotonic()
-            return unchanged()
+            # A file in a folder that comes before counts as a change as well: an installation's own wins at once.
+            first = next((p for folder in self.searchpath if (p := Path(folder, template)).is_file()), None)
+            return first == Path(path) and unchanged()
 
         return source, path, fresh
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 
-from tests.house.repository import files, modules, name, tree
+from tests.house.repository import ROOT, files, modules, name, tree
 
 LONGEST = 300
 TOO_LONG_WITH_REASON: set[str] = set()
@@ -42,6 +43,21 @@ def test_no_name_hides_what_it_holds() -> None:
                 if SAYS_NOTHING.search(words):
                     hiding.append(f"{name(path)}:{node.lineno} {node.name}")
     assert not hiding
+
+
+def test_the_floors_in_contributing_are_those_that_are_proved() -> None:
+    proved = configparser.ConfigParser()
+    proved.read(ROOT / ".importlinter")
+    layers = proved["importlinter:contract:floors"]["layers"].strip().splitlines()
+    floors = [set(re.findall(r"\w+", layer)) for layer in layers]
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [set(re.findall(r"`(\w+)/?`", row)) for row in re.findall(r"^\| \d+ \|([^|]*)\|", page, re.MULTILINE)]
+    for row in rows:
+        told: set[str] = set()
+        while floors and told < row:
+            told |= floors.pop(0)
+        assert told == row, f"a row of CONTRIBUTING and the layers of .importlinter differ in {sorted(told ^ row)}"
+    assert not floors, f"CONTRIBUTING does not tell of {floors}"
 
 
 def test_nothing_is_left_unfinished() -> None:

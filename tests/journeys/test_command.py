@@ -288,12 +288,18 @@ def test_a_program_hands_over_waits_and_downloads_through_the_client(running, tm
 
 def test_the_page_about_the_client_tells_the_truth(running):
     page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
-    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    beside, program = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     key = running.run("key", "create", "page", "--scope=send", "--scope=read").stdout.strip()
-    program = program.replace("http://127.0.0.1:8480", running.url)
-    done = subprocess.run(
-        [sys.executable, "-c", f"key = {key!r}\n{program}"], capture_output=True, text=True, check=True
-    )
+    program = program.replace("http://127.0.0.1:8480", running.url).replace("stw_…", key)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "succeeded [('ada@example.org', <Outcome.CAPTURED: 'captured'>)]\n"
+    done = subprocess.run(
+        [sys.executable, "-c", beside + "print(steward.service.get_status(task_id).name)"],
+        env=running.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "welcome_email\n"
     methods = {name for name in vars(Client) if not name.startswith("_")}
     assert methods - {"close"} <= set(re.findall(r"`(\w+)\(", page))

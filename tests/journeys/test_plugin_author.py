@@ -33,7 +33,7 @@ def said(tmp_path_factory) -> list[tuple[str, str, str]]:
     """Each command of the page with what the page says it prints and what it has printed, after following the page."""
     folder = tmp_path_factory.mktemp("author")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")}
-    clean |= {"STEWARD_PLUGINS_DIR": str(folder / "plugins"), "STEWARD_DATA_DIR": str(folder / "data")}
+    clean |= {"STEWARD_DATA_DIR": str(folder / "data"), "PWD": str(folder)}
     told = []
     for block in BLOCKS:
         if block.file:
@@ -44,6 +44,10 @@ def said(tmp_path_factory) -> list[tuple[str, str, str]]:
             for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
                 command, _, shown = part.partition("\n")
                 program, *words = shlex.split(command)
+                if program == "export":  # what the page sets is set from here on, and nothing else
+                    name, _, value = words[0].partition("=")
+                    clean[name] = value.replace("$PWD", str(folder))
+                    continue
                 done = subprocess.run(
                     [*PROGRAMS[program], *words], cwd=folder, env=clean, capture_output=True, text=True, check=False
                 )

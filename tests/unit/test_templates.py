@@ -1,11 +1,12 @@
 """What a template's fault is said to be: the template and its line; a plugin's fault stays the plugin's."""
 
+import os
 from datetime import date
 
 import pytest
 
 from steward.errors import Rejected, TemplateError
-from steward.templates import Templates
+from steward.templates import FRESH, Templates
 
 
 def render(folder, text, **given):
@@ -61,3 +62,25 @@ def test_words_that_are_meant_for_people_pass_as_they_are(tmp_path):
 
     with pytest.raises(Rejected, match="There is no such member"):
         render(tmp_path, "{{ refuse() }}", refuse=refuse)
+
+
+def test_a_changed_template_and_one_that_now_comes_first_take_effect_without_a_restart(tmp_path, monkeypatch):
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    for folder in (shipped, own):
+        (folder / "letter").mkdir(parents=True)
+    clock = [1000.0]
+    monkeypatch.setattr("steward.templates.time.monotonic", lambda: clock[0])
+    made = Templates([own, shipped])
+    path = shipped / "letter" / "body.txt.j2"
+    path.write_text("one")
+    assert made.render("letter/body.txt.j2") == "one"
+    path.write_text("two")
+    os.utime(path, (1, 1))
+    clock[0] += 2 * FRESH
+    assert made.render("letter/body.txt.j2") == "two"
+    (own / "letter" / "body.txt.j2").write_text("our own")
+    clock[0] += 2 * FRESH
+    assert made.render("letter/body.txt.j2") == "our own"
+    (own / "letter" / "body.txt.j2").unlink()
+    clock[0] += 2 * FRESH
+    assert made.render("letter/body.txt.j2") == "two"
