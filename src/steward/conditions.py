@@ -96,10 +96,14 @@ def _standing_still(connection: sa.Connection) -> Iterator[Condition]:
     for lane, (since, reason) in sorted(workers.stopped(connection).items()):
         if lane == BROKER:
             words = "The broker cannot be reached; tasks are accepted, and wait"
-            yield Condition("broker", words, reason, "See that it runs, and STEWARD_BROKER_URL", moment(since))
+            yield Condition(
+                "broker", words, reason, "See that the broker runs, and check STEWARD_BROKER_URL", moment(since)
+            )
         elif lane == MAIL:
             words = "Mail stands still; letters wait, and go out by themselves when the mail server takes them again"
-            yield Condition("mail", words, reason, "See that it runs, and STEWARD_SMTP_URL", moment(since))
+            yield Condition(
+                "mail", words, reason, "See that the mail server runs, and check STEWARD_SMTP_URL", moment(since)
+            )
         else:
             yield Condition("lane", f"The lane '{lane}' stands still", reason, since=moment(since))
 
