@@ -84,12 +84,12 @@ class NotAHandler(InvalidRequest, TypeError):
 
 
 class InvalidPayload(InvalidRequest):
-    """The payload does not fit the handler's model."""
+    """The payload does not fit the handler's model; `more` problems beside those that are named were counted."""
 
     kind = "invalid-payload"
 
-    def __init__(self, what: str, problems: Sequence[FieldProblem] = (), remedy: str = "") -> None:
-        self.problems = tuple(problems)
+    def __init__(self, what: str, problems: Sequence[FieldProblem] = (), remedy: str = "", *, more: int = 0) -> None:
+        self.problems, self.more = tuple(problems), more
         super().__init__(what, "; ".join(map(str, self.problems)), remedy)
 
 

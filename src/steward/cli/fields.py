@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from steward import jsontext
 from steward.errors import FieldProblem, InvalidOption, InvalidPayload
 
 _SPAN = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
@@ -79,7 +79,7 @@ def _whole(text: str | None) -> dict[str, Any]:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        found = json.loads(text)
+        found = jsontext.read(text)
     except OSError as error:
         raise InvalidPayload("The payload cannot be read", [FieldProblem("", f"{error}")]) from error
     except ValueError as error:
@@ -109,7 +109,9 @@ def _value(values: list[Any], kinds: set[str]) -> Any:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text)
+        return jsontext.read(text)
+    except jsontext.Refused as error:
+        raise InvalidPayload("A value cannot be used", [FieldProblem("", f"{text[:40]}: {error}")]) from error
     except ValueError:
         return text
 

@@ -26,7 +26,7 @@ from steward.plugins import Registry
 from steward.results import TaskResult
 from steward.sealing import Seal
 from steward.service import Accepted, HandlerLike, Options, Page, Query, TaskService
-from steward.services.payloads import arguments, recipient, validated
+from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
 from steward.source import Source
 from steward.tasks import State
 
@@ -86,8 +86,16 @@ class LedgerTaskService(TaskService):
                 entries.append(self._entry(handler, payload, options)[0])
             except InvalidPayload as error:
                 problems += [FieldProblem(f"{index}.{p.field}", p.message, p.nearest) for p in error.problems]
+                if len(problems) >= MOST_PROBLEMS:  # whoever errs so often is told the first, and waits for no more
+                    break
         if problems:
-            raise InvalidPayload(f"Some of the payloads of {handler.name} are not valid; none was accepted", problems)
+            raise InvalidPayload(
+                f"Some of the payloads of {handler.name} are not valid; none was accepted",
+                problems[:MOST_PROBLEMS],
+                f"Mend them; what comes after the first {MOST_PROBLEMS} problems was not looked at"
+                if len(problems) >= MOST_PROBLEMS
+                else "",
+            )
         if entries:
             self.ledger.apply(lambda connection: acceptance.accept(connection, entries))
             self._announce([entry.id for entry in entries])

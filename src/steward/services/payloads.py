@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +14,15 @@ from steward.errors import FieldProblem, InvalidOption, InvalidPayload, Rejected
 from steward.handlers import ADDRESSED, Handler
 from steward.service import Options
 
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_PROBLEMS = 100
+"""More than this are counted, not named: looking for them is work that whoever errs has not paid for."""
+MOST_LISTED = 1_000
+MOST_KEPT = 20
+LONGEST_NAME = 80
+LONGEST_WORDS = 500
+_NO_FIELD = "there is no such field"
 OPTIONS = ("key", "expires_at", "priority", "requested_by")
 
 
@@ -32,27 +42,70 @@ def validated(handler: Handler, payload: Any) -> BaseModel:
                 [FieldProblem("", f"it is a {type(payload).__name__}, and a {model.__name__} is needed")],
             )
         payload = {name: getattr(payload, name) for name in type(payload).model_fields}
+    return as_model(model, payload, f"The payload of {handler.name} is not valid")
+
+
+def as_model(model: type[Model], payload: Any, what: str) -> Model:
+    """Return `payload`, a mapping, as a `model`.
+
+    Raises:
+        InvalidPayload: with `what`, and as `validated`. No more than `MOST_PROBLEMS` are named.
+    """
     if not isinstance(payload, Mapping):
-        raise InvalidPayload(f"The payload of {handler.name} is not valid", [FieldProblem("", "it is not an object")])
+        raise InvalidPayload(what, [FieldProblem("", "it is not an object")])
     known = {field.alias or name for name, field in model.model_fields.items()} | set(model.model_fields)
-    problems = [
-        FieldProblem(
-            str(name)[:80], "there is no such field", next(iter(difflib.get_close_matches(str(name), known)), None)
-        )
-        for name in payload
-        if name not in known
-    ]
+    strange = [str(name)[:LONGEST_NAME] for name in payload if name not in known]
+    problems = [FieldProblem(name, _NO_FIELD, nearest(name, known)) for name in strange[:MOST_PROBLEMS]]
+    count, result = len(strange), None
     try:
-        result = model.model_validate(dict(payload))
+        given = {name: payload[name] for name in payload if name in known}
+        result = model.model_validate(given)
     except ValidationError as error:
-        problems += [
-            FieldProblem(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
-            for e in error.errors(include_url=False, include_input=False)
-            if e["type"] != "extra_forbidden"
-        ]
-    if problems:
-        raise InvalidPayload(f"The payload of {handler.name} is not valid", problems)
+        problems += _listed(error, model, given)
+        count += error.error_count()
+    if problems or result is None:
+        listed = problems[:MOST_PROBLEMS]
+        raise InvalidPayload(what, listed, more=count - len(listed) if len(listed) == MOST_PROBLEMS else 0)
     return result
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the one of `known` that is most like `name`, if any is. `name` is no longer than `LONGEST_NAME`."""
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+
+
+def _listed(error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]) -> list[FieldProblem]:
+    """Return what is wrong; where very much is wrong, the first of it.
+
+    Pydantic lists its errors all or not at all, and one body can hold a million: these are looked for once more in
+    the beginning of each list.
+    """
+    count, left_out = error.error_count(), ""
+    if count > MOST_LISTED:
+        left_out = "too_short"  # of what was shortened here
+        try:
+            model.model_validate({name: _shortened(value) for name, value in given.items()})
+            return [FieldProblem("", f"{count:,} values in it are not valid")]
+        except ValidationError as shorter:
+            if shorter.error_count() > MOST_LISTED:
+                return [FieldProblem("", f"{count:,} values in it are not valid")]
+            error = shorter
+    found = [
+        FieldProblem(
+            ".".join(str(step)[:LONGEST_NAME] for step in e["loc"]),
+            _NO_FIELD if e["type"] == "extra_forbidden" else e["msg"].removeprefix("Value error, ")[:LONGEST_WORDS],
+        )
+        for e in error.errors(include_url=False, include_input=False, include_context=False)
+        if e["type"] != left_out
+    ]
+    return found or [FieldProblem("", f"{count:,} values in it are not valid")]
+
+
+def _shortened(value: Any) -> Any:
+    """Return `value` with the beginning of each list and mapping only; places stay what they were."""
+    if isinstance(value, Mapping):
+        return {name: _shortened(each) for name, each in islice(value.items(), MOST_KEPT)}
+    return [_shortened(each) for each in value[:MOST_KEPT]] if isinstance(value, (list, tuple)) else value
 
 
 def arguments(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Options]:

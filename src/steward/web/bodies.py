@@ -1,13 +1,17 @@
-"""Reads request bodies within limits: one JSON value, or the fields of a form."""
+"""Reads request bodies within limits: one JSON value, an array value by value, or the fields of a form."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pydantic_core import from_json
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from steward import jsontext
 from steward.web.problems import BodyTooLarge, MalformedBody, WrongMediaType
 
 SINGLE = 1024 * 1024
@@ -17,25 +21,68 @@ MOST_FIELDS = 500
 
 
 async def read_json(request: Request, limit: int = SINGLE) -> Any:
-    """Return the body's JSON value (RFC 8259; no NaN, no lone surrogates).
+    """Return the body's JSON value (RFC 8259, read strictly: see `jsontext`).
 
     Raises:
         WrongMediaType: the body says that it is something else.
         BodyTooLarge: it has more than `limit` bytes.
         MalformedBody: it is not JSON; the words say where.
     """
-    said = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if said != "application/json" and not (said.startswith("application/") and said.endswith("+json")):
-        raise WrongMediaType(
-            f"The body is {said[:80] or 'of no media type'}", "JSON is read here", "Send Content-Type: application/json"
-        )
-    body = await read(request, limit)
-    if not body.strip():
-        raise MalformedBody("The body is empty", "The payload is expected there", "Send {} if there is nothing to say")
+    body = await _json_body(request, limit)
     try:
-        return from_json(body, allow_inf_nan=False, cache_strings="keys")
+        return jsontext.read(body)
     except ValueError as error:
-        raise MalformedBody("The body is not JSON", str(error), "Check quotes, commas and UTF-8") from error
+        raise _malformed(error) from error
+
+
+class Array:
+    """The values of a JSON array that came as a body, read one by one while they are asked for."""
+
+    def __init__(self, body: bytearray) -> None:
+        self._body = body
+        self._left = threading.Event()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the values.
+
+        Raises:
+            MalformedBody, BodyTooLarge: the text ends or errs there, or one value is longer than a whole single body.
+            ClientDisconnect: whoever sent it has left; nobody would read the answer.
+        """
+        try:
+            for value in jsontext.elements(self._body, SINGLE):
+                if self._left.is_set():
+                    raise ClientDisconnect
+                yield value
+        except jsontext.TooLong as error:
+            raise BodyTooLarge("A value in the body is too large", str(error), "Send less at once") from error
+        except jsontext.NotAnArray as error:
+            raise MalformedBody(
+                "The body is not an array", "An array of payloads is expected", "Send [{…}, {…}]"
+            ) from error
+        except ValueError as error:
+            raise _malformed(error) from error
+
+    @contextlib.asynccontextmanager
+    async def watched(self, request: Request) -> AsyncIterator[None]:
+        """End the reading when the client leaves, for as long as the block lasts."""
+        watcher = asyncio.create_task(self._watch(request))
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+    async def _watch(self, request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self._left.set()
+
+
+async def read_array(request: Request, limit: int = BULK) -> Array:
+    """Return the values of the array that the body is. Raises as `read_json`, in part while they are read."""
+    return Array(await _json_body(request, limit))
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:
@@ -58,7 +105,7 @@ async def read_form(request: Request) -> dict[str, list[str]]:
     return fields
 
 
-async def read(request: Request, limit: int) -> bytes:
+async def read(request: Request, limit: int) -> bytearray:
     """Return the body; it is not read further than `limit` bytes.
 
     Raises:
@@ -68,10 +115,25 @@ async def read(request: Request, limit: int) -> bytes:
     too_large = BodyTooLarge("The body is too large", f"At most {limit:,} bytes are read here", "Send less at once")
     if announced.isdecimal() and int(announced[:18]) > limit:
         raise too_large
-    chunks, size = [], 0
+    body = bytearray()  # grown in place: to keep the pieces and join them would take twice the room
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
+        if len(body) + len(chunk) > limit:
             raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
+        body += chunk
+    return body
+
+
+async def _json_body(request: Request, limit: int) -> bytearray:
+    said = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if said != "application/json" and not (said.startswith("application/") and said.endswith("+json")):
+        raise WrongMediaType(
+            f"The body is {said[:80] or 'of no media type'}", "JSON is read here", "Send Content-Type: application/json"
+        )
+    body = await read(request, limit)
+    if not body or body.isspace():
+        raise MalformedBody("The body is empty", "The payload is expected there", "Send {} if there is nothing to say")
+    return body
+
+
+def _malformed(error: ValueError) -> MalformedBody:
+    return MalformedBody("The body is not JSON", str(error), "Check names, quotes, commas and UTF-8")

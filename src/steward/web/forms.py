@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from steward import jsontext
 from steward.errors import FieldProblem
 from steward.web.words import label
 
@@ -122,7 +123,7 @@ def payload(
                 problems.append(FieldProblem(f.name, "please fill this in"))
         elif f.kind == "json":
             try:
-                result[f.name] = json.loads(text)
+                result[f.name] = jsontext.read(text)
             except ValueError as error:
                 problems.append(FieldProblem(f.name, f"this is not JSON: {error}"))
         elif f.kind == "datetime-local" and not re.search(r"(Z|[+-]\d\d:?\d\d)$", text):

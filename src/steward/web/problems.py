@@ -194,8 +194,9 @@ def document(error: BaseException, base: str, instance: str = "") -> tuple[int, 
         listed = said.problems[:MOST_ERRORS]
         members["detail"] = sentences(said.what)
         members["errors"] = [{"field": p.field, "message": p.message, "nearest": p.nearest} for p in listed]
-        if len(said.problems) > len(listed):
-            members["errors_left_out"] = len(said.problems) - len(listed)
+        left_out = len(said.problems) - len(listed) + said.more
+        if left_out:
+            members["errors_left_out"] = left_out
     if instance:
         members["instance"] = instance
     return status, members, headers_of(error)

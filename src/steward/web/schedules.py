@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from steward.clock import moment
-from steward.errors import FieldProblem, InvalidPayload, UnknownTask
+from steward.errors import UnknownTask
 from steward.ledger.access import Caller
 from steward.schedules import LONGEST, Missed
+from steward.services.payloads import as_model
 from steward.timetable import Standing
 from steward.web import openapi, parameters
 from steward.web.auth import CHANGERS, SEERS, Doorkeeper
@@ -78,7 +79,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
     async def make_schedule(request: Request) -> Response:
         caller = await keeper.admit(request, *CHANGERS)
         parameters.refuse_unknown(request, ())
-        order = _order(await read_json(request))
+        order = as_model(Order, await read_json(request), "The schedule is not valid")
         require_sender(caller, steward.registry.get(order.name))
         key = request.headers.get("idempotency-key", "")[:255]
 
@@ -151,19 +152,6 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
     route(f"{one}/resume", "POST", "Let it go on", resume_schedule, says(200, "Schedule", "It goes on from now.", 404))
     route(f"{one}/run", "POST", "Make its task now", run_schedule, says(202, "Task", "The task.", 404, 422, 503), 202)
     route(one, "DELETE", "Delete it", delete_schedule, deleted, 204)
-
-
-def _order(body: Any) -> Order:
-    try:
-        return Order.model_validate(body)
-    except ValidationError as error:
-        problems = [
-            FieldProblem(
-                ".".join(map(str, e["loc"])), "there is no such field" if e["type"] == "extra_forbidden" else e["msg"]
-            )
-            for e in error.errors(include_url=False, include_input=False)
-        ]
-        raise InvalidPayload("The schedule is not valid", problems) from error
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

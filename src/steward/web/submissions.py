@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastapi import BackgroundTasks, FastAPI
@@ -19,18 +20,20 @@ from steward.service import Options
 from steward.services.background import during
 from steward.web import openapi, parameters
 from steward.web.auth import Doorkeeper, require
-from steward.web.bodies import BULK, read_json
-from steward.web.problems import MalformedBody
+from steward.web.bodies import Array, read_array, read_json
 
 if TYPE_CHECKING:
     from steward.app import Steward
 
 MOST_AT_ONCE = 10_000
+BULKS = 2
+"""Bulks of one key in hand at once; further ones wait before they are read. A body may take 64 MB of memory."""
 JSON = "application/json"
 
 
 def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
     """Add `POST /v1/tasks/{name}` and `/bulk` for every handler, and for names that nobody has registered."""
+    rooms: dict[str, asyncio.Semaphore] = {}
     for handler in steward.registry.handlers.values():
         app.add_api_route(
             f"/v1/tasks/{handler.name}",
@@ -47,7 +50,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         )
         app.add_api_route(
             f"/v1/tasks/{handler.name}/bulk",
-            _many(steward, keeper, handler.name),
+            _many(steward, keeper, handler.name, rooms),
             methods=["POST"],
             status_code=202,
             response_class=Response,
@@ -110,26 +113,31 @@ def _one(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
     return submit
 
 
-def _many(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
+def _many(steward: Steward, keeper: Doorkeeper, name: str, rooms: dict[str, asyncio.Semaphore]) -> Callable[..., Any]:
     handler = steward.registry.get(name)
 
     async def submit_many(request: Request) -> Response:
         caller = await keeper.admit(request)
         require_sender(caller, handler)
         options = parameters.options(request, caller)
-        payloads = await read_json(request, BULK)
-        if not isinstance(payloads, list):
-            raise MalformedBody("The body is not an array", "An array of payloads is expected", "Send [{…}, {…}]")
-        if len(payloads) > MOST_AT_ONCE:
-            raise InvalidOption(
-                f"{len(payloads):,} payloads are too many", f"At most {MOST_AT_ONCE:,} are taken at once", "Send less"
-            )
         later = BackgroundTasks()
-        with during(later):
-            ids = await run_in_threadpool(steward.service.enqueue_many, name, payloads, options=options)
+        async with rooms.setdefault(caller.key_id, asyncio.Semaphore(BULKS)):
+            payloads = await read_array(request)
+            with during(later):
+                async with payloads.watched(request):
+                    ids = await run_in_threadpool(
+                        steward.service.enqueue_many, name, _at_most(payloads, MOST_AT_ONCE), options=options
+                    )
         return Response(to_json({"ids": ids, "count": len(ids)}), 202, None, JSON, later)
 
     return submit_many
+
+
+def _at_most(payloads: Array, most: int) -> Iterator[Any]:
+    for count, payload in enumerate(payloads, 1):
+        if count > most:
+            raise InvalidOption(f"More than {most:,} payloads are too many at once", remedy="Send less at once")
+        yield payload
 
 
 def _unknown(steward: Steward, keeper: Doorkeeper) -> Callable[..., Any]:
