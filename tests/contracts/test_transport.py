@@ -146,7 +146,6 @@ FAULTS: list[tuple[str, Act, Outcome, Phase, int | None]] = [
     ("ehlo", SILENCE, D, Phase.CONNECT, None),
     ("ehlo", say("421 4.3.2 closing", drop=True), D, Phase.CONNECT, 421),
     ("mail", say("450 4.1.8 later"), D, Phase.MAIL, 450),
-    ("mail", say("550 5.1.8 no"), R, Phase.MAIL, 550),
     ("mail", say("421 4.7.0 too many", drop=True), D, Phase.MAIL, 421),
     ("mail", DROP, D, Phase.MAIL, None),
     ("mail", RESET, D, Phase.MAIL, None),
@@ -155,6 +154,9 @@ FAULTS: list[tuple[str, Act, Outcome, Phase, int | None]] = [
     ("rcpt", say("450 4.2.0 greylisted"), D, Phase.RCPT, 450),
     ("rcpt", say("550 5.1.1 nobody"), R, Phase.RCPT, 550),
     ("rcpt", say("452 4.5.3 too many"), D, Phase.RCPT, 452),
+    ("rcpt", say("552 5.5.3 too many recipients"), D, Phase.RCPT, 552),
+    ("rcpt", say("550 5.1.1 <ada@example.org>: relaying user unknown"), R, Phase.RCPT, 550),
+    ("rcpt", say("550 5.1.1 nobody", drop=True), R, Phase.RCPT, 550),
     ("rcpt", say("550-5.1.1 nobody\r\n550 5.1.1 of this name"), R, Phase.RCPT, 550),
     ("rcpt", say("421 4.7.0 bye", drop=True), D, Phase.RCPT, 421),
     ("rcpt", say("354 wrong place"), D, Phase.RCPT, 354),
@@ -164,11 +166,18 @@ FAULTS: list[tuple[str, Act, Outcome, Phase, int | None]] = [
     ("data", say("554 5.7.1 no"), R, Phase.DATA, 554),
     ("data", say("250 2.0.0 ok?"), D, Phase.DATA, 250),
     ("data", DROP, D, Phase.DATA, None),
+    # What came before the dot cannot answer it; a refusal is heard all the same, and then no dot is sent.
+    ("data", say("354 go on\r\n552 5.3.4 too big"), R, Phase.DATA, 552),
+    ("data", say("354 go on\r\n552 5.3.4 too big", drop=True), R, Phase.DATA, 552),
+    ("data", say("354 go on\r\n421 4.3.2 closing", drop=True), D, Phase.DATA, 421),
+    ("data", say(b"354 go on\r\n250"), D, Phase.DATA, None),
     ("data", SILENCE, D, Phase.DATA, None),
     ("dot", say("451 4.3.0 local error"), D, Phase.DOT, 451),
     ("dot", say("552 5.2.2 full"), R, Phase.DOT, 552),
     ("dot", say("421 4.3.2 shutting down", drop=True), D, Phase.DOT, 421),
     ("dot", DROP, U, Phase.DOT, None),
+    ("dot", say("552 5.2.2 full", drop=True), R, Phase.DOT, 552),
+    ("dot", say("250 2.0.0 ok\r\n550 5.0.0 no"), U, Phase.DOT, None),
     ("dot", RESET, U, Phase.DOT, None),
     ("dot", SILENCE, U, Phase.DOT, None),
     ("dot", say(b"25"), U, Phase.DOT, None),
@@ -402,6 +411,48 @@ def test_a_large_letter_lost_on_its_way_up_is_not_uncertain(smtp: Callable[..., 
         assert server.transactions == []
 
 
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize(
+    ("stray", "answer", "outcome"),
+    [
+        ("250 2.0.0 ok", say("550 5.7.1 spam"), R),
+        ("250 2.0.0 ok", say("451 4.3.0 later"), D),
+        ("250 2.0.0 ok", None, Outcome.ACCEPTED),
+        ("354 go on, please", say("550 5.7.1 spam"), R),
+        ("250 2.0.0 ok\r\n250 2.0.0 ok", say("550 5.7.1 spam"), R),
+        ("250 2.0.0 ok", DROP, U),
+    ],
+)
+def test_what_was_there_before_the_dot_does_not_answer_it(
+    smtp: Callable[..., SmtpTransport], pipelining: bool, stray: str, answer: Act | None, outcome: Outcome
+) -> None:
+    with ScriptedSmtp({"data": [say(f"354 go on\r\n{stray}")], "dot": [answer]}, pipelining=pipelining) as server:
+        transport = smtp(server.url(), **SHORT)
+        assert send(transport).outcome is outcome
+        assert send(transport).outcome is Outcome.ACCEPTED
+        assert len(server.sessions) == 2, "a line on which nobody knows what answers what carries no other letter"
+
+
+LARGE_WIRE = b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 200_000
+
+
+@pytest.mark.parametrize("then", ["hangs up", "resets", "stays"])
+@pytest.mark.parametrize(("words", "outcome"), [("552 5.3.4 too big", R), ("452 4.3.1 no room", D)])
+def test_a_refusal_in_mid_upload_is_heard(
+    smtp: Callable[..., SmtpTransport], then: str, words: str, outcome: Outcome
+) -> None:
+    marked: list[bool] = []
+    act = Act(f"354 go on\r\n{words}", drop=then == "hangs up", reset=then == "resets")
+    with ScriptedSmtp({"data": act if then != "stays" else Act(f"354 go on\r\n{words}")}) as server:
+        for _ in range(5):
+            reply = send(smtp(server.url()), marked=marked, wire=LARGE_WIRE)
+            if then == "resets" and reply.code is None:
+                continue  # the reset may overtake what was said before it
+            assert (reply.outcome, reply.phase, reply.code) == (outcome, Phase.DATA, int(words[:3]))
+        assert not marked
+        assert server.transactions == []
+
+
 def test_a_large_letter_arrives_whole(smtp: Callable[..., SmtpTransport]) -> None:
     wire = b"Subject: large\r\n\r\n" + b"".join(b".%075d\r\n" % n for n in range(40_000))
     with ScriptedSmtp() as server:
@@ -572,6 +623,9 @@ def test_a_server_without_sign_in_is_our_own_trouble(smtp: Callable[..., SmtpTra
     ("key", "words", "phase"),
     [
         ("mail", "530 5.7.0 Authentication required", Phase.MAIL),
+        ("mail", "550 5.1.8 no", Phase.MAIL),
+        ("mail", "553 5.1.8 Sender address rejected: Domain not found", Phase.MAIL),
+        ("rcpt", "553 5.1.8 <office@example.org>: Sender address rejected: Domain not found", Phase.RCPT),
         ("mail", "550 5.7.1 office@example.org: Sender address rejected: not owned by user", Phase.MAIL),
         ("rcpt", "554 5.7.1 <ada@example.org>: Relay access denied", Phase.RCPT),
         ("rcpt", "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", Phase.RCPT),

@@ -227,7 +227,7 @@ class SmtpTransport:
         """Keep a connection for the next letter, or end it; return the letter that it has been asked to take."""
         kept.sent += 1
         kept.used = time.monotonic()
-        ends = reply.code == 421 or kept.sent >= MOST_LETTERS or kept.opened.line.is_lost
+        ends = reply.code == 421 or kept.finished or kept.sent >= MOST_LETTERS or kept.opened.line.is_lost
         following = None if ends else talk.following
         if talk.withdrawn or (ends and talk.following is not None):
             talk.withdraw()

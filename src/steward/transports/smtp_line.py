@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +14,20 @@ LONGEST_REPLY = 64 * 1024
 TICK: Final = 1.0
 """Seconds between looks at the clock while a reply is awaited: a timer for each reply costs more than the reply."""
 _LINE: Final = re.compile(rb"([0-9]{3})(?:([ -])(.*?))?\r*", re.DOTALL)
+
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def words(said: bytes | str) -> str:
+    """Return what a server said as text that can be stored, shown and logged, whatever its bytes were.
+
+    What is no UTF-8 becomes U+FFFD, control characters become a blank. aiosmtplib hands undecodable bytes over as lone
+    surrogates, which nothing can write.
+    """
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else _SURROGATES.sub("\ufffd", said)
+    return _CONTROLS.sub(" ", text).strip()
 
 
 class LineLost(ConnectionError):
@@ -56,6 +72,19 @@ class SmtpLine(asyncio.Protocol):
     def is_lost(self) -> bool:
         """Whether the connection has ended."""
         return self._lost is not None
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether part of a reply has come."""
+        return bool(self._lines or self._buffer)
+
+    def waiting(self) -> ServerReply | None:
+        """Return the last reply that has come and was not read, or None: a server's last word before it hung up."""
+        return self._replies[-1] if self._replies else None
+
+    def discard(self) -> None:
+        """Throw away what has come and was not asked for."""
+        self._replies.clear()
 
     def write(self, data: bytes) -> None:
         """Send `data`.
@@ -136,11 +165,10 @@ class SmtpLine(asyncio.Protocol):
         for line in lines:
             found = _LINE.fullmatch(line)
             if found is None:
-                words = line[:80].decode("utf-8", "replace").rstrip()
-                self._fail(f"the server said something that is no SMTP: {words}")
+                self._fail(f"the server said something that is no SMTP: {words(line[:80])}")
                 return
             code, more, text = found.groups()
-            self._lines.append((text or b"").decode("utf-8", "replace").strip())
+            self._lines.append(words(text or b""))
             if more != b"-":
                 self._replies.append(ServerReply(int(code), " ".join(self._lines)))
                 self._lines = []
@@ -154,9 +182,24 @@ class SmtpLine(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Tell whoever waits, after what the server said before it hung up has been read."""
+        if exc is not None and self._lost is None:
+            self._read_left()
         self._lost = self._lost or (f"the connection was lost: {exc}" if exc else "the server closed the connection")
         self._wake()
+
+    def _read_left(self) -> None:
+        """Read what has come and was not handed over: a write that fails ends the reading (asyncio), not the reply.
+
+        What is encrypted is left: it cannot be read here, and TLS reads before it writes.
+        """
+        transport = self._transport
+        if transport is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        ours = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if data := os.read(ours.fileno(), LONGEST_REPLY // 2):
+                self.data_received(data)
 
     def _fail(self, why: str) -> None:
         self._lost = why

@@ -6,6 +6,7 @@ the letter before, as RFC 2920 (section 3.1) allows. A letter then costs one tur
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ PROMPT = 0.25
 FIRST_SECONDS = 10.0
 """How long the first reply to commands sent ahead may take: the server was speaking just now."""
 
+RSET = b"RSET\r\n"
 _ARGUMENT = re.compile(r"[!-;=?-~]+")  # printable ASCII but the blank, < and >
 _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 
@@ -34,13 +36,15 @@ _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 class Kept:
     """A connection that is used again.
 
-    `dirty` after a refusal: the server must forget an envelope first. `prompt` if it answered the last dot at once.
+    `dirty` after a refusal: the server must forget an envelope first. `prompt` if it answered the last dot at once;
+    `finished` if no further letter may go over it.
     """
 
     opened: Opened
     sent: int = 0
     dirty: bool = False
     prompt: bool = False
+    finished: bool = False
     used: float = field(default_factory=time.monotonic)
 
 
@@ -76,13 +80,18 @@ class Talk:
         self._look_ahead, self._give_back = look_ahead, give_back
         self._phase = Phase.MAIL
         self.asked, self.heard = asked, False
+        self._left = b""
         self.following: Order | None = None
         self.withdrawn = False
 
     def lost(self, why: str) -> Reply:
-        """Return what is known after the connection was lost in this phase."""
-        outcome = Outcome.UNCERTAIN if self._phase is Phase.DOT else Outcome.DEFERRED
-        return Reply(outcome, self._phase, None, why)
+        """Return what is known after the line was lost in this phase: the server's last word, if it had one."""
+        if self._phase is Phase.DOT:
+            return Reply(Outcome.UNCERTAIN, self._phase, None, why)
+        last = self._kept.opened.line.waiting()
+        if last is not None and 400 <= last.code < 600:
+            return self._meaning(last, self._phase)
+        return Reply(Outcome.DEFERRED, self._phase, None, why)
 
     def withdraw(self) -> None:
         """Give the following order back. Its commands are on their way: this connection can carry no more letters."""
@@ -103,7 +112,7 @@ class Talk:
             return Reply(Outcome.REFUSED, Phase.MAIL, 552, text)
         commands = list(zip(_ENVELOPE, envelope(parcel, opened), strict=True))
         if self._kept.dirty:
-            commands.insert(0, (Phase.MAIL, b"RSET\r\n"))
+            commands.insert(0, (Phase.MAIL, RSET))
             self._kept.dirty = False
         if opened.pipelining and not self.asked:  # RFC 2920
             line.write(b"".join(command for _, command in commands))
@@ -113,13 +122,23 @@ class Talk:
             if not opened.pipelining:
                 if decided is not None:
                     break
+                if line.waiting() is not None:
+                    raise LineLost("the server answered before it was asked")
                 line.write(command)
             prompt = self.asked and not self.heard
-            reply = await line.reply(min(self._command, FIRST_SECONDS) if prompt else self._command)
+            try:
+                reply = await line.reply(min(self._command, FIRST_SECONDS) if prompt else self._command)
+            except (LineLost, TimeoutError):
+                if decided is None:
+                    raise
+                line.abort()  # it has refused the letter, and then hung up
+                return decided
+            if command == RSET and not 200 <= reply.code < 300:
+                raise LineLost("the server would not forget the letter before")
             self.heard = True
             wanted = 300 if phase is Phase.DATA else 200
             if decided is None and not wanted <= reply.code < wanted + 100:
-                decided = meaning(reply, phase)
+                decided = self._meaning(reply, phase)
                 self._kept.dirty = True
                 if reply.code == 421:
                     return decided
@@ -131,31 +150,71 @@ class Talk:
                 line.abort()
         if decided is not None:
             return decided
-        reply = await self._deliver()
+        refused = await self._upload()
+        if refused is not None:
+            line.abort()  # without its dot nothing is delivered; the server may be reading letter still
+            return self._meaning(refused, Phase.DATA)
+        reply = await self._end()
         if not (200 <= reply.code < 300 or 400 <= reply.code < 600):
             raise LineLost(f"the server answered {reply.code} {reply.text}, which says nothing about the letter")
-        return meaning(reply, Phase.DOT)
+        return self._meaning(reply, Phase.DOT)
 
-    async def _deliver(self) -> ServerReply:
+    async def _upload(self) -> ServerReply | None:
+        """Send a large letter as far as its dot, and let the dot go; return what the server said against it meanwhile.
+
+        A line that is lost on the way up is no uncertainty: without the dot nothing may be delivered.
+        """
+        line = self._kept.opened.line
+        self._left = stuffed(self._order.parcel.wire)
+        if len(self._left) > LARGE:
+            for start in range(0, len(self._left), LARGE):
+                line.write(self._left[start : start + LARGE])
+                await line.drained(self._final)
+                await asyncio.sleep(0)  # let the line be read
+                if line.waiting() is not None and (refusal := self._refusal()) is not None:
+                    return refusal
+            self._left = b""
+        refusal = self._refusal()
+        if refusal is None:
+            await self._order.before_dot()
+            refusal = self._refusal()
+        return refusal
+
+    def _refusal(self) -> ServerReply | None:
+        """Return a refusal that has come before the dot. Whatever else has come answers nothing: nothing was asked.
+
+        Raises:
+            LineLost: half of a reply has come; its other half would seem to answer the dot.
+        """
+        line = self._kept.opened.line
+        if line.is_midway:
+            raise LineLost("the server began to answer before it was asked")
+        last = line.waiting()
+        return last if last is not None and 400 <= last.code < 600 else None
+
+    async def _end(self) -> ServerReply:
+        """Send what is left of the letter and its dot, and return the reply to it."""
         opened, line = self._kept.opened, self._kept.opened.line
-        body = stuffed(self._order.parcel.wire)
-        if len(body) > LARGE:
-            # A line that is lost on the way up is no uncertainty: without the dot nothing may be delivered.
-            line.write(body)
-            await line.drained(self._final)
-            body = b""
-        await self._order.before_dot()
-        self._phase = Phase.DOT
+        trusted = line.is_open  # one that speaks unasked may do so again: it is not asked ahead, and left after this
+        line.discard()
         ahead = b""
-        if opened.pipelining:
+        if opened.pipelining and trusted:
             self.following = self._look_ahead(self._kept)
             if self.following is not None:
                 ahead = b"".join(envelope(self.following.parcel, opened))
         began = time.monotonic()
-        line.write(body + b".\r\n" + ahead)
+        line.write(self._left + b".\r\n" + ahead)
+        self._phase = Phase.DOT  # only now: a line that had been lost before has taken no dot
         reply = await line.reply(self._final, slow=self.withdraw)
         self._kept.prompt = time.monotonic() - began < PROMPT
+        self._kept.finished = not trusted
+        more = line.waiting()
+        if not ahead and more is not None and more.code != 421:
+            raise LineLost(f"the server answered twice: {reply.code} {reply.text}, and {more.code} {more.text}")
         return reply
+
+    def _meaning(self, reply: ServerReply, phase: Phase) -> Reply:
+        return meaning(reply, phase, self._order.parcel.recipient)
 
 
 def envelope(parcel: Parcel, opened: Opened) -> tuple[bytes, bytes, bytes]:
