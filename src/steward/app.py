@@ -158,6 +158,7 @@ class Steward:
             connections=self.settings.smtp_connections,
             in_flight=self.settings.smtp_in_flight,
             ca_file=self.settings.smtp_ca_file,
+            hello=self.settings.smtp_hello_name,
         )
 
     def require_space(self) -> None:

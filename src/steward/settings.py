@@ -19,6 +19,11 @@ from steward import schedules
 from steward.errors import ConfigurationError, InvalidOption
 
 PACKAGE = Path(__file__).parent
+_HELLO: Final = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+    r"|\[(IPv6:)?[0-9A-Fa-f.:]+\]"
+)
+"""RFC 5321, section 4.1.2: a domain, or an address literal."""
 PREFIX: Final = "STEWARD_"
 COMMANDS_OWN: Final = ("STEWARD_URL", "STEWARD_API_KEY")
 """Variables that the command reads itself: they describe no installation, and stand in no settings file."""
@@ -78,6 +83,11 @@ class Settings(BaseSettings):
         16, ge=1, le=256, description="Mails on the wire at once: the most that a crash can send twice."
     )
     smtp_ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
+    smtp_hello_name: str = Field(
+        "",
+        description="Name by which we greet the mail server (EHLO), `app.example.org`. Empty: the machine's full name, "
+        "or where it has none its address.",
+    )
     mail_from: str = Field("Steward <steward@localhost.localdomain>", description="Sender of every letter.")
     organization: str = Field("Local 214 Training Programme", description="Name on letters, reports and pages.")
     source_url: str = Field("", description="SQLAlchemy URL of the application's database; only ever read.")
@@ -130,6 +140,16 @@ class Settings(BaseSettings):
     @classmethod
     def _a_zone(cls, name: str) -> str:
         _plainly(lambda: schedules.find_zone(name))
+        return name
+
+    @field_validator("smtp_hello_name")
+    @classmethod
+    def _a_host_name(cls, name: str) -> str:
+        if name and not _HELLO.fullmatch(name):
+            raise ValueError(
+                f"'{name[:80]}' is no name to greet a mail server by. Give a full host name, for example"
+                " app.example.org, or an address in brackets, [192.0.2.7]"
+            )
         return name
 
     @field_validator("data_dir", "plugins_dir", "templates_dir", "smtp_ca_file", "backup_dir")

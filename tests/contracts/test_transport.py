@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -19,12 +21,13 @@ from tests.servers.smtp_sink import SmtpSink
 from steward.errors import ConfigurationError, UnsafeMail
 from steward.results import Outcome
 from steward.transport import Parcel, Phase, Reply, Transport
+from steward.transports import smtp_reach
 from steward.transports.outbox import OutboxTransport, messages
 from steward.transports.smtp import MOST_UNANSWERED, SmtpTransport
 
 WIRE = b"Subject: dots\r\n\r\n.\r\n..\r\n.begins with one\r\nno more\r\n"
 SOON = 10.0
-SHORT = {"connect_seconds": 0.5, "command_seconds": 0.5, "final_seconds": 0.5}
+SHORT = {"connect_seconds": 0.5, "greeting_seconds": 0.5, "command_seconds": 0.5, "final_seconds": 0.5}
 
 
 def parcel(to: str = "ada@example.org", wire: bytes = WIRE, n: int = 1) -> Parcel:
@@ -225,7 +228,7 @@ class TestAServerThatMisbehaves:
 
     def test_the_final_reply_has_its_own_long_limit(self, smtp: Callable[..., SmtpTransport], pipelining: bool) -> None:
         with ScriptedSmtp({"dot": Act(wait=1.2)}, pipelining=pipelining) as server:
-            transport = smtp(server.url(), connect_seconds=0.5, command_seconds=0.5, final_seconds=10)
+            transport = smtp(server.url(), **SHORT | {"final_seconds": 10})
             assert send(transport).outcome is Outcome.ACCEPTED
             assert len(server.transactions) == 1
 
@@ -594,10 +597,103 @@ def test_a_server_that_refuses_us_is_not_asked_for_each_letter_that_waits(smtp: 
 
 def test_a_server_that_is_away_is_not_waited_for_by_each_letter(smtp: Callable[..., SmtpTransport]) -> None:
     with ScriptedSmtp({"greet": SILENCE}) as server:
-        transport = smtp(server.url(), connections=2, connect_seconds=0.5)
+        transport = smtp(server.url(), connections=2, greeting_seconds=0.5)
         replies = [transport.send(parcel(n=n)) for n in range(100)]
         assert not wait_for(replies, 5).not_done
         assert {(r.result().outcome, r.result().phase) for r in replies} == {(D, Phase.CONNECT)}
+
+
+HANGS, REFUSES, MUTE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Host names and the addresses that they stand for, as a name server would give them."""
+    given: dict[str, list[str]] = {}
+    real = socket.getaddrinfo
+
+    def look_up(host: str, port: int, *args: object, **more: object) -> list[object]:
+        return [each for address in given.get(host, [host]) for each in real(address, port, *args, **more)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return given
+
+
+@contextlib.contextmanager
+def black_hole(address: str, port: int) -> Iterator[None]:
+    """Take no connection and refuse none: the queue of a socket that nobody serves is full."""
+    with contextlib.ExitStack() as stack:
+        deaf = stack.enter_context(socket.create_server((address, port), backlog=0))
+        for _ in range(3):
+            knock = stack.enter_context(socket.socket())
+            knock.setblocking(False)
+            knock.connect_ex(deaf.getsockname())
+        yield
+
+
+@pytest.mark.parametrize(
+    "before", [[HANGS], [REFUSES], [MUTE], [REFUSES, HANGS, REFUSES], [HANGS, "127.0.0.1", HANGS]], ids=" ".join
+)
+def test_each_address_of_a_mail_servers_name_is_tried(
+    smtp: Callable[..., SmtpTransport],
+    names: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[str],
+) -> None:
+    monkeypatch.setattr(smtp_reach, "MUTE", 0.5)
+    with ScriptedSmtp() as server, contextlib.ExitStack() as stack:
+        if HANGS in before:
+            stack.enter_context(black_hole(HANGS, server.port))
+        if MUTE in before:
+            stack.enter_context(socket.create_server((MUTE, server.port)))
+        names["localhost"] = [*before, "127.0.0.1"]
+        transport = smtp(server.url(host="localhost"))
+        assert transport.send(parcel()).result(SOON).outcome is Outcome.ACCEPTED
+        assert len(server.sessions) == 1
+
+
+def test_if_no_address_answers_each_reason_is_told_once(
+    smtp: Callable[..., SmtpTransport], names: dict[str, list[str]]
+) -> None:
+    with ScriptedSmtp({"greet": say("421 4.3.2 not now", drop=True)}) as server, black_hole(HANGS, server.port):
+        names["localhost"] = [HANGS, REFUSES, "127.0.0.5", "127.0.0.1"]
+        reply = send(smtp(server.url(host="localhost"), **SHORT))
+    assert (reply.outcome, reply.phase, reply.code, reply.ours) == (D, Phase.CONNECT, 421, False)
+    head, _, reasons = reply.text.partition(" cannot be reached: ")
+    assert head == f"localhost:{server.port}"
+    assert sorted(reasons.split(", ")) == ["4.3.2 not now", "Connection refused", "it did not answer in time"]
+
+
+@pytest.mark.parametrize("refusal", ["500 what?", "502 5.5.1 not implemented", "504 no"])
+def test_a_server_that_knows_no_ehlo_is_greeted_the_old_way(smtp: Callable[..., SmtpTransport], refusal: str) -> None:
+    with ScriptedSmtp({"ehlo": [say(refusal)]}) as server:
+        assert send(smtp(server.url(), hello="app.example.org")).outcome is Outcome.ACCEPTED
+        assert [line for line, _ in server.commands()][:2] == [b"EHLO app.example.org", b"HELO app.example.org"]
+
+
+def test_we_greet_by_the_name_that_is_set_on_every_line(
+    smtp: Callable[..., SmtpTransport], authority: Authority, certificate: Path
+) -> None:
+    with ScriptedSmtp(certificate=certificate, users=USERS) as server:
+        url = server.url("smtp", "office", "correct%20horse")
+        transport = smtp(url, ca_file=authority.certificate, hello="app.example.org")
+        assert send(transport).outcome is Outcome.ACCEPTED
+        greetings = [line for line, _ in server.commands() if line.startswith(b"EHLO")]
+        assert greetings == [b"EHLO app.example.org"] * 2
+
+
+@pytest.mark.parametrize("octets", [b"\xe9chec", b"\xff\xfe\x00\x1b[31m no", "failé".encode("utf-16"), b"a\x85b\x00c"])
+@pytest.mark.parametrize("key", ["greet", "ehlo", "auth", "mail", "rcpt", "data", "dot"])
+def test_whatever_bytes_a_server_says_the_code_counts_and_the_words_can_be_written(
+    smtp: Callable[..., SmtpTransport], key: str, octets: bytes
+) -> None:
+    said = b"535 5.7.8 " + octets.replace(b"\n", b"").replace(b"\r", b"") + b"\r\n"
+    with ScriptedSmtp({key: say(said)}, users=USERS) as server:
+        reply = send(smtp(server.url(user="office", password="x"), **SHORT))
+        assert (reply.outcome, reply.code, reply.ours) == (D, 535, key not in ("greet", "ehlo"))
+        assert reply.text.encode()
+        assert reply.text.isprintable()
+        assert server.verbs().count("AUTH") <= 1
 
 
 def test_one_line_that_cannot_be_had_does_not_put_off_what_others_can_carry(

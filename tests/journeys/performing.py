@@ -51,6 +51,7 @@ class Performing:
                 connections=self.steward.settings.smtp_connections,
                 ca_file=self.steward.settings.smtp_ca_file,
                 connect_seconds=connect,
+                greeting_seconds=connect,
                 command_seconds=command,
                 final_seconds=final,
             )

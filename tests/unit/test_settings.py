@@ -98,3 +98,14 @@ def test_a_setting_that_a_program_gives_must_exist():
 def test_plugins_and_templates_are_found():
     assert settings.shipped("templates").is_dir()
     assert settings.shipped("plugins").is_dir()
+
+
+@pytest.mark.parametrize("name", ["app.example.org", "app", "[192.0.2.7]", "[IPv6:2001:db8::7]", ""])
+def test_a_name_to_greet_mail_servers_by_is_a_host_or_an_address(name):
+    assert settings.load(smtp_hello_name=name).smtp_hello_name == name
+
+
+@pytest.mark.parametrize("name", ["app example", "app\r\nMAIL", "-x.org", "x..org", "[x y]", "é.org", "x" * 300])
+def test_any_other_name_to_greet_by_is_refused_in_words(name):
+    with pytest.raises(ConfigurationError, match="SMTP_HELLO_NAME"):
+        settings.load(smtp_hello_name=name)

@@ -20,13 +20,15 @@ from typing import cast
 from steward.results import Outcome
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.transports import smtp_address
-from steward.transports.smtp_connect import CONNECT_SECONDS, NotConnected, Opened, connect
+from steward.transports.smtp_connect import CONNECT_SECONDS, GREETING_SECONDS, NotConnected, Opened, connect
+from steward.transports.smtp_hello import Hello
 from steward.transports.smtp_line import LineLost
 from steward.transports.smtp_talk import Kept, Order, Talk, can_be_asked
 
 log = logging.getLogger(__name__)
 
-COMMAND_SECONDS = 120.0
+COMMAND_SECONDS = 300.0
+"""RFC 5321, sections 4.5.3.2.2 and 4.5.3.2.3: MAIL and RCPT may take five minutes each."""
 FINAL_SECONDS = 600.0
 """RFC 5321, section 4.5.3.2.6: the reply to the final dot may take ten minutes; giving up earlier sends twice."""
 IDLE_SECONDS = 20.0
@@ -56,12 +58,15 @@ class SmtpTransport:
         connections: int = 8,
         in_flight: int = 16,
         ca_file: Path | None = None,
+        hello: str = "",
         connect_seconds: float = CONNECT_SECONDS,
+        greeting_seconds: float = GREETING_SECONDS,
         command_seconds: float = COMMAND_SECONDS,
         final_seconds: float = FINAL_SECONDS,
     ) -> None:
         self._address = smtp_address.parse(url)
-        self._ca_file, self._connect_seconds = ca_file, connect_seconds
+        self._ca_file, self._hello = ca_file, Hello(hello)
+        self._connect_seconds, self._greeting_seconds = connect_seconds, greeting_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds
         self._idle: list[Kept] = []
         self._urgent: deque[Order] = deque()
@@ -111,7 +116,7 @@ class SmtpTransport:
         return self._urgent if parcel.urgent else self._waiting
 
     async def _connect(self) -> Opened:
-        return await connect(self._address, self._ca_file, self._connect_seconds)
+        return await connect(self._address, self._ca_file, self._connect_seconds, self._greeting_seconds, self._hello)
 
     def _begin(self) -> None:
         """Let as many senders work as there are letters, and at most one for each connection."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -18,13 +16,18 @@ from aiosmtplib.response import SMTPResponse
 from steward.results import Outcome
 from steward.transport import Phase, Reply
 from steward.transports.smtp_address import SmtpAddress
-from steward.transports.smtp_line import SmtpLine
+from steward.transports.smtp_hello import LOOPBACK, Hello
+from steward.transports.smtp_line import SmtpLine, words
+from steward.transports.smtp_reach import Place, connected, first_of, places
 
 CONNECT_SECONDS = 30.0
-LOOPBACK = "[127.0.0.1]"
+GREETING_SECONDS = 300.0
+"""RFC 5321, section 4.5.3.2.1: a busy server, or one that looks into us first, may take five minutes to greet."""
+_NO_EHLO = frozenset({500, 502, 504})
 _UNKNOWN_WAY = frozenset({500, 501, 502, 503, 504})
 """Replies to AUTH that say nothing of the password (RFC 4954, section 6)."""
 _CONNECT_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed")
+_CONNECTING = re.compile(r"^Error connecting to .*? on port \w+: ")
 _NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 
@@ -60,41 +63,48 @@ class _Injected(aiosmtplib.SMTPException):
         super().__init__("something was slipped into the connection before it was encrypted")
 
 
-async def connect(address: SmtpAddress, ca_file: Path | None, seconds: float = CONNECT_SECONDS) -> Opened:
+async def connect(
+    address: SmtpAddress,
+    ca_file: Path | None,
+    seconds: float = CONNECT_SECONDS,
+    greeting: float = GREETING_SECONDS,
+    hello: Hello | None = None,
+) -> Opened:
     """Return an open line, encrypted as `address` demands, signed in if it names a user.
+
+    Each address of the name has `seconds` to take the connection, and `greeting` seconds for each reply until we are
+    signed in; the first that greets us is taken.
 
     Raises:
         NotConnected: with the phase, the server's words, and whether every other letter would meet the same.
     """
     phase = Phase.CONNECT
-    client = aiosmtplib.SMTP(
-        hostname=address.host,
-        port=address.port,
-        use_tls=address.security == "tls",
-        start_tls=False,  # its default would go on in clear where STARTTLS has been stripped
-        tls_context=_context(ca_file) if address.security != "none" else None,
-        local_hostname=LOOPBACK,  # never said, and never looked for
-        timeout=seconds,
-    )
+    client: aiosmtplib.SMTP | None = None
     try:
-        await client.connect()
-        us = literal(client.get_transport_info("sockname"))
+        context = _context(ca_file) if address.security != "none" else None
+        client = await first_of(
+            await places(address.host, address.port, seconds),
+            lambda place, answered: _greeted(place, answered, address, context, seconds, greeting),
+        )
+        us = await (hello or Hello()).name(client.get_transport_info("sockname"))
         if address.security == "starttls":
-            phase = Phase.TLS
             if client.protocol is not None:
                 client.protocol.__class__ = _Strict
-            await client.ehlo(hostname=us)
+            await _say_hello(client, us)
+            phase = Phase.TLS
             await client.starttls(server_hostname=address.host)
         phase = Phase.CONNECT
-        await client.ehlo(hostname=us)
+        await _say_hello(client, us)
         if address.user:
             phase = Phase.AUTH
             await _sign_in(client, address)
-    except (aiosmtplib.SMTPException, OSError, ValueError, TimeoutError) as error:
-        client.close()
+    except (aiosmtplib.SMTPException, OSError, ValueError, TimeoutError, ExceptionGroup) as error:
+        if client is not None:
+            client.close()
         raise NotConnected(_reply(error, phase, address)) from error
     except asyncio.CancelledError:
-        client.close()
+        if client is not None:
+            client.close()
         raise
     line = SmtpLine()
     extensions = client.esmtp_extensions
@@ -105,6 +115,46 @@ async def connect(address: SmtpAddress, ca_file: Path | None, seconds: float = C
     line.take_over(transport)
     size = extensions.get("size", "")
     return Opened(line, "pipelining" in extensions, int(size) if size.isdigit() and int(size) > 0 else None)
+
+
+async def _greeted(
+    place: Place,
+    answered: asyncio.Event,
+    address: SmtpAddress,
+    context: ssl.SSLContext | None,
+    seconds: float,
+    greeting: float,
+) -> aiosmtplib.SMTP:
+    """Return a client that one address of the server has greeted."""
+    ours = await connected(place, seconds)
+    answered.set()
+    client = aiosmtplib.SMTP(
+        hostname=address.host,
+        port=None,
+        sock=ours,
+        use_tls=address.security == "tls",
+        start_tls=False,  # its default would go on in clear where STARTTLS has been stripped
+        tls_context=context,
+        local_hostname=LOOPBACK,  # never said, and never looked for
+        timeout=greeting,
+    )
+    try:
+        await client.connect()
+    except BaseException:
+        client.close()
+        ours.close()
+        raise
+    return client
+
+
+async def _say_hello(client: aiosmtplib.SMTP, us: str) -> None:
+    """Say EHLO, or HELO to a server that does not know it (RFC 5321, section 3.2)."""
+    try:
+        await client.ehlo(hostname=us)
+    except aiosmtplib.SMTPHeloError as error:
+        if error.code not in _NO_EHLO or not client.is_connected:
+            raise
+        await client.helo(hostname=us)
 
 
 async def _sign_in(client: aiosmtplib.SMTP, address: SmtpAddress) -> None:
@@ -124,30 +174,40 @@ async def _sign_in(client: aiosmtplib.SMTP, address: SmtpAddress) -> None:
 
 
 def _reply(error: Exception, phase: Phase, address: SmtpAddress) -> Reply:
-    code = getattr(error, "code", None)
-    if code is not None and code < 100:
-        code = None  # aiosmtplib's own number for what was no reply at all
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return Reply(
-                Outcome.DEFERRED, Phase.TLS, None, f"{address} cannot be trusted: {cause.reason or cause}", ours=True
-            )
-        cause = cause.__cause__ or cause.__context__
-    passing = isinstance(error, (OSError, TimeoutError, aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError))
+    """Return what a failure to connect says: in which phase, and whether every letter would meet it again."""
+    found = list(error.exceptions) if isinstance(error, ExceptionGroup) else [error]  # one for each address of the name
+    for each in found:
+        cause: BaseException | None = each
+        while cause is not None:
+            if isinstance(cause, ssl.SSLError):
+                text = words(f"{address} cannot be trusted: {cause.reason or cause}")
+                return Reply(Outcome.DEFERRED, Phase.TLS, None, text, ours=True)
+            cause = cause.__cause__ or cause.__context__
+    codes = [code for each in found if (code := getattr(each, "code", None)) is not None and code >= 100]
+    code = codes[0] if codes else None  # those below 100 are aiosmtplib's own, for what was no reply at all
+    text = ", ".join(dict.fromkeys(_reason(_words_of(each)) for each in found))
+    passing = isinstance(
+        error,
+        (OSError, TimeoutError, ExceptionGroup, aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError),
+    )
     if phase is Phase.TLS and not passing:
         return Reply(Outcome.DEFERRED, phase, code, f"{address} does not offer a safe connection: {text}", ours=True)
     if phase is Phase.AUTH and not passing:
         passing = code is not None and 400 <= code < 500 and code != 454
         return Reply(Outcome.DEFERRED, phase, code, f"{address} refused our sign-in: {text}", ours=not passing)
-    return Reply(Outcome.DEFERRED, phase, code, f"{address} cannot be reached: {_reason(text, address)}")
+    return Reply(Outcome.DEFERRED, phase, code, f"{address} cannot be reached: {text}")
 
 
-def _reason(text: str, address: SmtpAddress) -> str:
+def _words_of(error: Exception) -> str:
+    said = words(str(getattr(error, "message", None) or error))
+    if not said:
+        return "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    return said
+
+
+def _reason(text: str) -> str:
     """Return why a server cannot be reached, without the address that aiosmtplib and asyncio name again."""
-    reason = text.removeprefix(f"Error connecting to {address.host} on port {address.port}: ")
-    # One for each address that the name stands for; most often all fail alike.
+    reason = _CONNECTING.sub("", text)
     numbers = dict.fromkeys(_CONNECT_FAILED.findall(reason))
     return ", ".join(os.strerror(int(n)) for n in numbers) or _NUMBER.sub("", reason)
 
@@ -156,15 +216,3 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def literal(socket_name: Any) -> str:
-    """Return our own end of the line as EHLO says it: an address literal (RFC 5321, section 4.1.3).
-
-    It is always right, and asks nobody: `getfqdn()` may wait for a name server, and may find a name that is not ours.
-    """
-    try:
-        ours = ipaddress.ip_address(str(socket_name[0]).partition("%")[0])
-    except (TypeError, IndexError, ValueError):
-        return LOOPBACK
-    return f"[IPv6:{ours}]" if ours.version == 6 else f"[{ours}]"

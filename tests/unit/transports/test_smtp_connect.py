@@ -2,11 +2,15 @@
 
 import asyncio
 import socket
+import threading
 
 import pytest
 
-from steward.transports.smtp_address import SmtpAddress, parse
-from steward.transports.smtp_connect import NotConnected, _reason, connect, literal
+from steward.transports import smtp_hello
+from steward.transports.smtp_address import parse
+from steward.transports.smtp_connect import NotConnected, _reason, connect
+from steward.transports.smtp_hello import Hello, is_full, literal
+from tests.servers.ports import wait_until
 
 BOTH = "[Errno 111] Connect call failed ('::1', 587, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 587)"
 
@@ -45,4 +49,53 @@ def test_a_server_that_is_not_there_is_named_once():
     ],
 )
 def test_why_a_server_cannot_be_reached_names_no_address(text, said):
-    assert _reason(text, SmtpAddress("mail", 587, "starttls")) == said
+    assert _reason(text) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("app.example.org", True),
+        ("a-1.example.co", True),
+        ("app", False),
+        ("localhost", False),
+        ("192.0.2.7", False),
+        ("app_1.example.org", False),
+        ("-app.example.org", False),
+        ("app..example.org", False),
+        ("app.example.org ", False),
+        ("", False),
+        ("x" * 64 + ".example.org", False),
+    ],
+)
+def test_a_full_name_is_a_host_with_its_domain(name, full):
+    assert is_full(name) is full
+
+
+@pytest.mark.parametrize(
+    ("host", "found", "said"),
+    [
+        ("app.example.org", "other.example.org", "app.example.org"),
+        ("app", "app.example.org", "app.example.org"),
+        ("App", "APP.Example.Org.", "app.example.org"),
+        ("app", "app", "[192.0.2.7]"),
+        ("app", "localhost.localdomain", "[192.0.2.7]"),
+        ("app", "7.2.0.192.in-addr.arpa", "[192.0.2.7]"),
+    ],
+)
+def test_we_say_the_machines_full_name_where_it_has_one(monkeypatch, host, found, said):
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    monkeypatch.setattr(socket, "getfqdn", lambda: found)
+    assert asyncio.run(Hello().name(("192.0.2.7", 40000))) == said
+    assert asyncio.run(Hello("mine.example.org").name(("192.0.2.7", 40000))) == "mine.example.org"
+
+
+def test_a_name_server_that_hangs_holds_nobody(monkeypatch):
+    hung = threading.Event()
+    monkeypatch.setattr(socket, "gethostname", lambda: "app")
+    monkeypatch.setattr(socket, "getfqdn", lambda: hung.wait(20) and "late.example.org")
+    monkeypatch.setattr(smtp_hello, "PATIENCE", 0.05)
+    hello = Hello()
+    assert asyncio.run(hello.name(("192.0.2.7", 40000))) == "[192.0.2.7]"
+    hung.set()
+    wait_until(lambda: asyncio.run(hello.name(None)) == "late.example.org", "the name that came late is used", 10)
