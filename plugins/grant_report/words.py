@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from decimal import Decimal
 from typing import Any
+
+from steward import money as dollars
 
 from .money import Money, per_head, total
 from .people import STANDINGS, People, share
@@ -19,11 +20,6 @@ MOST_MONTHS = 24
 def in_words(day: date) -> str:
     """Return a day in words."""
     return f"{day.day} {day:%B %Y}"
-
-
-def dollars(amount: Decimal) -> str:
-    """Return an amount to the cent."""
-    return f"−${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
 
 
 def key_facts(grant: Grant, money: Money, people: People) -> list[tuple[str, str]]:

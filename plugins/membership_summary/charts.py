@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steward import Table
-
-from .words import percent
+from steward import Table, percent
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,5 +135,5 @@ def _line(member: Member) -> Sequence[object]:
 
 
 def share(part: int, whole: int) -> Decimal | None:
-    """Return a share of one, exact enough for a per cent with one decimal; None of nothing."""
-    return (Decimal(part) / whole).quantize(Decimal("0.0001")) if whole else None
+    """Return the part as a share of one, which is rounded where it is shown; None of nothing."""
+    return Decimal(part) / whole if whole else None

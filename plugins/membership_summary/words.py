@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from decimal import Decimal
+
+from steward import percent
 
 from .figures import FEWEST, Figures, Span
 
@@ -47,11 +48,6 @@ def span(part: Span) -> str:
 def count(number: int, one: str = "member", many: str = "") -> str:
     """Return a number with its noun: `1 member`, `1,204 members`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def percent(share: Decimal | float) -> str:
-    """Return a share of one as per cent, as the tables write it: `25.3 %`."""
-    return f"{share * 100:.1f} %"
 
 
 def chosen(statuses: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from steward.addresses import EmailAddress
     from steward.errors import Rejected, StewardError
+    from steward.formats import money, number, percent
     from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
     from steward.results import Artifact, Delivery, Outcome, TaskResult
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "addresses": ("EmailAddress",),
     "errors": ("Rejected", "StewardError"),
+    "formats": ("money", "number", "percent"),
     "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
     "hookspecs": ("hookimpl",),
     "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
@@ -61,6 +63,9 @@ __all__ = [
     "TaskService",
     "handler",
     "hookimpl",
+    "money",
+    "number",
+    "percent",
     "to_date",
     "to_decimal",
 ]

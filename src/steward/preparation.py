@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from steward.cells import clean
 from steward.clock import moment
 from steward.compose import compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
@@ -150,18 +151,16 @@ class Preparer:
             html = None
             if "pdf" in report.formats:
                 html = folder / "report.html"
-                html.write_text(
-                    self.templates.render(
-                        f"{report.template}/report.html.j2",
-                        report.context,
-                        tables={table.name: table for table in tables},
-                        organization=self.letters.organization,
-                        created_at=moment(request.created_at),
-                        template_version=self.templates.version(report.template),
-                        title=report.title or report.name,
-                    ),
-                    encoding="utf-8",
+                drawn = self.templates.render(
+                    f"{report.template}/report.html.j2",
+                    report.context,
+                    tables={table.name: table for table in tables},
+                    organization=self.letters.organization,
+                    created_at=moment(request.created_at),
+                    template_version=self.templates.version(report.template),
+                    title=report.title or report.name,
                 )
+                html.write_text(clean(drawn), encoding="utf-8")
         return Document(report.name, report.title or report.name, html, tuple(files), kept)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
+import functools
 import pickle
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,21 +16,21 @@ from typing import IO, Any, Final
 
 import xlsxwriter
 
+from steward.cells import clean, fits, held, is_text, number_format, plain, shown, shows_nothing
 from steward.errors import TaskError
-from steward.values import Column, ColumnKind, Table
+from steward.values import ColumnKind, Table
 
 _IN_MEMORY: Final = 1 << 20  # bytes of rows before they go to disk
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_XLSX_DIGITS: Final = 15  # IEEE 754 doubles, which is what a cell holds, are exact to 15 decimal digits
 _XLSX_ROWS: Final = 1_048_576
-_XLSX_TEXT: Final = 32_767  # characters in a cell (Excel's specifications and limits)
-_FORMATS: Final[dict[ColumnKind, str]] = {
-    "integer": "#,##0",
-    "decimal": "#,##0.00####",
-    "money": "$#,##0.00;[Red]-$#,##0.00",
-    "percent": "0.0 %",
-    "date": "yyyy-mm-dd",
-}
+_XLSX_TEXT: Final = 32_767  # UTF-16 code units in a cell (Excel's specifications and limits)
+_BLANK: Final = r"[\s'\"]*"
+_STARTS: Final = "[=+\\-@\t\r\n＝＋－＠]"
+_AT_START: Final = re.compile(rf"^(?=\s*{_STARTS})")
+_NUMBER: Final = r"[+-]\d[\d.,\u00a0 ]*%?\s*(?:$|[;\t\r\n])"
+_BEHIND: Final = re.compile(rf"(?<=[;\t\r\n])({_BLANK})(?=[=+\-@＝＋－＠])(?!{_NUMBER})")
+_QUOTE, _TWO = '"', '""'
+_QUOTED: Final = re.compile(r'[",;\t\r\n]')
+"""What may part cells: RFC 4180's own, and what a spreadsheet may be set to instead."""
 
 
 class Spool:
@@ -78,26 +79,27 @@ def write_csv(table: Table, path: Path) -> int:
 
     UTF-8 with a byte order mark, without which Excel reads it as Windows-1252. Figures are plain and exact: 1234.50,
     0.253 for a per cent, 2026-03-03. Text that a spreadsheet would calculate gets an apostrophe before it (OWASP, CSV
-    Injection); figures never do, so that -5.00 stays a number.
+    Injection), also behind a semicolon, a tab or a line end within, where cells may be parted elsewhere; figures never
+    do, so that -5.00 stays a number.
     """
     kinds = [column.kind for column in table.columns]
     count = 0
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        write = csv.writer(file, lineterminator="\r\n").writerow
-        write([_harmless(column.title) for column in table.columns])
+        file.write(_line(_harmless(clean(column.title)) for column in table.columns))
         for row in table.rows:
-            write(list(map(_plain, row, kinds)))
+            file.write(_line(map(_field, row, kinds)))
             count += 1
         if table.total is not None:
-            write(list(map(_plain, table.total, kinds)))
+            file.write(_line(map(_field, table.total, kinds)))
     return count
 
 
 def write_xlsx(tables: Sequence[Table], path: Path) -> int:
     """Write one Excel workbook with a sheet for each table, and return the number of rows, headings aside.
 
-    Figures and dates are real ones with a format, text is never a formula or a link, the heading stays in view.
-    A decimal that a cell cannot hold exactly (over 15 digits) is written as text. The same rows give the same bytes.
+    Figures and dates are real ones with a format that shows what the PDF shows; text is never a formula or a link, the
+    heading stays in view. A decimal that a cell cannot hold exactly (over 15 digits) is written as text, and text that
+    is too long for a cell ends with a mark. The same rows give the same bytes.
 
     Raises:
         TaskError: a table has more rows than a sheet can hold.
@@ -113,7 +115,7 @@ def write_xlsx(tables: Sequence[Table], path: Path) -> int:
         },
     )
     title = next((table.title or table.name for table in tables), "Tables")
-    workbook.set_properties({"title": title, "created": datetime(1980, 1, 1)})
+    workbook.set_properties({"title": clean(title), "created": datetime(1980, 1, 1)})
     names: list[str] = []
     try:
         for table in tables:
@@ -125,13 +127,17 @@ def write_xlsx(tables: Sequence[Table], path: Path) -> int:
 
 def _write_sheet(workbook: Any, table: Table, name: str) -> int:
     sheet = workbook.add_worksheet(name)
-    bold = {"bold": True, "top": 1}
     heading = workbook.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
-    formats = [_format(workbook, column) for column in table.columns]
-    totals = [_format(workbook, column, **bold) for column in table.columns]
+
+    @functools.cache
+    def style(number_format: str, bold: bool) -> Any:
+        kind = {"num_format": number_format} if number_format else {"text_wrap": True}
+        return workbook.add_format(kind | ({"bold": True, "top": 1} if bold else {}))
+
+    kinds = [column.kind for column in table.columns]
     for n, column in enumerate(table.columns):
         sheet.set_column(n, n, 24 if column.kind == "text" else 14)
-        sheet.write_string(0, n, column.title, heading)
+        sheet.write_string(0, n, _cell_text(column.title), heading)
     sheet.freeze_panes(1, 0)
     count = 0
     for count, row in enumerate(table.rows, 1):
@@ -141,63 +147,59 @@ def _write_sheet(workbook: Any, table: Table, name: str) -> int:
                 f"A sheet holds {_XLSX_ROWS:,} rows",
                 "Ask for CSV, or for a shorter period",
             )
-        for n, value in enumerate(row):
-            _cell(sheet, count, n, value, formats[n])
-    for n, value in enumerate(table.total or ()):
-        _cell(sheet, count + 1, n, value, totals[n])
+        for n, (value, kind) in enumerate(zip(row, kinds, strict=True)):
+            _cell(sheet, count, n, value, kind, lambda number_format: style(number_format, False))
+    for n, (value, kind) in enumerate(zip(table.total or (), kinds, strict=False)):
+        _cell(sheet, count + 1, n, value, kind, lambda number_format: style(number_format, True))
     if count and table.columns:
         sheet.autofilter(0, 0, count, len(table.columns) - 1)
+    if table.columns:
+        sheet.ignore_errors({"number_stored_as_text": f"A1:{_corner(count + 2, len(table.columns))}"})
     return count
 
 
+def _line(fields: Iterator[str] | Any) -> str:
+    line = ",".join([f'"{text.replace(_QUOTE, _TWO)}"' if _QUOTED.search(text) else text for text in fields])
+    return f"{line or _TWO}\r\n"  # a line with nothing on it would be no row
+
+
+def _field(value: Any, kind: ColumnKind) -> str:
+    return _harmless(plain(value, kind)) if is_text(value) else plain(value, kind)
+
+
 def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return _BEHIND.sub(r"\1'", _AT_START.sub("'", text))
 
 
-def _plain(value: Any, kind: ColumnKind) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Decimal):
-        exponent = value.as_tuple().exponent
-        return f"{value:.2f}" if kind == "money" and isinstance(exponent, int) and exponent > -2 else f"{value:f}"
-    if isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    return _harmless(str(value).replace("\x00", ""))
-
-
-def _format(workbook: Any, column: Column, **more: Any) -> Any:
-    number_format = _FORMATS.get(column.kind)
-    return workbook.add_format({"num_format": number_format, **more} if number_format else {"text_wrap": True, **more})
-
-
-def _cell(sheet: Any, row: int, column: int, value: Any, number_format: Any) -> None:
-    if value is None:
-        sheet.write_blank(row, column, None, number_format)
-    elif isinstance(value, bool):
-        sheet.write_boolean(row, column, value, number_format)
-    elif isinstance(value, (int, float, Decimal)) and _fits(value):
-        sheet.write_number(row, column, value, number_format)
-    elif isinstance(value, date) and value.year < 1900:  # before the first day that a cell can hold
-        sheet.write_string(row, column, value.isoformat(), number_format)
-    elif isinstance(value, datetime):
-        sheet.write_datetime(row, column, value.replace(tzinfo=None), number_format)
-    elif isinstance(value, date):
-        sheet.write_datetime(row, column, value, number_format)
+def _cell(sheet: Any, row: int, column: int, value: Any, kind: ColumnKind, style: Callable[[str], Any]) -> None:
+    kept = held(value, kind)
+    if kept is None:
+        sheet.write_blank(row, column, None, style(number_format(value, kind)))
+    elif isinstance(kept, Decimal) and fits(kept):
+        # What is shown as nothing must not be shown with a sign.
+        sheet.write_number(
+            row, column, 0 if kept < 0 and shows_nothing(kept, kind) else kept, style(number_format(kept, kind))
+        )
+    elif isinstance(kept, date) and kept.year >= 1900:  # the first day that a cell can hold
+        moment = kept.replace(tzinfo=None, microsecond=0) if isinstance(kept, datetime) else kept
+        sheet.write_datetime(row, column, moment, style(number_format(value, kind)))
     else:
-        sheet.write_string(row, column, _plain_text(value), number_format)
+        words = shown(value, kind) if isinstance(kept, date) else plain(value, kind)
+        sheet.write_string(row, column, _cell_text(words), style(""))
 
 
-def _plain_text(value: Any) -> str:
-    return (f"{value:f}" if isinstance(value, Decimal) else str(value))[:_XLSX_TEXT]
+def _cell_text(text: str) -> str:
+    """Return the text as a cell can hold it: whole, or cut with a mark that says so."""
+    text = clean(text).replace("\r\n", "\n").replace("\r", "\n")
+    wide = text.encode("utf-16-le")
+    if len(wide) // 2 <= _XLSX_TEXT:
+        return text
+    mark = f" … [cut: a cell holds {_XLSX_TEXT:,} characters, this text has {len(text):,}; the CSV file has them all]"
+    return wide[: 2 * (_XLSX_TEXT - len(mark))].decode("utf-16-le", "ignore") + mark
 
 
-def _fits(value: float | Decimal) -> bool:
-    number = Decimal(str(value))
-    return number.is_finite() and len(number.normalize().as_tuple().digits) <= _XLSX_DIGITS
+def _corner(row: int, column: int) -> str:
+    return str(xlsxwriter.utility.xl_rowcol_to_cell(row - 1, column - 1))
 
 
 def _free_name(text: str, taken: Sequence[str]) -> str:
@@ -210,5 +212,5 @@ def _free_name(text: str, taken: Sequence[str]) -> str:
 
 
 def _sheet_name(text: str) -> str:
-    name = "".join("-" if c in "[]:*?/\\" else c for c in text).strip("' ")[:31].strip("' ") or "Table"
+    name = "".join("-" if c in "[]:*?/\\\n\r\t" else c for c in clean(text)).strip("' ")[:31].strip("' ") or "Table"
     return f"{name}-" if name.lower() == "history" else name  # Excel keeps that name for itself

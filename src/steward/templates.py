@@ -9,13 +9,13 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
-from steward import formats
+from steward import cells, columns, formats, measuring
 from steward.errors import StewardError, TemplateError
 from steward.values import Context
 
@@ -25,6 +25,18 @@ _PYTHON = sysconfig.get_path("stdlib")
 
 FRESH = 1.0
 """Seconds for which a template counts as unchanged: to look at its files for each letter takes longer than a part."""
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    **formats.FILTERS,
+    "shown": cells.shown,
+    "planned": columns.planned,
+    "by_first_column": columns.by_first_column,
+    "running": measuring.shortened,
+    "text_width": measuring.width,
+    "wrapped": measuring.wrapped,
+}
+"""What a template may write behind a value."""
 
 
 class Templates:
@@ -43,7 +55,7 @@ class Templates:
             lstrip_blocks=True,
             keep_trailing_newline=False,
         )
-        self._environment.filters.update(formats.FILTERS)
+        self._environment.filters.update(FILTERS)
         self._environment.globals.update(globals_ or {})
 
     def exists(self, name: str) -> bool:

@@ -134,12 +134,15 @@ def _closed(text: str, info: core_schema.SerializationInfo, otherwise: str) -> A
     return {"$secret": len(collected) - 1}
 
 
-ColumnKind = Literal["text", "integer", "decimal", "money", "percent", "date"]
+ColumnKind = Literal["text", "integer", "decimal", "money", "percent", "date", "datetime", "boolean"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `kind` decides alignment and number format; `width` is a share (any unit)."""
+    """One column of a table. `kind` decides alignment and number format; `width` is a share (any unit).
+
+    A share is a wish: a column is never narrower than what it holds. Without any, it follows from what it holds.
+    """
 
     key: str
     title: str

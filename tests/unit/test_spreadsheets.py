@@ -86,9 +86,40 @@ def test_csv_is_what_spreadsheets_and_programs_expect(tmp_path: Path) -> None:
 def test_csv_text_is_never_calculated(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_csv(texts(FORMULAS), path)
-    assert [row for (row,) in read_csv(path)[1:]] == [f"'{text}" for text in FORMULAS]
-    write_csv(texts(["a=1", "1-2", "x@example.org", " plain"]), path)
-    assert [row for (row,) in read_csv(path)[1:]] == ["a=1", "1-2", "x@example.org", " plain"]
+    # A tab or a line end parts cells where a spreadsheet is told so: what follows is defused as well.
+    assert [row for (row,) in read_csv(path)[1:]] == ["'" + re.sub(r"([\t\r\n])", r"\1'", text) for text in FORMULAS]
+    harmless = ["a=1", "1-2", "x@example.org", " plain", "10;-5", "low; -5.25 %\nhigh; +1 000,00", "a;b", "say; so -"]
+    write_csv(texts(harmless), path)
+    assert [row for (row,) in read_csv(path)[1:]] == harmless
+
+
+SEPARATORS = [",", ";", "\t", "\n", "\r\n", "\r"]
+
+
+@pytest.mark.parametrize("start", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "＝1", ' "=1+1', "'=1", "-HYPERLINK(1)", "=-5"])
+@pytest.mark.parametrize("parted", SEPARATORS)
+def test_csv_text_is_never_calculated_wherever_a_spreadsheet_parts_cells(
+    tmp_path: Path, parted: str, start: str
+) -> None:
+    path = tmp_path / "a.csv"
+    text = f"a{parted}{start}{parted}z"
+    columns = (Column("a", text), Column("b", text, "money"), Column("c", text, "date"))
+    write_csv(table([(text, text, text)], columns, total=(text, None, text)), path)
+    written = path.read_text(encoding="utf-8-sig")
+    for separator in SEPARATORS:  # as a spreadsheet reads it that knows this separator, and no quotes but at the start
+        cells = [c for line in re.split(r"[\r\n]+", written) for c in line.split(separator)]
+        inside = [cell for cell in cells if cell.lstrip(' "')[:1] in tuple("=+-@＝＋－＠") and cell.strip(' "')]
+        # Between commas a cell is quoted as a whole, which every reader of commas heeds.
+        assert not inside or parted == separator == ",", (separator, inside)
+    assert [len(row) for row in read_csv(path)] == [3, 3, 3]
+
+
+def test_csv_figures_keep_their_sign(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    kinds = ("text", "integer", "decimal", "money", "percent")
+    columns = tuple(Column(kind, kind, kind) for kind in kinds)  # type: ignore[arg-type]
+    write_csv(table([(-5, -5, Decimal("-0.5"), Decimal(-5), -0.05)], columns, total=(-1.5, 0, 0, 0, 0)), path)
+    assert read_csv(path)[1:] == [["-5", "-5", "-0.5", "-5.00", "-0.05"], ["-1.5", "0", "0", "0.00", "0"]]
 
 
 @pytest.mark.parametrize("amount", ["0.1", "0.001", "1E+3", "1e-7", "99999999999999999999.99", "-0.005"])
@@ -134,6 +165,24 @@ def test_odd_values_do_not_break_a_workbook(tmp_path: Path) -> None:
     assert len(rows[4][0][1]) == 32_767
     assert rows[7] == [("inlineStr", str(2**70))]
     assert write_csv(table([(value,) for value in values], column), tmp_path / "a.csv") == len(values)
+
+
+@pytest.mark.parametrize("text", ["x" * 32_768, "é" * 51_000, "🦫" * 20_000, "a\n" * 30_000])
+def test_a_text_too_long_for_a_cell_ends_with_a_mark(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.xlsx"
+    write_xlsx([table([(text,)], (Column("a", text),))], path)
+    for ((_, written),) in read_xlsx(path):
+        whole, _, mark = written.rpartition(" … ")
+        assert text.startswith(whole) and len(whole) > 15_000
+        assert mark == f"[cut: a cell holds 32,767 characters, this text has {len(text):,}; the CSV file has them all]"
+        assert 32_765 <= len(written.encode("utf-16-le")) // 2 <= 32_767  # Excel counts UTF-16 code units
+    write_csv(texts([text]), tmp_path / "a.csv")
+    assert read_csv(tmp_path / "a.csv")[1] == [text]
+
+
+def test_a_text_that_just_fits_is_whole(tmp_path: Path) -> None:
+    write_xlsx([texts(["x" * 32_767])], tmp_path / "a.xlsx")
+    assert read_xlsx(tmp_path / "a.xlsx")[1] == [("inlineStr", "x" * 32_767)]
 
 
 def test_tables_that_belong_together_are_sheets_of_one_workbook(tmp_path: Path) -> None:
