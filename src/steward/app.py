@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from steward import plugins
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
@@ -45,6 +47,19 @@ class Steward:
         ledger = Ledger(self.settings.ledger_url)
         ledger.open()
         return ledger
+
+    @property
+    def slots_folder(self) -> Path:
+        """Where each process that writes to the ledger says that it lives."""
+        return self.settings.data_dir / "slots"
+
+    @property
+    def stores(self) -> list[Path]:
+        """The databases of SQLite that this installation writes to: each has one lock for all who write."""
+        url = sa.make_url(self.settings.ledger_url)
+        if url.get_backend_name() != "sqlite" or not url.database:
+            return []
+        return [Path(url.database), self.settings.data_dir / "engine.sqlite3"]
 
     @cached_property
     def registry(self) -> Registry:

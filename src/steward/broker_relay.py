@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from steward.clock import SECOND, now
 from steward.engine import Broker
 from steward.errors import BrokerUnavailable, StorageUnavailable
-from steward.ledger import Ledger, due, leases, orphans, workers
+from steward.ledger import Ledger, due, leases, workers
 from steward.nudge import NudgeReceiver
-from steward.relay import CERTAIN, POLL, Lane, packed
+from steward.relay import CERTAIN, POLL, Lane, packed, release
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ class BrokerRelay:
                 return 0
             dead = self._surely_dead(due.dead_holders(connection, moment))
         if dead:
-            freed, given_up = self._ledger.apply(lambda c: orphans.release(c, dead, moment))
-            log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
+            self._ledger.apply(lambda c: release(self._ledger, c, dead))
         again = self._lost_lanes(moment)
         taken = self._ledger.apply(lambda c: self._take(c, moment, again))
         batches = [(lane, batch) for lane in self._lanes for batch in packed(taken.get(lane.name, ()), lane.batch)]
@@ -204,9 +203,7 @@ class BrokerRelay:
 
         def keep(connection: sa.Connection) -> None:
             due.expire(connection, moment)
-            dead = due.dead_holders(connection, moment)
-            if dead:
-                orphans.release(connection, dead, moment)
+            release(self._ledger, connection, due.dead_holders(connection, moment))
 
         self._ledger.apply(keep)
 

@@ -29,6 +29,7 @@ from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
 from steward.settings import Settings
 from steward.slot_holder import SlotHolder
+from steward.watchdog import watching
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,8 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
 class CeleryWorker(SlotHolder):
     """`steward work` with the engine `celery`: one process, one performer, any number of threads."""
 
-    def __init__(self, steward: Steward) -> None:
-        super().__init__(steward, engine="celery")
+    def __init__(self, steward: Steward, leaving: threading.Event | None = None) -> None:
+        super().__init__(steward, engine="celery", leaving=leaving)
         self._controller: Any = None
         self.failed = threading.Event()
 
@@ -152,7 +153,7 @@ def run(settings: Settings) -> int:
         signal.signal(number, lambda *_: ended.set())
     for noisy in ("celery.worker.strategy", "celery.app.trace", "celery.worker.consumer.connection"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    worker = CeleryWorker(Steward(settings))
+    worker = CeleryWorker(Steward(settings), ended)
     worker.begin()
     while not ended.wait(0.5):
         if worker.failed.is_set():  # the supervisor starts another
@@ -180,7 +181,8 @@ def relay(settings: Settings, parent: int = 0) -> int:
     thread = threading.Thread(target=work.run, args=(ended,), name="relay")
     thread.start()
     threading.Thread(target=notices.listen, args=(steward.ledger, receiver.wake, ended), daemon=True).start()
-    ended.wait()
-    receiver.wake()
-    thread.join(10)
+    with watching(steward.slots_folder, steward.stores, "relay"):
+        ended.wait()
+        receiver.wake()
+        thread.join(10)
     return 0

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from steward import watchdog
 from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
@@ -22,6 +23,9 @@ MISSED_FOR = 24 * 3600 * SECOND
 
 MAIL = "smtp"
 """The lane of the mail server, in the ledger's table of lanes."""
+
+_MOMENT = 0.3
+"""Seconds after which a lock that another program holds is told of."""
 
 _MOST_NAMED = 3
 
@@ -55,6 +59,7 @@ def conditions(steward: Steward, at: int | None = None) -> list[Condition]:
     at = now() if at is None else at
     found: list[Condition] = []
     try:
+        found += _locked(steward)
         with steward.ledger.read() as connection:
             found += _performing(steward, connection, at)
             found += _standing_still(connection)
@@ -74,6 +79,26 @@ def conditions(steward: Steward, at: int | None = None) -> list[Condition]:
         if p.error
     ]
     return sorted(found, key=lambda each: not each.blocks)
+
+
+def _locked(steward: Steward) -> Iterator[Condition]:
+    """Tell of a lock that stands: who writes and works gives it back within moments."""
+    for store in steward.stores:
+        is_ledger = store == steward.ledger.path
+        holder = next((each for each in watchdog.locked(store, steward.slots_folder) if not each.works), None)
+        if holder is None and not (is_ledger and steward.ledger.lock.stands):
+            continue
+        if is_ledger and (holder is None or not holder.slot) and steward.ledger.is_writable(_MOMENT):
+            continue  # another program has written, or does so just now
+        name = "The record of tasks" if is_ledger else "The engine's store"
+        follows = "nothing can be accepted" if is_ledger else "what is accepted waits"
+        yield Condition(
+            "lock",
+            f"{name} is locked by {holder or 'a process that cannot be seen from here'}; {follows}",
+            f"It is the write lock of {store}",
+            "A frozen process of the service is ended by the others; any other program must be ended or woken",
+            blocks=True,
+        )
 
 
 def _performing(steward: Steward, connection: sa.Connection, at: int) -> Iterator[Condition]:

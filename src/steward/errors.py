@@ -18,6 +18,7 @@ StewardError
 │   ├── NewerStore
 │   └── PluginError
 ├── StorageUnavailable (OSError)
+│   ├── StorageBusy
 │   └── StorageFull
 ├── BrokerUnavailable (OSError)
 ├── SourceUnavailable (OSError)
@@ -173,6 +174,12 @@ class StorageUnavailable(StewardError, OSError):
     """The store cannot be written or read just now; nothing was accepted."""
 
     kind = "storage-unavailable"
+
+
+class StorageBusy(StorageUnavailable):
+    """Another process holds the store's lock; nothing was accepted."""
+
+    kind = "storage-busy"
 
 
 class StorageFull(StorageUnavailable):

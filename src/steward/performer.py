@@ -9,14 +9,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from steward.app import Steward
 from steward.clock import SECOND, new_id, now
-from steward.errors import StewardError
+from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
 from steward.ledger import acceptance, attempts, due, orphans, upkeep, workers
+from steward.ledger.write_lock import PATIENT, PROMPT
 from steward.ledger.writer import GroupWriter
 from steward.renderers.weasy import WeasyRenderer
 from steward.results import Outcome
@@ -24,6 +26,7 @@ from steward.runner import Runner
 from steward.transport import Transport
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HEARTBEAT = 1.0
 DRAIN = 25.0
@@ -37,9 +40,19 @@ TRIAL = 30 * SECOND
 class Performer:
     """Everything that performing needs, whatever the engine. `start`, then `stop`."""
 
-    def __init__(self, steward: Steward, *, engine: str, slot: str = "", nudge_port: int | None = None) -> None:
+    def __init__(
+        self,
+        steward: Steward,
+        *,
+        engine: str,
+        slot: str = "",
+        nudge_port: int | None = None,
+        leaving: threading.Event | None = None,
+    ) -> None:
+        """`leaving` is set by whoever wants a process to give up that still waits for its store at the start."""
         self.steward, self._engine, self._nudge_port = steward, engine, nudge_port
-        settings, ledger = steward.settings, steward.ledger
+        self._leaving = leaving or threading.Event()
+        settings, ledger = steward.settings, self._await_store(lambda: steward.ledger)
         self.host = socket.gethostname()
         self.slot = slot or f"{engine}-{os.getpid()}"
         self.id = f"{self.host[:40]}/{self.slot}/{new_id()[9:23]}{new_id()[-6:]}"
@@ -80,8 +93,8 @@ class Performer:
             due.unblock(connection, list(self.steward.registry.handlers))
 
         if self._schedules:
-            self.steward.clockwork.declare()
-        self.steward.ledger.apply(enter)
+            self._await_store(self.steward.clockwork.declare)
+        self._await_store(lambda: self.steward.ledger.apply(enter))
         if self._schedules:
             self.spawn("clockwork", self._turn)
         self.spawn("heartbeat", self._beat)
@@ -125,6 +138,30 @@ class Performer:
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _await_store(self, change: Callable[[], T]) -> T:
+        """Return what `change` returns, however long another process holds the store's lock.
+
+        Raises:
+            StorageBusy: this process is to leave before it has begun.
+        """
+        told, lock = False, self.steward.ledger.lock if "ledger" in vars(self.steward) else None
+        patience = PATIENT if lock is None else lock.patience
+        try:
+            while True:
+                if lock is not None:
+                    lock.patience = min(patience, PROMPT)  # so that `leaving` is heard
+                try:
+                    return change()
+                except StorageBusy as error:
+                    if self._leaving.is_set():
+                        raise
+                    if not told:
+                        log.warning("waiting for the store: %s", error)
+                    told = True
+        finally:
+            if lock is not None:
+                lock.patience = patience
 
     def each_heartbeat(self) -> None:
         """What else is done every second; a worker adopts the dead here."""

@@ -90,8 +90,7 @@ class Relay:
             dead = self._surely_dead(due.dead_holders(connection, moment) if look.dead else [])
             still = due.stopped_lanes(connection)
         if dead:
-            freed, given_up = self._ledger.apply(lambda c: orphans.release(c, dead, moment))
-            log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
+            self._ledger.apply(lambda c: release(self._ledger, c, dead))
         # What was freed or wakes may be of any lane.
         among = [lane for lane in self._lanes if dead or look.wakes or lane.name in look.lanes]
         if not look.expires and not any(self._room(lane) > 0 for lane in among):
@@ -200,6 +199,20 @@ class Relay:
         if moment is None:
             return POLL
         return min(POLL, max((moment - now()) / SECOND, 0.001))
+
+
+def release(ledger: Ledger, connection: sa.Connection, dead: Sequence[str]) -> None:
+    """Free what is in the hands of those of `dead` that still look so, now that the ledger can be written.
+
+    While it could not be, nobody could show life: whoever waited then is given the time to do so.
+    """
+    if ledger.lock.stood(CERTAIN):
+        return
+    moment = now()
+    gone = sorted(set(dead) & set(due.dead_holders(connection, moment)))
+    if gone:
+        freed, given_up = orphans.release(connection, gone, moment)
+        log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
 
 
 def packed(tasks: Sequence[due.Due], most: int) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import sqlalchemy as sa
 
@@ -13,6 +14,7 @@ from steward.errors import StewardError
 from steward.ledger import leases, orphans, workers
 from steward.nudge import NudgeReceiver
 from steward.performer import Performer
+from steward.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +25,14 @@ class SlotHolder(Performer):
     Where no file lock reaches, on another host, the lease in the ledger decides, and the relay frees.
     """
 
-    def __init__(self, steward: Steward, *, engine: str) -> None:
-        self._folder = steward.settings.data_dir / "slots"
+    def __init__(self, steward: Steward, *, engine: str, leaving: threading.Event | None = None) -> None:
+        self._folder = steward.slots_folder
         self._slot = slots.take(self._folder)
+        # From the first moment: this may be the process that finds the store locked, and the one that holds it frozen.
+        self._watchdog = Watchdog(self._folder, steward.stores, self._slot)
+        self._watchdog.start()
         self._receiver = NudgeReceiver()
-        super().__init__(steward, engine=engine, slot=self._slot.name, nudge_port=self._receiver.port)
+        super().__init__(steward, engine=engine, slot=self._slot.name, nudge_port=self._receiver.port, leaving=leaving)
 
     def enter(self) -> None:
         """Take over what earlier holders of this slot left, and enter the ledger."""
@@ -41,6 +46,7 @@ class SlotHolder(Performer):
 
     def release(self) -> None:
         """Give the slot back, after everything else."""
+        self._watchdog.stop()
         self._slot.release()
 
     def each_heartbeat(self) -> None:

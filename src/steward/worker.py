@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 class Worker(SlotHolder):
     """One per slot, with a relay of its own and DBOS to perform what the relay hands over."""
 
-    def __init__(self, steward: Steward) -> None:
-        super().__init__(steward, engine="durable")
+    def __init__(self, steward: Steward, leaving: threading.Event | None = None) -> None:
+        super().__init__(steward, engine="durable", leaving=leaving)
         self._dbos: DurableEngine | None = None
 
     def begin(self) -> None:
@@ -66,7 +66,7 @@ def run(steward: Steward) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    worker = Worker(steward)
+    worker = Worker(steward, ended)
     worker.begin()
     # What the program is made of lives to its end: looking through it again and again is lost time (5 %, measured).
     gc.collect()

@@ -1,9 +1,13 @@
 """What stands in the way: each kind is told while it lasts, in words for everybody and details for operators."""
 
+import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
+from steward import slots
 from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
@@ -141,3 +145,32 @@ def test_a_full_disk_blocks_and_comes_first(tmp_path):
     assert kinds(full) == ["workers", "space", "mail"]
     made.close()
     full.close()
+
+
+def test_a_store_that_another_program_has_locked_is_told_with_its_process(steward):
+    at_work(steward)
+    with closing(sqlite3.connect(steward.ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        (found,) = [each for each in conditions(steward) if each.kind == "lock"]
+        assert found.blocks
+        assert f"locked by process {os.getpid()} (" in found.words
+        assert str(steward.ledger.path) not in found.words
+        other.execute("ROLLBACK")
+    assert conditions(steward) == []
+
+
+def test_a_locked_store_of_the_engine_is_told_though_tasks_are_accepted(steward):
+    at_work(steward)
+    with closing(sqlite3.connect(steward.stores[1], isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        assert [each.words.partition(" is locked")[0] for each in conditions(steward)] == ["The engine's store"]
+    assert conditions(steward) == []
+
+
+def test_a_worker_that_writes_just_now_stands_in_nobody_s_way(steward):
+    at_work(steward)
+    slot = slots.take(steward.slots_folder)
+    with steward.ledger.write():
+        assert conditions(steward) == []
+    slot.release()

@@ -5,7 +5,6 @@ import threading
 from contextlib import closing
 
 import pytest
-import sqlalchemy as sa
 from pydantic import BaseModel
 
 from steward import Email, RetryPolicy, handler
@@ -77,8 +76,8 @@ class Desk:
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
-    sa.event.listen(ledger.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=50"))
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3", patience=0.05)
+
     ledger.open()
     yield ledger
     ledger.close()

@@ -80,12 +80,14 @@ def prove_writable(folder: Path, what: str = "data folder", setting: str = "STEW
 def opened(context: typer.Context, *, quiet: bool = False) -> Iterator[Steward]:
     """Give the installation for a command that ends soon; only what is wrong is logged, and nothing if `quiet`."""
     from steward.app import Steward
+    from steward.watchdog import watching
 
     chosen = _settings_and_log(context, "critical" if quiet else "warning")
     prove_writable(chosen.data_dir)
     steward = Steward(chosen)
     try:
-        yield steward
+        with watching(steward.slots_folder, steward.stores, "command"):
+            yield steward
     finally:
         steward.close()
 

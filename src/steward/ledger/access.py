@@ -123,8 +123,9 @@ def key_stands(connection: sa.Connection, key_id: str) -> bool:
 
 
 def note_use(connection: sa.Connection, key_id: str) -> None:
-    """Record that a key has been used just now."""
-    connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(used_at=now()))
+    """Record that a key has been used just now, unless another does so at this moment: nobody waits for that."""
+    free = sa.select(api_keys.c.id).where(api_keys.c.id == key_id).with_for_update(skip_locked=True)
+    connection.execute(api_keys.update().where(api_keys.c.id.in_(free)).values(used_at=now()))
 
 
 def create_link(connection: sa.Connection, name: str, scopes: list[str], seconds: int = LINK_LIFE) -> str:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from steward.errors import ConfigurationError, NewerStore, StorageFull, StorageUnavailable
 from steward.ledger import postgres
+from steward.ledger.write_lock import PATIENT, PROMPT, SLICE, WriteLock, busy, is_busy
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,11 +29,13 @@ REVISIONS = ("0001", "0002", "0003")
 class Ledger:
     """The only truth about tasks. `write()` and `read()` give connections; the modules beside this one use them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience: float = PATIENT) -> None:
+        """`patience` is how long a write waits for others, in seconds; `be_prompt` shortens it."""
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
-        self.engine = _engine(self.url)
+        self.lock = WriteLock(patience)
+        self.engine = _engine(self.url, self.lock)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -44,7 +48,7 @@ class Ledger:
         """Give a connection inside a transaction; on disk when the block has ended without an error.
 
         Raises:
-            StorageFull, StorageUnavailable: nothing was written.
+            StorageFull, StorageUnavailable: nothing was written. `StorageBusy`: others were at it all the time.
         """
         with _in_words(), self.engine.connect() as connection:
             if self.is_sqlite:
@@ -62,7 +66,8 @@ class Ledger:
             StorageUnavailable: there is none to be had.
         """
         with _in_words():
-            return KeptConnection(self.engine.connect().execution_options(steward_kept=True), sqlite=self.is_sqlite)
+            connection = self.engine.connect().execution_options(steward_kept=True)
+            return KeptConnection(connection, self.lock if self.is_sqlite else None)
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `write`."""
@@ -100,6 +105,22 @@ class Ledger:
             value: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
             return value
 
+    def be_prompt(self, patience: float) -> None:
+        """Let writes wait `patience` seconds at most from now on: somebody waits for an answer."""
+        self.lock.patience = patience
+        self.engine.dispose()  # PostgreSQL's sessions are told when they are opened
+
+    def is_writable(self, seconds: float) -> bool:
+        """Return whether a write could begin within `seconds`; PostgreSQL has no lock that would stop all of them.
+
+        Raises:
+            StorageUnavailable: the store cannot be asked.
+        """
+        if not self.is_sqlite:
+            return True
+        with _in_words(), contextlib.closing(self.engine.raw_connection()) as connection:
+            return self.lock.is_free(connection.driver_connection, seconds)
+
     def close(self) -> None:
         """Free the connections."""
         self.engine.dispose()
@@ -111,15 +132,16 @@ class KeptConnection:
     SQLAlchemy's own take ten times as long as the driver's, and more than many a commit's few statements.
     """
 
-    def __init__(self, connection: sa.Connection, *, sqlite: bool) -> None:
-        self._connection, self._sqlite = connection, sqlite
+    def __init__(self, connection: sa.Connection, lock: WriteLock | None) -> None:
+        """`lock` is SQLite's, or none: PostgreSQL begins by itself."""
+        self._connection, self._lock = connection, lock
         self._driver: Any = connection.connection.driver_connection
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `Ledger.apply`; after an error, `close` this."""
         try:
-            if self._sqlite:
-                self._driver.execute("BEGIN IMMEDIATE")
+            if self._lock is not None:
+                self._lock.begin(self._driver)
             value = change(self._connection)
             self._driver.commit()
         except BaseException as error:
@@ -141,12 +163,12 @@ class KeptConnection:
         return errors
 
 
-def _engine(url: sa.URL) -> sa.Engine:
+def _engine(url: sa.URL, lock: WriteLock) -> sa.Engine:
     try:
         if url.get_backend_name() != "sqlite":
-            return postgres.engine(url)
+            return postgres.engine(url, lambda: lock.patience if lock.patience > PROMPT else lock.patience / 2)
         engine = sa.create_engine(
-            url, hide_parameters=True, pool_size=10, max_overflow=20, connect_args={"timeout": 30}
+            url, hide_parameters=True, pool_size=10, max_overflow=20, connect_args={"timeout": SLICE}
         )
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -158,7 +180,7 @@ def _engine(url: sa.URL) -> sa.Engine:
             "STEWARD_DATABASE_URL is not a database URL", str(error), "Example: postgresql://user@host/steward"
         ) from error
     sa.event.listen(engine, "connect", _set_pragmas)
-    sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "begin", partial(_begin, lock))
     return engine
 
 
@@ -168,7 +190,7 @@ def _set_pragmas(connection: Any, record: Any) -> None:
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
-        "busy_timeout=30000",
+        f"busy_timeout={int(SLICE * 1000)}",
         "foreign_keys=ON",
         "secure_delete=ON",
         "wal_autocheckpoint=4000",
@@ -177,11 +199,13 @@ def _set_pragmas(connection: Any, record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: sa.Connection) -> None:
+def _begin(lock: WriteLock, connection: sa.Connection) -> None:
     if connection.get_execution_options().get("steward_kept"):
         return
-    # A writer takes the lock at once: upgrading a read lock later fails at once when another has written since.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+    if connection.info.get("write"):
+        lock.begin(connection.connection.driver_connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
 def _ensure_folder(folder: Path) -> None:
@@ -215,6 +239,8 @@ def _in_words() -> Iterator[None]:
 def storage_error(error: BaseException) -> StorageUnavailable:
     """Return a database's or a disk's error in words; `StorageFull` when there is no room."""
     cause = getattr(error, "orig", None) or error
+    if (isinstance(cause, sqlite3.Error) and is_busy(cause)) or postgres.is_busy(cause):
+        return busy()
     text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
     log.error("the store failed: %s", text)
     if "full" in text or "No space left" in text or "quota" in text.lower():

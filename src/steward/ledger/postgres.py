@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +18,15 @@ PATIENCE = {
 }
 
 
-def engine(url: sa.URL, **options: Any) -> sa.Engine:
+IDLE = 15_000
+"""Milliseconds after which the server ends the session of a client that is frozen in the middle of a transaction."""
+_BUSY = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
+
+
+def engine(url: sa.URL, patience: Callable[[], float] | None = None, **options: Any) -> sa.Engine:
     """Return an engine for `url`, which may leave the driver out (`postgresql://`).
+
+    With `patience`, each session that it opens waits no longer than so many seconds for a row that another has locked.
 
     Raises:
         ModuleNotFoundError: the driver is not installed.
@@ -31,7 +40,24 @@ def engine(url: sa.URL, **options: Any) -> sa.Engine:
         | options,
     )
     sa.event.listen(made, "connect", _without_nul)
+    sa.event.listen(made, "connect", partial(_bounded, patience))
     return made
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether `error` says that others had locked what was wanted."""
+    return getattr(error, "sqlstate", None) in _BUSY
+
+
+def _bounded(patience: Callable[[], float] | None, connection: Any, record: Any) -> None:
+    # For this session alone; what an operator has set for the role or the database is not touched.
+    wanted = {"idle_in_transaction_session_timeout": IDLE, "tcp_user_timeout": PATIENCE["tcp_user_timeout"]}
+    if patience is not None:
+        wanted["lock_timeout"] = int(patience() * 1000)
+    with connection.cursor() as cursor:
+        for name, value in wanted.items():
+            cursor.execute(f"SELECT set_config('{name}', '{value}', false)")
+    connection.commit()
 
 
 def _without_nul(connection: Any, record: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from steward.errors import StorageBusy
 from steward.ledger.ledger import KeptConnection, Ledger
 
 log = logging.getLogger(__name__)
@@ -115,8 +116,10 @@ class GroupWriter:
                     values = _written(connection, batch)
         except Exception as error:
             self._let_go()
-            if len(batch) == 1:
-                self._tell(batch[0], None, error)
+            # SQLite has one lock: none of them has begun, and none would alone.
+            if len(batch) == 1 or (isinstance(error, StorageBusy) and self.ledger.is_sqlite):
+                for wish in batch:
+                    self._tell(wish, None, error)
                 return
             for wish in batch:  # find out which one it was: each alone
                 self._flush([wish])

@@ -16,6 +16,8 @@ from starlette.responses import Response
 
 import steward as package
 from steward.errors import StewardError
+from steward.ledger.write_lock import PROMPT
+from steward.watchdog import watching
 from steward.web import (
     asking,
     entrance,
@@ -49,17 +51,19 @@ def create(steward: Steward) -> FastAPI:
         ConfigurationError: the installation cannot be used as it is set up.
     """
     base = steward.settings.public_url
+    steward.ledger.be_prompt(PROMPT)
     steward.service.ledger = intake = Intake(steward.ledger)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        intake.begin()
-        end = await run_in_threadpool(performing.begin, steward)
-        try:
-            yield
-        finally:
-            await run_in_threadpool(end)
-            intake.end()
+        with watching(steward.slots_folder, steward.stores, "web"):
+            intake.begin()
+            end = await run_in_threadpool(performing.begin, steward)
+            try:
+                yield
+            finally:
+                await run_in_threadpool(end)
+                intake.end()
 
     app = FastAPI(
         title="Steward",
@@ -69,7 +73,7 @@ def create(steward: Steward) -> FastAPI:
         openapi_url=None,
         lifespan=lifespan,
     )
-    keeper = Doorkeeper(steward.ledger)
+    keeper = Doorkeeper(intake)
     site = Site(steward, keeper, Sessions(steward.seal, base))
 
     async def explain(request: Request, error: BaseException, instance: str = "") -> Response:

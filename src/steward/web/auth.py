@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from steward.errors import StorageUnavailable, UnknownTask
-from steward.ledger import Ledger, access
+from steward.errors import UnknownTask
+from steward.ledger import access
 from steward.ledger.access import Caller
 from steward.results import TaskResult
 from steward.sealing import token_hash
+from steward.web.intake import Intake
 from steward.web.problems import MissingScope, NotSignedIn
-
-log = logging.getLogger(__name__)
 
 SEERS = ("read", "reports", "operate")
 """Scopes with any of which one sees what is one's own; with `operate` everybody's."""
@@ -33,7 +31,7 @@ _MOST_KNOWN = 1024
 class Doorkeeper:
     """Knows callers by their keys; remembers each for a moment, so that a hundred requests cost one look-up."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Intake) -> None:
         self._ledger = ledger
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
@@ -84,10 +82,8 @@ class Doorkeeper:
         with self._ledger.read() as connection:
             caller, stale = access.caller_of(connection, token)
         if caller is not None and stale:
-            try:
-                self._ledger.apply(lambda connection: access.note_use(connection, caller.key_id))
-            except StorageUnavailable:
-                log.warning("the use of key %s could not be noted", caller.key_id)
+            # Not waited for: a read must not wait for whoever writes just now.
+            self._ledger.note(lambda connection: access.note_use(connection, caller.key_id))
         return caller
 
 

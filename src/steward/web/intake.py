@@ -18,6 +18,7 @@ class Intake(Ledger):
 
     def __init__(self, ledger: Ledger) -> None:
         self.url, self.is_sqlite, self.path, self.engine = ledger.url, ledger.is_sqlite, ledger.path, ledger.engine
+        self.lock = ledger.lock
         self._writer: GroupWriter | None = None
 
     def begin(self) -> None:
@@ -29,6 +30,12 @@ class Intake(Ledger):
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+    def note(self, change: Callable[[sa.Connection], object]) -> None:
+        """Commit `change` when there is time for it; whoever asks does not wait, and hears nothing if it fails."""
+        writer = self._writer
+        if writer is not None:
+            writer.submit(change)
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `Ledger.apply`."""

@@ -16,6 +16,7 @@ from steward.services.background import during
 from steward.tasks import State
 from steward.web import downloads, openapi, parameters
 from steward.web.auth import CHANGERS, SEERS, Doorkeeper, own
+from steward.web.threads import run_writing
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -102,7 +103,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
         later = BackgroundTasks()
         with during(later):
-            task = await run_in_threadpool(acted)
+            task = await run_writing(acted)
         return as_json(task.as_json(), later=later)
 
     async def get_artifact(request: Request) -> Response:

@@ -111,6 +111,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "form-expired": ("The form is no longer valid", "Reload the page that showed the form and send it again."),
     "rate-limited": ("Too many requests", "Wait as many seconds as `Retry-After` says."),
     "storage-unavailable": ("The store cannot be used", "Nothing was accepted. Try again in a moment."),
+    "storage-busy": ("The store is busy", "Nothing was accepted. Try again in a moment."),
     "storage-full": ("There is no room left", "Nothing was accepted. It works again once there is room."),
     "source-unavailable": ("The application's database does not answer", "Try again in a moment."),
     "malformed-body": ("The body cannot be read", "Send one JSON value in UTF-8."),
@@ -155,7 +156,7 @@ def in_words(error: BaseException) -> StewardError:
     if isinstance(error, StewardError):
         return error
     if isinstance(error, PoolTimeout):
-        return errors.StorageUnavailable("The store is busy", "Every connection to it is in use", "Try again shortly")
+        return errors.StorageBusy("The store is busy", "Every connection to it is in use", "Try again shortly")
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NoSuchPage("Nothing is found under this address", remedy="Check the address")
     return UNFORESEEN

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import BackgroundTasks, FastAPI
 from pydantic_core import to_json
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from steward.services.background import during
 from steward.web import openapi, parameters
 from steward.web.auth import Doorkeeper, require
 from steward.web.bodies import Array, read_array, read_json
+from steward.web.threads import run_writing
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -86,7 +87,7 @@ async def hand_over(
 
     later = BackgroundTasks()
     with during(later):
-        return await run_in_threadpool(accept), later
+        return await run_writing(accept), later
 
 
 def require_sender(caller: Caller, handler: Handler) -> None:
@@ -125,8 +126,8 @@ def _many(steward: Steward, keeper: Doorkeeper, name: str, rooms: dict[str, asyn
             payloads = await read_array(request)
             with during(later):
                 async with payloads.watched(request):
-                    ids = await run_in_threadpool(
-                        steward.service.enqueue_many, name, _at_most(payloads, MOST_AT_ONCE), options=options
+                    ids = await run_writing(
+                        partial(steward.service.enqueue_many, name, _at_most(payloads, MOST_AT_ONCE), options=options)
                     )
         return Response(to_json({"ids": ids, "count": len(ids)}), 202, None, JSON, later)
 

@@ -3,6 +3,9 @@
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
@@ -10,10 +13,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.schema import CreateIndex
 
-from steward.errors import ConfigurationError, NewerStore, StorageFull
+from steward.errors import ConfigurationError, NewerStore, StorageBusy, StorageFull
 from steward.ledger import Ledger
 from steward.ledger.ledger import REVISIONS, storage_error
 from steward.ledger.schema import metadata, tasks
+from steward.ledger.write_lock import PROMPT
+from steward.ledger.writer import GroupWriter
 
 
 @pytest.fixture
@@ -97,3 +102,84 @@ def test_a_url_that_is_none_is_named():
 def test_a_full_disk_is_told_apart():
     assert isinstance(storage_error(sqlite3.OperationalError("database or disk is full")), StorageFull)
     assert not isinstance(storage_error(sqlite3.OperationalError("disk I/O error")), StorageFull)
+
+
+class TestAStoreThatIsLocked:
+    """Another connection has the write lock: as another process would."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        made = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
+        made.open()
+        made.close()
+        return tmp_path / "ledger.sqlite3"
+
+    @pytest.fixture
+    def other(self, path):
+        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield other
+
+    @pytest.fixture
+    def prompt(self, path):
+        ledger = Ledger(f"sqlite:///{path}")
+        ledger.be_prompt(PROMPT)
+        yield ledger
+        ledger.close()
+
+    def test_reads_do_not_wait_and_writes_give_up_in_time(self, prompt, other):
+        began = time.monotonic()
+        assert prompt.revision() is not None
+        assert time.monotonic() - began < 1
+        for write in (lambda: prompt.apply(lambda c: None), lambda: prompt.keep().apply(lambda c: None)):
+            began = time.monotonic()
+            with pytest.raises(StorageBusy):
+                write()
+            assert time.monotonic() - began < 2
+
+    def test_who_comes_after_one_that_gave_up_waits_less_until_the_lock_is_free(self, prompt, other):
+        with pytest.raises(StorageBusy):
+            prompt.apply(lambda c: None)
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(StorageBusy):
+                prompt.apply(lambda c: None)
+        assert time.monotonic() - began < 1.2
+        assert prompt.lock.stands
+        assert not prompt.is_writable(0)
+        other.execute("ROLLBACK")
+        assert prompt.is_writable(0)
+        prompt.apply(lambda c: None)
+        assert not prompt.lock.stands
+
+    def test_many_that_wait_for_one_writer_are_all_told_in_time(self, prompt, other):
+        writer = GroupWriter(prompt)
+        began = time.monotonic()
+        futures = [writer.submit(lambda c: None) for _ in range(300)]
+        for future in futures:
+            with pytest.raises(StorageBusy):
+                future.result(timeout=5)
+        assert time.monotonic() - began < 2
+        other.execute("ROLLBACK")
+        assert writer.submit(lambda c: 7).result(timeout=5) == 7
+        writer.close()
+
+    def test_one_with_patience_gets_the_lock_when_it_is_free(self, path, other):
+        ledger = Ledger(f"sqlite:///{path}")
+        threading.Timer(2.5, lambda: other.execute("ROLLBACK")).start()
+        assert ledger.apply(lambda c: 7) == 7
+        assert ledger.lock.stood(1.0)
+        ledger.close()
+
+    def test_a_lock_that_is_waited_for_long_is_known_to_stand_while_it_is(self, path, other):
+        ledger = Ledger(f"sqlite:///{path}")
+        waiting = threading.Thread(target=lambda: ledger.apply(lambda c: None))
+        waiting.start()
+        until = time.monotonic() + 10
+        while not ledger.lock.stood(0.0) and time.monotonic() < until:
+            waiting.join(0.05)
+        assert waiting.is_alive()
+        assert ledger.lock.stood(0.0)
+        other.execute("ROLLBACK")
+        waiting.join()
+        ledger.close()
