@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import secrets
@@ -99,6 +100,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8480, ge=0, le=65535, description="Port to listen on.")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of the web servers in front, separated by commas: `10.0.0.2, 10.1.0.0/16`. "
+        "Of them alone `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
     workers: int = Field(1, ge=1, le=64, description="Worker processes under `steward up`.")
     handler_processes: int = Field(1, ge=1, le=32, description="Child processes that run handlers, per worker.")
     render_processes: int = Field(1, ge=1, le=32, description="Child processes that lay out PDFs, per worker.")
@@ -152,6 +158,16 @@ class Settings(BaseSettings):
             )
         return name
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, text: str) -> str:
+        for each in filter(None, map(str.strip, text.split(","))):
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError as error:
+                raise ValueError(f"'{each[:60]}' is neither an address nor a network, such as 10.1.0.0/16") from error
+        return text
+
     @field_validator("data_dir", "plugins_dir", "templates_dir", "smtp_ca_file", "backup_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -166,6 +182,14 @@ class Settings(BaseSettings):
     def ledger_url(self) -> str:
         """SQLAlchemy URL of the ledger."""
         return self.database_url or f"sqlite:///{self.data_dir / 'ledger.sqlite3'}"
+
+    @property
+    def proxies(self) -> list[str]:
+        """The networks of the trusted proxies; IPv4 ones also as a socket for both families writes them."""
+        given = filter(None, map(str.strip, self.trusted_proxies.split(",")))
+        networks = [ipaddress.ip_network(each, strict=False) for each in given]
+        mapped = [f"::ffff:{n.network_address}/{96 + n.prefixlen}" for n in networks if n.version == 4]
+        return [*map(str, networks), *mapped]
 
     @property
     def captures_mail(self) -> bool:

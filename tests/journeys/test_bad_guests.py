@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import resource
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.journeys.installation import Installation, Program
+
+FILES = 1024
+GUESTS = 2000
+HEAD = b"POST /v1/tasks/letter HTTP/1.1\r\nHost: x\r\nX-Slow: "
 
 MEGABYTES = 52
 MOST_GROWTH = 200 * 1024
@@ -19,9 +27,54 @@ MOST_GROWTH = 200 * 1024
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Program, dict[str, str]]]:
     with Installation(tmp_path_factory.mktemp("guests")) as installed:
-        web = installed.serve()
+        with few_files():
+            web = installed.serve()
         key = installed.run("key", "create", "guest", "--scope", "send", "--scope", "read").stdout.split()[-1]
         yield installed, web, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+
+@contextmanager
+def few_files() -> Iterator[None]:
+    """Let a process that is started meanwhile have as many files as is usual, while this one may have more."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard >= GUESTS + 500, f"this machine lets a process have {hard} files; raise the limit for this test"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, GUESTS + 500), hard))
+
+
+@contextmanager
+def trickling(address: tuple[str, int], first: bytes, count: int) -> Iterator[list[socket.socket]]:
+    """Hold `count` connections that send `first` and then a byte each second; one that is closed is opened anew."""
+    ended = threading.Event()
+    with ExitStack() as kept:
+        guests: list[socket.socket] = []
+
+        def come() -> socket.socket:
+            guest = kept.enter_context(socket.create_connection(address, 10))
+            guest.setblocking(False)
+            guest.send(first)
+            return guest
+
+        def trickle() -> None:
+            while not ended.wait(1.0):
+                for n, guest in enumerate(guests):
+                    try:
+                        guest.send(b"a")
+                    except OSError:
+                        guest.close()
+                        guests[n] = come()
+
+        guests += [come() for _ in range(count)]
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            yield guests
+        finally:
+            ended.set()
+            thread.join()
 
 
 def peak(program: Program) -> int:
@@ -59,3 +112,40 @@ def test_a_bulk_of_52_mb_of_nonsense_is_refused_in_seconds_and_little_more_than_
     assert peak(web) - before < MOST_GROWTH
     alone = httpx.post(f"{installed.url}/v1/tasks/letter", json={"to": "ada@example.org"}, headers=headers)
     assert alone.status_code == 202
+
+
+def test_two_thousand_slow_guests_leave_room_for_an_honest_one(house):
+    installed, web, headers = house
+    address = ("127.0.0.1", installed.settings["port"])
+    with trickling(address, HEAD, GUESTS), httpx.Client(base_url=installed.url, headers=headers, timeout=10) as honest:
+        waits: list[float] = []
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert honest.get("/livez").status_code == 200
+            answer = honest.post(
+                "/v1/tasks/letter", json={"to": f"ada{len(waits)}@example.org"}, headers={"Connection": "close"}
+            )
+            assert answer.status_code == 202
+            waits.append(time.monotonic() - began)
+        assert sorted(waits)[len(waits) * 9 // 10] < 2
+    assert web.alive
+    lines = [line for line in web.log.read_text().splitlines() if "closed" in line and "connections" in line]
+    assert len(lines) == 1
+    assert "gave way" in lines[0]
+    assert "Traceback" not in web.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "order", [("Content-Length: 4", "Transfer-Encoding: chunked"), ("Transfer-Encoding: chunked", "Content-Length: 4")]
+)
+def test_a_body_framed_in_two_ways_is_refused_and_the_connection_closed(house, order):
+    installed, _, headers = house
+    lines = ["POST /v1/tasks/letter HTTP/1.1", "Host: x", f"Authorization: {headers['Authorization']}", *order]
+    with socket.create_connection(("127.0.0.1", installed.settings["port"]), 10) as guest:
+        guest.sendall("\r\n".join([*lines, "", "0", "", "GET /livez HTTP/1.1", "Host: x", "", ""]).encode())
+        answers = b""
+        while part := guest.recv(65536):
+            answers += part
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,6 +162,41 @@ def test_guessing_is_slowed_down(tmp_path: Path) -> None:
         assert statuses == [422] * MOST_FAILURES + [429]
         assert int(answer.headers["retry-after"]) > 0
         assert "Too many attempts" in words_of(answer)
+        # Whoever shares the address with somebody who guesses is not locked out.
+        assert browser.sign_in(site.key(steward, "Vera", "read")).status_code == 200
+
+
+def test_guesses_at_once_are_no_better_than_one_after_another(tmp_path: Path) -> None:
+    steward = site.install(tmp_path)
+    with site.serving(steward) as base, Person(Place(steward, base)) as browser:
+        form = {"form_token": token_of(browser.get("/sign-in"))}
+
+        def guess(n: int) -> int:
+            cookies = dict(browser.cookies)
+            return httpx.post(
+                f"{base}/sign-in", data=form | {"key": f"stw_{n}"}, headers=BROWSER, cookies=cookies
+            ).status_code
+
+        with ThreadPoolExecutor(20) as pool:
+            statuses = list(pool.map(guess, range(60)))
+    assert sorted(statuses) == [422] * MOST_FAILURES + [429] * (60 - MOST_FAILURES)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "counted_together"),
+    [("", True), ("127.0.0.0/8", False), ("10.0.0.1", True), ("10.0.0.1, 127.0.0.1", False)],
+)
+def test_an_address_told_by_a_proxy_is_believed_if_the_proxy_is_trusted(
+    tmp_path: Path, proxies: str, counted_together: bool
+) -> None:
+    steward = site.install(tmp_path, trusted_proxies=proxies)
+    with site.serving(steward) as base, Person(Place(steward, base)) as browser:
+        for _ in range(MOST_FAILURES):
+            # What a client itself writes there stands before what the proxy adds.
+            browser.headers["X-Forwarded-For"] = "198.51.100.9, 192.0.2.1"
+            assert browser.sign_in("stw_wrong").status_code == 422
+        browser.headers["X-Forwarded-For"] = "192.0.2.1, 198.51.100.9"
+        assert browser.sign_in("stw_wrong").status_code == (429 if counted_together else 422)
 
 
 def test_a_link_is_used_by_a_press_and_not_by_a_look(place: Place) -> None:

@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-import uvicorn
 from pydantic import BaseModel, EmailStr, Field
 
 from steward import Email, Note, Options, Rejected, Report, Secret, Source, handler, hookimpl
@@ -25,6 +24,7 @@ from steward.ledger.schema import artifacts, deliveries, tasks
 from steward.plugins import load as load_plugins
 from steward.settings import load
 from steward.web.app import create
+from steward.web.server import Server
 
 
 class Joined(BaseModel):
@@ -164,7 +164,7 @@ def serving(steward: Steward) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        server = uvicorn.Server(uvicorn.Config(create(steward), log_level="warning"))
+        server = Server(create(steward), steward.settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         paused = threading.Event()

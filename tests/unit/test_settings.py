@@ -109,3 +109,18 @@ def test_a_name_to_greet_mail_servers_by_is_a_host_or_an_address(name):
 def test_any_other_name_to_greet_by_is_refused_in_words(name):
     with pytest.raises(ConfigurationError, match="SMTP_HELLO_NAME"):
         settings.load(smtp_hello_name=name)
+
+
+def test_proxies_are_addresses_and_networks(tmp_path):
+    assert settings.load(data_dir=tmp_path).proxies == []
+    chosen = settings.load(data_dir=tmp_path, trusted_proxies=" 10.1.2.3/16, 2001:db8::/32 ,192.0.2.7")
+    assert chosen.proxies == [
+        *("10.1.0.0/16", "2001:db8::/32", "192.0.2.7/32"),
+        *("::ffff:10.1.0.0/112", "::ffff:192.0.2.7/128"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["*", "nginx", "10.0.0.0/99", "10.0.0.1 10.0.0.2"])
+def test_what_is_no_address_of_a_proxy_is_refused_in_words(tmp_path, text):
+    with pytest.raises(ConfigurationError, match=r"STEWARD_TRUSTED_PROXIES.*neither an address nor a network"):
+        settings.load(data_dir=tmp_path, trusted_proxies=text)

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from steward.settings import Settings
 
-GRACE = 15
-"""Seconds a stopping web server gives to requests that are being answered."""
-
 Parent = Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")]
 
 
@@ -75,34 +72,17 @@ def serve(
     listener = _listen(chosen) if fd is None else socket.socket(fileno=fd)
     chosen = _at(chosen, listener)
 
-    import uvicorn
-
     from steward.app import Steward
     from steward.web.app import create
+    from steward.web.server import Server
 
     steward = Steward(chosen)
-    app = create(steward)
 
-    class Server(uvicorn.Server):
-        """Begins and ends the application itself: what goes wrong there is then an error in words."""
+    def say() -> None:
+        if fd is None:  # not before: what cannot work as it is set up has been refused by now
+            typer.echo(f"Steward's web server is at {chosen.public_url} (stop it with Ctrl-C)")
 
-        async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-            async with app.router.lifespan_context(app):
-                if fd is None:  # not before: what cannot work as it is set up has been refused by now
-                    typer.echo(f"Steward's web server is at {chosen.public_url} (stop it with Ctrl-C)")
-                await super().serve(sockets)
-
-    server = Server(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=chosen.log_level == "debug",
-            server_header=False,
-            timeout_graceful_shutdown=GRACE,
-            proxy_headers=False,
-        )
-    )
+    server = Server(create(steward), chosen, say)
     # Uvicorn raises again the signal that ended it; by then it has done what it asked for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))

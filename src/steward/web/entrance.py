@@ -48,12 +48,12 @@ class Entrance:
         values = await read_form(request)
         first = {name: given[0] for name, given in values.items()}
         self._sessions.check_form(request, first.get("form_token", ""), None)
-        address = _address(request)
-        self._attempts.require(address)
-        caller = await self._site.keeper.holder_of(first.get("key", "").strip())
         wanted = local(first.get("next", ""))
+        with self._attempts.one(_address(request)) as attempt:
+            caller = await self._site.keeper.holder_of(first.get("key", "").strip())
+            if caller is None:
+                attempt.fail()
         if caller is None:
-            self._attempts.failed(address)
             return self._form(request, wanted, "This key is not known. Copy the whole of it; it starts with stw_.", 422)
         return self._enter(caller, wanted)
 
@@ -76,11 +76,12 @@ class Entrance:
         """Use the link up and sign in."""
         values = await read_form(request)
         self._sessions.check_form(request, (values.get("form_token") or [""])[0], None)
-        address, token = _address(request), request.path_params["token"]
-        self._attempts.require(address)
-        caller = await run_in_threadpool(self._ledger.apply, lambda c: access.use_link(c, token))
+        token = request.path_params["token"]
+        with self._attempts.one(_address(request)) as attempt:
+            caller = await run_in_threadpool(self._ledger.apply, lambda c: access.use_link(c, token))
+            if caller is None:
+                attempt.fail()
         if caller is None:
-            self._attempts.failed(address)
             raise _over()
         return self._enter(caller, "/")
 

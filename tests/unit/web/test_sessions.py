@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +12,7 @@ from steward.errors import RateLimited
 from steward.ledger.access import Caller
 from steward.sealing import Seal
 from steward.web import sessions as module
-from steward.web.attempts import MOST_FAILURES, WITHIN, Attempts
+from steward.web.attempts import MOST_FAILURES, WITHIN, Attempts, network_of
 from steward.web.entrance import local
 from steward.web.problems import FormExpired
 from steward.web.sessions import Sessions
@@ -88,18 +90,69 @@ def test_a_first_form_needs_its_cookie(sessions: Sessions) -> None:
             sessions.check_form(wrong, token, None)
 
 
+def fail(attempts: Attempts, address: str) -> None:
+    with attempts.one(address) as attempt:
+        attempt.fail()
+
+
 def test_failures_are_counted_per_address_and_forgotten() -> None:
     clock = [0.0]
     attempts = Attempts(lambda: clock[0])
     for _ in range(MOST_FAILURES):
-        attempts.require("a")
-        attempts.failed("a")
-    attempts.require("b")
+        fail(attempts, "a")
+    fail(attempts, "b")
     with pytest.raises(RateLimited) as caught:
-        attempts.require("a")
+        fail(attempts, "a")
     assert 0 < caught.value.retry_after <= WITHIN + 1
     clock[0] = WITHIN + 1
-    attempts.require("a")
+    fail(attempts, "a")
+
+
+def test_what_is_right_is_let_in_after_any_number_of_failures_and_counts_as_none() -> None:
+    attempts = Attempts(lambda: 0.0)
+    for _ in range(MOST_FAILURES - 1):
+        fail(attempts, "a")
+    for _ in range(50):
+        with attempts.one("a"):
+            pass
+    fail(attempts, "a")
+    with pytest.raises(RateLimited):
+        fail(attempts, "a")
+    with attempts.one("a"):
+        pass
+    with pytest.raises(OSError, match="full"), attempts.one("b"):  # nobody knows whether it would have been right
+        raise OSError("full")
+    for _ in range(MOST_FAILURES):
+        fail(attempts, "b")
+
+
+def test_attempts_at_once_are_no_better_than_one_after_another() -> None:
+    attempts, refused = Attempts(lambda: 0.0), 0
+    with ExitStack() as at_once:
+        begun = [at_once.enter_context(attempts.one("a")) for _ in range(100)]
+        for attempt in begun:
+            try:
+                attempt.fail()
+            except RateLimited:
+                refused += 1
+    assert refused == 100 - MOST_FAILURES
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "", True),
+        ("nonsense", "other", False),
+    ],
+)
+def test_whoever_has_a_network_is_counted_as_one(one: str, other: str, same: bool) -> None:
+    assert (network_of(one) == network_of(other)) is same
 
 
 @pytest.mark.parametrize("wanted", ["", "x", "//e", "/\\e", "https://e", "/a\nb", "\t/a"])
