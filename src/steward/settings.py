@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
-import secrets
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from steward import schedules
+from steward import proxies, schedules, secret_key
 from steward.errors import ConfigurationError, InvalidOption
 
 PACKAGE = Path(__file__).parent
@@ -161,11 +159,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _addresses(cls, text: str) -> str:
-        for each in filter(None, map(str.strip, text.split(","))):
-            try:
-                ipaddress.ip_network(each, strict=False)
-            except ValueError as error:
-                raise ValueError(f"'{each[:60]}' is neither an address nor a network, such as 10.1.0.0/16") from error
+        proxies.networks(text)
         return text
 
     @field_validator("data_dir", "plugins_dir", "templates_dir", "smtp_ca_file", "backup_dir")
@@ -185,11 +179,8 @@ class Settings(BaseSettings):
 
     @property
     def proxies(self) -> list[str]:
-        """The networks of the trusted proxies; IPv4 ones also as a socket for both families writes them."""
-        given = filter(None, map(str.strip, self.trusted_proxies.split(",")))
-        networks = [ipaddress.ip_network(each, strict=False) for each in given]
-        mapped = [f"::ffff:{n.network_address}/{96 + n.prefixlen}" for n in networks if n.version == 4]
-        return [*map(str, networks), *mapped]
+        """The networks of the trusted proxies."""
+        return proxies.networks(self.trusted_proxies)
 
     @property
     def captures_mail(self) -> bool:
@@ -229,34 +220,7 @@ class Settings(BaseSettings):
     @cached_property
     def key(self) -> bytes:
         """The secret key as bytes; made and kept with mode 0600 when none is set."""
-        if self.secret_key:
-            if len(self.secret_key) < 32:
-                raise ConfigurationError(
-                    "STEWARD_SECRET_KEY is too short",
-                    f"It has {len(self.secret_key)} characters, and needs 32 or more",
-                    "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
-                )
-            return self.secret_key.encode()
-        path = self.data_dir / "secret.key"
-        try:
-            if not path.exists():
-                self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-                draft = path.with_name(f".secret.{secrets.token_hex(4)}")
-                draft.touch(mode=0o600)
-                draft.write_text(secrets.token_urlsafe(32))
-                try:
-                    path.hardlink_to(draft)  # whoever links first has made the key
-                except FileExistsError:
-                    pass
-                finally:
-                    draft.unlink()
-            return path.read_text().encode()
-        except OSError as error:
-            raise ConfigurationError(
-                f"The data folder {self.data_dir} cannot be used",
-                error.strerror or str(error),
-                "Give this user the right to write there, or set STEWARD_DATA_DIR to another folder",
-            ) from error
+        return secret_key.chosen(self.secret_key) if self.secret_key else secret_key.kept(self.data_dir)
 
 
 def load(env_file: Path | None = None, **overrides: Any) -> Settings:

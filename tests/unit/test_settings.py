@@ -28,11 +28,6 @@ def test_the_secret_key_is_made_once_and_private(tmp_path):
     assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
 
 
-def test_a_short_key_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="too short"):
-        _ = settings.load(data_dir=tmp_path, secret_key="short").key
-
-
 def test_mail_is_captured_only_outside_production(tmp_path):
     assert settings.load(data_dir=tmp_path).captures_mail
     assert not settings.load(data_dir=tmp_path, smtp_url="smtp://mail:25").captures_mail
