@@ -69,6 +69,21 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=1, interval_step=1, interval_max=5)
         return super().ensure_connected(conn)
 
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """Return what is called with each message; one that cannot be read is refused and named, and ends nothing."""
+        received = super().create_task_handler(*args, **kwargs)
+
+        def careful(message: Any) -> Any:
+            try:
+                return received(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:
+                log.error("a message that is none of ours was refused (%s)", type(error).__name__)
+                message.reject_log_error(log, self.connection_errors)
+
+        return careful
+
 
 class CeleryWorker(SlotHolder):
     """`steward work` with the engine `celery`: one process, one performer, any number of threads."""

@@ -226,6 +226,55 @@ def test_forged_messages_run_nothing(install: Install, broker: Broker, tmp_path:
     assert worker.alive
 
 
+UNREADABLE: list[bytes] = [
+    b"",
+    b"not json",
+    b"\xff\xfe\x00",
+    b"null",
+    b"[1, 2]",
+    b'"text"',
+    b"{}",
+    b'{"body": "W10=", "properties": null, "headers": null}',
+    b'{"body": 5, "properties": {"delivery_tag": 1, "delivery_info": 7}, "headers": [1]}',
+    b'{"__type__": "datetime", "__value__": 5}',
+    b"[" * 100_000,
+]
+
+
+def test_messages_that_cannot_be_read_are_skipped_and_the_worker_lives_on(install: Install, broker: Broker) -> None:
+    house = install(**celery_on(broker))
+    worker = house.work()
+    headers: list[Any] = [{}, {"task": TASK}, {"task": TASK, "id": 5, "eta": "x"}, {"task": [1]}, {"lang": "py"}]
+    queue = next(q for q in application(house.steward.settings).amqp.queues.values() if q.name == "mail")
+    with Connection(broker.url) as connection:
+        channel = connection.channel()
+        if isinstance(broker, Redis):
+            for raw in UNREADABLE:
+                channel.client.lpush("mail", raw)
+                channel.client.hset("unacked", f"forged{len(raw)}", raw)
+                channel.client.zadd("unacked_index", {f"forged{len(raw)}": 1})
+        with connection.Producer(channel) as producer:
+            for raw in UNREADABLE:
+                for head in headers:
+                    producer.publish(
+                        raw,
+                        headers=head,
+                        content_type="application/json",
+                        content_encoding="utf-8",
+                        exchange="steward",
+                        routing_key="mail",
+                        declare=[queue(channel)],
+                        serializer=None,
+                    )
+    tasks = house.enqueue_many("letter", letters(5))
+    for task_id in tasks:
+        assert house.wait_for(task_id, seconds=60).state == "succeeded"
+    house.wait_until(lambda: "none of ours" in worker.log.read_text(), "they are named")
+    assert worker.alive
+    assert "Traceback" not in worker.log.read_text()
+    assert worker.log.read_text().count("is ready") == 1
+
+
 def test_a_message_delivered_too_often_becomes_a_dead_letter(install: Install, rabbitmq: RabbitMq) -> None:
     house = install(engine="celery", broker_url=rabbitmq.url)
     relay = house.start("engine", "relay")

@@ -81,6 +81,8 @@ def application(settings: Settings, *, publishing: bool = False) -> Celery:
             "Set STEWARD_BROKER_URL, for example amqp://user:password@host:5672// or redis://host:6379/0",
         )
     app = Celery("steward", broker=url, set_as_current=False)
+    if not is_rabbitmq(url):
+        app.conf.broker_transport = f"{__package__}.celery_redis:Transport"
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,

@@ -68,6 +68,7 @@ class DurableEngine:
         from dbos import DBOS
         from dbos._serialization import DBOSPortableJSON  # the only portable serializer it has; not re-exported
 
+        _refuse_pickles()
         self._dbos = DBOS
         self._perform = perform
         self._waiting: dict[str, Callable[[], None]] = {}
@@ -118,7 +119,12 @@ class DurableEngine:
 
     def prune(self) -> int:
         """Delete finished workflows: DBOS keeps them for ever."""
-        finished = self._dbos.list_workflows(status=["SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"], limit=1000)
+        finished = self._dbos.list_workflows(
+            status=["SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            limit=1000,
+            load_input=False,
+            load_output=False,
+        )
         ids = [w.workflow_id for w in finished]
         if ids:
             self._dbos.delete_workflows(ids)
@@ -142,6 +148,21 @@ class DurableEngine:
                 done = self._waiting.pop(batch, None)
             if done is not None:
                 done()
+
+
+def _refuse_pickles() -> None:
+    """Let DBOS never unpickle anything in this process.
+
+    Whatever serializer it is given, it believes a row that says of itself to be pickled; and whoever can write to its
+    tables could so run code here. A workflow of ours is portable JSON.
+    """
+    from dbos import _serialization
+
+    def refuse(self: Any, serialized_data: str) -> Any:
+        log.error("a pickled value in the engine's store was refused; none of ours is")
+        raise ValueError("pickled values are refused")
+
+    setattr(_serialization.DefaultSerializer, "deserialize", refuse)  # noqa: B010  # it is typed as what it is not
 
 
 def system_store(url: str, data_dir: Path) -> sa.Engine:

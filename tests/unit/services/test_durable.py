@@ -1,5 +1,9 @@
 """DBOS as it is used here: what a killed process left is taken over by its slot's name, and run by the relay alone."""
 
+import base64
+import contextlib
+import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -53,6 +57,63 @@ def until(true, seconds=20):
             return
         pause.wait(0.05)
     raise AssertionError("not within the time")
+
+
+class Bomb:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, sentinel):
+        self.sentinel = sentinel
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.sentinel}",)
+
+
+def pickled(sentinel):
+    return base64.b64encode(pickle.dumps(Bomb(sentinel))).decode()
+
+
+def test_no_pickle_in_any_of_its_tables_is_ever_read(make, tmp_path, caplog):
+    """Each column that DBOS may read, forged in a row that it comes to read; it knows its rows by what they say."""
+    sentinel, done = tmp_path / "forged", threading.Event()
+    killed_in_the_middle(tmp_path)
+    bomb = pickled(sentinel)
+    with closing(sqlite3.connect(tmp_path / "engine.sqlite3")) as store:
+        store.execute("UPDATE workflow_status SET inputs = ?, serialization = 'py_pickle'", (bomb,))
+        (name,) = store.execute("SELECT name FROM workflow_status").fetchone()
+        store.execute(
+            "INSERT INTO workflow_status (workflow_uuid, status, name, output, error, inputs, serialization) "
+            "VALUES ('forged-output', 'SUCCESS', ?, ?, NULL, ?, 'py_pickle'), "
+            "('forged-error', 'ERROR', ?, NULL, ?, ?, 'py_pickle')",
+            (name, bomb, bomb, name, bomb, bomb),
+        )
+        store.execute(
+            "INSERT INTO operation_outputs "
+            "(workflow_uuid, function_id, function_name, output, serialization) "
+            "VALUES ('forged-output', 0, 'step', ?, 'py_pickle')",
+            (bomb,),
+        )
+        store.execute(
+            "INSERT INTO workflow_events (workflow_uuid, key, value, serialization) "
+            "VALUES ('forged-output', 'event', ?, 'py_pickle')",
+            (bomb,),
+        )
+        store.commit()
+    engine = make("slot-a", lambda ids: None)
+    until(lambda: statuses(tmp_path) == ["ERROR", "ERROR", "SUCCESS"])
+    for read in (
+        lambda: engine._dbos.retrieve_workflow("forged-output").get_result(),
+        lambda: engine._dbos.retrieve_workflow("forged-error").get_result(),
+        lambda: engine._dbos.get_event("forged-output", "event", 1),
+        lambda: engine._dbos.list_workflow_steps("forged-output"),
+    ):
+        with contextlib.suppress(Exception):  # it may refuse as it likes
+            read()
+    engine.hand_over([new_id()], done.set)
+    assert done.wait(20), "its own work goes on beside"
+    assert engine.prune() >= 3
+    assert not sentinel.exists()
+    assert "pickled value in the engine's store was refused" in caplog.text
 
 
 def killed_in_the_middle(folder):
