@@ -13,6 +13,8 @@ from steward.errors import Rejected
 
 LONGEST = 254
 """RFC 5321, section 4.5.3.1.3, with erratum 1690."""
+LONGEST_LOCAL: Final = 64
+"""Octets before the @-sign (RFC 5321, section 4.5.3.1.1)."""
 
 _PLAIN: Final = re.compile(
     r"[A-Za-z0-9_+-]{1,30}(?:\.[A-Za-z0-9_+-]{1,30})?@(?:[a-z0-9]{1,30}\.){1,4}[a-z]{2,20}", re.ASCII
@@ -25,8 +27,9 @@ _SPECIAL: Final = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMA
 def address(text: str, *, public: bool = False) -> str:
     """Return `text` as the one address to use at RCPT: an ASCII addr-spec, an international domain as A-labels.
 
-    A list, a display name, an empty text or a control character is refused, and so is a local part that is not ASCII:
-    it needs SMTPUTF8 (RFC 6531) on every server of the way, which nobody can promise. With `public`, so are names that
+    A list, a display name, an empty text, a blank at either end or a control character is refused, and so is what is
+    longer than the standard allows, and a local part that is not ASCII: it needs SMTPUTF8 (RFC 6531) on every server
+    of the way, which nobody can promise. With `public`, so are names that
     mail cannot reach from anywhere: `localhost`, one label alone, those reserved by RFC 6761.
 
     Raises:
@@ -34,6 +37,8 @@ def address(text: str, *, public: bool = False) -> str:
     """
     if _PLAIN.fullmatch(text) and not (public and text.rpartition(".")[2] in _SPECIAL):
         return text
+    if text != text.strip():
+        raise Rejected(_refused(text), "There is a blank before or after it")
     try:
         found = validate_email(
             text,
@@ -45,10 +50,15 @@ def address(text: str, *, public: bool = False) -> str:
             globally_deliverable=public,
         )
     except EmailNotValidError as error:
-        raise Rejected(f"'{_shown(text)}' is not an address that mail can be sent to", str(error)) from error
+        raise Rejected(_refused(text), str(error)) from error
     ascii_form = found.ascii_email
-    if ascii_form is None or len(ascii_form) > LONGEST or not ascii_form.isascii():
-        raise Rejected(f"'{_shown(text)}' is not an address that mail can be sent to", "It needs SMTPUTF8")
+    if ascii_form is None or not ascii_form.isascii():
+        raise Rejected(_refused(text), "It needs SMTPUTF8")
+    local = ascii_form.rpartition("@")[0]
+    if len(local) > LONGEST_LOCAL:
+        raise Rejected(_refused(text), f"{len(local)} characters stand before the @-sign, and at most 64 may")
+    if len(ascii_form) > LONGEST:
+        raise Rejected(_refused(text), f"It has {len(ascii_form)} characters, and at most {LONGEST} may be")
     return ascii_form
 
 
@@ -68,7 +78,7 @@ def normal(text: str) -> str:
 
 def _field(text: str) -> str:
     try:
-        return address(text.strip(" "), public=True)
+        return address(text, public=True)
     except Rejected as error:
         # The words of pydantic's own EmailStr, so that one mistake reads the same whichever a plugin has used.
         raise PydanticCustomError(
@@ -79,8 +89,13 @@ def _field(text: str) -> str:
 EmailAddress = Annotated[str, AfterValidator(_field), WithJsonSchema({"type": "string", "format": "email"})]
 """A field of a payload: exactly one public address, in the very form that stands at RCPT.
 
-Stricter than `pydantic.EmailStr`, which takes what no letter can be sent to, and drops display names in silence.
+Stricter than `pydantic.EmailStr`, which takes what no letter can be sent to, and drops display names and blanks in
+silence. Forms for people take blanks away before they come here.
 """
+
+
+def _refused(text: str) -> str:
+    return f"'{_shown(text)}' is not an address that mail can be sent to"
 
 
 def _shown(text: str) -> str:
