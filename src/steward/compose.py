@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from steward import mime
@@ -19,10 +21,31 @@ from steward.errors import UnsafeMail
 from steward.mime import CRLF, LONGEST_LINE
 from steward.values import Attachment
 
+Pieces = list["bytes | Enclosed"]
+"""A message cut at the files that are not in it yet."""
+
 LARGE: Final = 200_000
 """Above this size (bytes) only the header block is read again line by line; base64 cannot hold a surprise."""
 
 _HTTPS = re.compile(r"https://[!#-;=?-~]+")  # printable ASCII but the blank, the quote, < and >
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A file that goes along, and is read when the message is made: it lies on the disk once for all recipients.
+
+    `cid` is the name (RFC 2392) by which the HTML shows it, if it is a picture within.
+    """
+
+    name: str
+    media_type: str
+    path: Path
+    cid: str = ""
+
+    @property
+    def content(self) -> bytes:
+        """What the file holds now."""
+        return self.path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +59,8 @@ class Message:
     html: str | None
     message_id: str
     date: datetime
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[Attachment | Enclosed, ...] = ()
+    pictures: tuple[Enclosed, ...] = ()
     reply_to: str | None = None
     unsubscribe: str | None = None
 
@@ -47,15 +71,37 @@ def compose(message: Message) -> bytes:
     Raises:
         UnsafeMail: a field holds a control character, or the finished bytes hold what was not meant.
     """
+    fields, pieces = _pieces(message)
+    wire = joined(pieces)
+    _read_again(wire, fields, message.recipient)
+    return wire
+
+
+def cut(message: Message) -> Pieces:
+    """Return the message in pieces: its own bytes, and between them the files that lie on the disk.
+
+    Raises:
+        UnsafeMail: as `compose`.
+    """
+    fields, pieces = _pieces(message)
+    _read_again(joined([each for each in pieces if isinstance(each, bytes)]), fields, message.recipient)
+    return pieces
+
+
+def joined(pieces: Pieces) -> bytes:
+    """Return the message that `pieces` make, with its files read."""
+    return b"".join(piece if isinstance(piece, bytes) else mime.file_body(piece.content) for piece in pieces)
+
+
+def _pieces(message: Message) -> tuple[list[bytes], Pieces]:
+    """Return the names of the header fields, and the whole message."""
     fields = _fields(message)
     content_type, encoding, body = _content(message)
     fields.append((b"Content-Type", content_type))
     if encoding:
         fields.append((b"Content-Transfer-Encoding", encoding))
     head = b"".join(name + b": " + value + CRLF for name, value in fields)
-    wire = head + CRLF + body
-    _read_again(wire, [name for name, _ in fields], message.recipient)
-    return wire
+    return [name for name, _ in fields], [head + CRLF, *body]
 
 
 @lru_cache(maxsize=16)
@@ -95,47 +141,54 @@ def _fields(message: Message) -> list[tuple[bytes, bytes]]:
     return fields
 
 
-def _content(message: Message) -> tuple[bytes, bytes, bytes]:
+def _content(message: Message) -> tuple[bytes, bytes, Pieces]:
     """Return content type, transfer encoding and body of the outermost part."""
     seed = hashlib.sha256(message.message_id.encode()).hexdigest()
     encoding, text = mime.text_body(message.text)
-    inner = (b"text/plain; charset=utf-8", encoding, text)
+    inner: tuple[bytes, bytes, Pieces] = (b"text/plain; charset=utf-8", encoding, [text])
     if message.html is not None:
         encoding, html = mime.text_body(message.html)
-        parts = [inner, (b"text/html; charset=utf-8", encoding, html)]
-        inner = _multipart(b"alternative", seed[:24], [_part(*p) for p in parts])
+        rich: tuple[bytes, bytes, Pieces] = (b"text/html; charset=utf-8", encoding, [html])
+        if message.pictures:
+            pictures = [_picture(picture) for picture in message.pictures]
+            rich = _multipart(b'related;\r\n type="text/html"', seed[16:40], [_part(*rich), *pictures])
+        inner = _multipart(b"alternative", seed[:24], [_part(*inner), _part(*rich)])
     if not message.attachments:
         return inner
     files = [_file(attachment) for attachment in message.attachments]
     return _multipart(b"mixed", seed[24:48], [_part(*inner), *files])
 
 
-def _part(content_type: bytes, encoding: bytes, body: bytes) -> bytes:
+def _part(content_type: bytes, encoding: bytes, body: Pieces) -> Pieces:
     head = b"Content-Type: " + content_type + CRLF
     if encoding:
         head += b"Content-Transfer-Encoding: " + encoding + CRLF
-    return head + CRLF + body
+    return [head + CRLF, *body]
 
 
-def _file(attachment: Attachment) -> bytes:
-    return (
-        b"Content-Type: "
-        + mime.media_type(attachment.media_type)
-        + CRLF
-        + b"Content-Transfer-Encoding: base64"
-        + CRLF
-        + b"Content-Disposition: attachment;\r\n "
-        + mime.file_name(mime.neutral(attachment.name))
-        + CRLF
-        + CRLF
-        + mime.file_body(attachment.content)
-    )
+def _file(attachment: Attachment | Enclosed) -> Pieces:
+    name = mime.file_name(mime.neutral(attachment.name))
+    head = _BASE64 % (mime.media_type(attachment.media_type), b"attachment;\r\n " + name) + CRLF
+    return [head, mime.file_body(attachment.content) if isinstance(attachment, Attachment) else attachment]
 
 
-def _multipart(kind: bytes, seed: str, parts: list[bytes]) -> tuple[bytes, bytes, bytes]:
+def _picture(picture: Enclosed) -> Pieces:
+    """Return a part that the HTML shows by its Content-ID (RFC 2392)."""
+    head = _BASE64 % (mime.media_type(picture.media_type), b"inline;\r\n " + mime.file_name(mime.neutral(picture.name)))
+    return [head + b"Content-ID: <" + mime.plain(picture.cid, "Content-ID") + b">" + CRLF * 2, picture]
+
+
+_BASE64: Final = b"Content-Type: %s\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: %s\r\n"
+
+
+def _multipart(kind: bytes, seed: str, parts: Sequence[Pieces]) -> tuple[bytes, bytes, Pieces]:
     # "=_" cannot stand in quoted-printable or base64, and 7bit bodies that hold it are not sent as such.
     boundary = b"=_" + seed.encode("ascii")
-    body = b"".join(b"--" + boundary + CRLF + part for part in parts) + b"--" + boundary + b"--" + CRLF
+    body: Pieces = []
+    for part in parts:
+        body.append(b"--" + boundary + CRLF)
+        body += part
+    body.append(b"--" + boundary + b"--" + CRLF)
     return b"multipart/" + kind + b';\r\n boundary="' + boundary + b'"', b"", body
 
 

@@ -238,8 +238,8 @@ def _tell(steward: Steward, results: list[TaskResult], say: Callable[[str], None
         with steward.ledger.read() as connection:
             from steward.ledger import artifacts
 
-            for name, file in artifacts.stored(connection, task.id).items():
-                say(f"    {name}: {steward.archive.path(file.location)}")
+            for file in artifacts.stored(connection, task.id):
+                say(f"    {file.name}: {steward.archive.path(file.location)}")
 
 
 def _tell_ways(chosen: Settings, key: str, link: str, say: Callable[[str], None]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,11 @@ from steward.errors import LateWriter
 from steward.ledger import attempts, deliveries
 from steward.ledger.attempts import Ending
 from steward.ledger.writer import GroupWriter
+from steward.making import LARGEST_STORED, Made, Workshop
 from steward.results import Outcome
 from steward.sealing import Seal
 from steward.transport import Parcel, Phase, Reply, Transport
 from steward.values import mask
-
-LARGEST_STORED = 32_000_000
-"""Messages above this size (bytes), which no mail server takes, are not kept for a repeat but composed again."""
 
 
 class Expired(Exception):
@@ -32,7 +30,7 @@ class Expired(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One copy on its way: whose it is, and the bytes."""
+    """One copy on its way: whose it is, and the bytes, or what makes them when it is sent (about `size` of them)."""
 
     task_id: str
     claim: str
@@ -47,6 +45,13 @@ class Letter:
     expires_at: int | None
     secrets: tuple[str, ...] = ()
     urgent: bool = False
+    make: Callable[[], Made] | None = None
+    size: int = 0
+    keep: Made | None = None
+    kept: set[str] = field(default_factory=set)
+    """The SHA-256 of the files of this task that are stored for a repeat."""
+    uncertain: int = 0
+    """How often it was sent before, and nobody knows whether it arrived."""
 
 
 Then = Callable[[sa.Connection, Reply], Ending | None]
@@ -75,6 +80,7 @@ class Dispatch:
         self._writer, self._transport, self._seal, self._in_flight = writer, transport, seal, in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: asyncio.Semaphore | None = None
+        self._workshop = Workshop()
         self._arrived: deque[Callable[[], None]] = deque()
         self._woken = False
 
@@ -84,6 +90,28 @@ class Dispatch:
         Its error is `LateWriter` (cancelled, or another worker has it), `Expired`, or `StorageUnavailable`. It is
         called in the thread of the ledger's writer or of the transport, and must be quick.
         """
+        if letter.make is not None:
+            make = partial(self._make, letter, letter.make, then, finished)
+            self._workshop.make(letter.size, make, first=letter.urgent)
+            return
+        self._carry(letter, then, finished)
+
+    def close(self) -> None:
+        """Make no more letters."""
+        self._workshop.close()
+
+    def _make(self, letter: Letter, make: Callable[[], Made], then: Then, finished: Finished) -> None:
+        def over(reply: Reply | None, error: BaseException | None) -> None:
+            self._workshop.done(letter.size)
+            finished(reply, error)
+
+        try:
+            made = make()
+            self._carry(replace(letter, wire=made.wire, keep=made, make=None), then, over)
+        except Exception as error:
+            over(None, error)
+
+    def _carry(self, letter: Letter, then: Then, finished: Finished) -> None:
         sending = _Sending(letter, then, finished)
         parcel = Parcel(letter.sender, letter.recipient, letter.wire, letter.message_id, letter.urgent)
         carried = self._transport.send(parcel, partial(self._before_dot, sending))
@@ -106,6 +134,8 @@ class Dispatch:
         )
         if not await marked:
             raise LateWriter(f"The task {letter.task_id} was cancelled, or another worker has taken it over")
+        if letter.keep is not None:
+            letter.kept.update(sha256 for sha256, _ in letter.keep.enclosures)
 
     def _replied(self, sending: _Sending, carried: Future[Reply]) -> None:
         error = carried.exception()
@@ -140,7 +170,11 @@ class Dispatch:
             self._arrived.popleft()()
 
     def _on_wire(self, letter: Letter) -> deliveries.OnWire:
-        keep = not letter.stored and len(letter.wire) <= LARGEST_STORED
+        if letter.keep is not None:
+            stored, enclosures = letter.keep.stored, letter.keep.enclosures
+        else:
+            keep = not letter.stored and len(letter.wire) <= LARGEST_STORED
+            stored, enclosures = self._seal.close(letter.wire, letter.task_id) if keep else None, ()
         return deliveries.OnWire(
             letter.task_id,
             letter.claim,
@@ -150,7 +184,8 @@ class Dispatch:
             letter.subject,
             letter.attempt,
             now(),
-            self._seal.close(letter.wire, letter.task_id) if keep else None,
+            stored,
+            enclosures,
         )
 
     def _record_each(self, connection: sa.Connection, items: Sequence[_Sending]) -> list[Reply]:

@@ -13,9 +13,11 @@ from steward.results import Outcome
 from steward.tasks import MAX_STARTS, State, Task
 
 HOLD = (
-    "It is not known whether {to} got this letter: the connection was lost after it had been sent."
-    " Try again to send it once more, or leave it."
+    "It is not known whether {to} got this letter: the connection was lost{times} after it had been sent."
+    " {copies} may have arrived. Try again to send it once more, or leave it."
 )
+MOST_UNCERTAIN = 3
+"""After so many uncertain ends a letter waits for a person: a server that never answers the dot may deliver each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Fate:
     words: str = ""
     hold: bool = False
     counts: bool = True
+    ends: int = 1
+    """How often it was sent and nobody knows whether it arrived, where `outcome` is uncertain."""
 
 
 def blocked(task: Task, claim: str, now: int) -> Ending:
@@ -90,7 +94,7 @@ def delivered(
             return Ending(task.id, task.attempt, claim, State.RETRYING, now, ours.words, due_at=due, counts=False)
         return _later(task, claim, handler.retry, _summary(again, len(fates)), now, chance)
     if held:
-        return Ending(task.id, task.attempt, claim, State.FAILED, now, HOLD.format(to=", ".join(f.to for f in held)))
+        return Ending(task.id, task.attempt, claim, State.FAILED, now, _held(held))
     if refused:
         return Ending(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
     return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note)
@@ -130,6 +134,12 @@ def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, ch
             f"{words} Given up after {policy.within.total_seconds() / 3600:g} hours.",
         )
     return Ending(task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due)
+
+
+def _held(fates: Sequence[Fate]) -> str:
+    most = max(fate.ends for fate in fates)
+    times, copies = ("", "A copy") if most == 1 else (f" {most} times", f"Up to {most} copies")
+    return HOLD.format(to=", ".join(fate.to for fate in fates), times=times, copies=copies)
 
 
 def _summary(fates: Sequence[Fate], all_of: int) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from email.utils import parseaddr
 
 from steward.addresses import address, normal
-from steward.compose import Message
+from steward.compose import Enclosed, Message
 from steward.errors import Rejected, TemplateError
 from steward.inlining import inlined
 from steward.mime import neutral
@@ -34,11 +34,12 @@ class Letters:
         task_id: str,
         created_at: datetime,
         first: int = 0,
-        attachments: Sequence[Attachment] = (),
+        attachments: Sequence[Attachment | Enclosed] = (),
     ) -> list[Message]:
         """Return one message per recipient; `first` numbers them within the task.
 
-        Message-ID and Date follow from the task, so that a repeat is the same to the byte.
+        Message-ID and Date follow from the task (`created_at` is when it was due first), so that a repeat is the same
+        to the byte.
 
         Raises:
             Rejected: there is no recipient, or one is not exactly one address.

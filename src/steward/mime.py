@@ -15,6 +15,8 @@ CRLF: Final = b"\r\n"
 LONGEST_LINE: Final = 998
 """Octets without CRLF (RFC 5322, section 2.1.1)."""
 FOLD_AT: Final = 76
+_BLOCK: Final = 57 * 16_384
+"""Octets, of which each 57 make one line of base64."""
 PIECE: Final = 56
 """Characters of a long file name in one parameter (RFC 2231, section 3)."""
 
@@ -199,6 +201,8 @@ def _octets(found: re.Match[bytes]) -> bytes:
 
 def file_body(content: bytes) -> bytes:
     """Return `content` in base64, 76 characters a line (RFC 2045, section 6.8)."""
+    if len(content) > _BLOCK:  # block by block: the lines of a large file take twice its room
+        return b"".join(file_body(content[i : i + _BLOCK]) for i in range(0, len(content), _BLOCK))
     if not content:
         return CRLF
     encoded = binascii.b2a_base64(content, newline=False)

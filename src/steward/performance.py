@@ -8,31 +8,42 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from traceback import format_exception
 
 import sqlalchemy as sa
 
 from steward import endings
 from steward.archive import Archive
-from steward.clock import moment, now
-from steward.compose import compose
+from steward.clock import now
+from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
 from steward.handlers import Handler
-from steward.ledger import artifacts, attempts, deliveries
+from steward.keeping import Keeping, told_apart
+from steward.ledger import attempts, deliveries
 from steward.ledger.attempts import Ending
 from steward.ledger.writer import GroupWriter
-from steward.prepared import PDF, Document, Draft, Failure, Prepared
-from steward.renderer import Layout, Renderer
+from steward.making import Made, in_pieces, made, made_again, size_of
+from steward.prepared import Draft, Failure, Prepared
+from steward.renderer import Renderer
 from steward.results import Artifact, Outcome
 from steward.sealing import Seal
 from steward.tasks import Task
 from steward.transport import Reply
-from steward.values import Attachment, mask
+from steward.values import mask
 
 log = logging.getLogger(__name__)
+
+_MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
+
+
+class StandsStill(Exception):
+    """Mail has come to a standstill while a letter was waiting to be made; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +79,10 @@ class Performance:
             handler = dataclasses.replace(handler, retry=policy)
         self._handler = handler
         self.copies: list[deliveries.Copy] = []
-        self.artifacts: dict[str, Artifact] = {}
+        self.artifacts: list[Artifact] = []
+        self.enclosed: set[str] = set()
         self.secrets: tuple[str, ...] = ()
-        self.has_documents = False
+        self.has_files = False
         self._is_over = False
         self._lock = threading.Lock()
         self._fates: list[Fate] = []
@@ -80,10 +92,10 @@ class Performance:
 
     def go(self, prepared: Prepared) -> None:
         """Lay out, keep, and send what was prepared. Raises nothing."""
-        self.has_documents = bool(prepared.documents)
+        self.has_files = bool(prepared.documents) or any(draft.wire is None for draft in prepared.letters)
         self._note = prepared.note
         try:
-            files = [self._produce(n, document) for n, document in enumerate(prepared.documents)]
+            files = self._keeping().produce(prepared.documents)
             letters = [self._letter(n, draft, files) for n, draft in enumerate(prepared.letters)]
         except RenderLimitExceeded as error:
             self.fail(Failure(str(error), crashed=1))
@@ -106,43 +118,16 @@ class Performance:
             return
         self._end(endings.failed(self.task, self.claim, self._handler, failure, now()))
 
-    # Documents
-
-    def _produce(self, n: int, document: Document) -> list[tuple[str, str, Path]]:
-        """Return the document's files (name, media type, path), the kept ones archived and recorded."""
-        files = list(document.files)
-        if document.html is not None:
-            files.insert(0, (f"{document.name}.pdf", PDF, self._pdf(document, document.html)))
-        if not document.kept:
-            return files
-        kept = []
-        for offset, (name, media_type, path) in enumerate(files):
-            if name not in self.artifacts:
-                stored = self._parts.archive.store(self.task.id, name, path)
-                artifact = Artifact(n * 100 + offset + 1, name, media_type, stored.size, stored.sha256, stored.location)
-                if not self._parts.writer.apply(
-                    lambda c, a=artifact: artifacts.record(c, self.task.id, self.claim, a, now())  # type: ignore[misc]
-                ):
-                    raise LateWriter(f"The task {self.task.id} was cancelled, or another worker has taken it over")
-                self.artifacts[name] = artifact
-            kept.append((name, media_type, self._parts.archive.path(self.artifacts[name].location)))
-        return kept
-
-    def _pdf(self, document: Document, html: Path) -> Path:
-        kept = self.artifacts.get(f"{document.name}.pdf")
-        if kept is not None:  # stored by an earlier attempt
-            return self._parts.archive.path(kept.location)
-        self._parts.writer.submit(
-            lambda c: attempts.say_progress(c, self.task.id, self.claim, 0.7, "Laying out the document")
-        )
-        target = html.with_suffix(".pdf")
-        layout = Layout(html.read_text(encoding="utf-8"), document.title, moment(self.task.created_at))
-        self._parts.renderer.render(layout, target, cancelled=self._is_lost)
-        return target
-
     # Letters
 
-    def _letter(self, n: int, draft: Draft, files: list[list[tuple[str, str, Path]]]) -> Letter | None:
+    def _keeping(self) -> Keeping:
+        sent = any(copy.outcome in _MAY_HAVE_GONE or copy.possible_duplicate for copy in self.copies)
+        parts = self._parts
+        return Keeping(
+            self.task, self.claim, parts.writer, parts.archive, parts.renderer, self._is_lost, self.artifacts, sent
+        )
+
+    def _letter(self, n: int, draft: Draft, files: list[list[Enclosed]]) -> Letter | None:
         """Return the letter to send, or None if its outcome is known already (its fate is noted)."""
         copy = next((c for c in self.copies if c.n == n), None)
         if copy is not None and copy.recipient != draft.recipient:
@@ -154,23 +139,21 @@ class Performance:
         if copy is not None and copy.outcome.final:
             self._fates.append(Fate(copy.recipient, copy.outcome, "refused earlier"))
             return None
-        if copy is not None and copy.outcome is Outcome.UNCERTAIN and self._handler.on_uncertain == "hold":
-            self._fates.append(Fate(copy.recipient, copy.outcome, hold=True))
+        if copy is not None and copy.outcome is Outcome.UNCERTAIN and self._is_held(copy.uncertain):
+            self._fates.append(Fate(copy.recipient, copy.outcome, hold=True, ends=copy.uncertain))
             return None
-        stored = copy is not None and copy.wire is not None
-        if copy is not None and copy.wire is not None:
-            wire = self._parts.seal.open(copy.wire, self.task.id)
-        elif draft.wire is not None:
-            wire = draft.wire
-        else:
-            assert draft.message is not None  # noqa: S101  # a draft has one or the other
-            attached = [
-                Attachment(name, path.read_bytes(), media_type.partition(";")[0])
-                for index in draft.documents
-                for name, media_type, path in files[index]
-            ]
-            message = draft.message
-            wire = compose(dataclasses.replace(message, attachments=(*message.attachments, *attached)))
+        wire, make, size = draft.wire or b"", None, 0
+        stored = copy.wire if copy is not None else None
+        opened = self._parts.seal.open(stored, self.task.id) if stored is not None else b""
+        message = self._whole(draft, files)
+        if stored is not None and not in_pieces(opened):
+            wire = opened
+        elif stored is not None:
+            make, size = partial(self._again, opened), len(opened)
+        elif message is not None:
+            make = partial(self._make, message)
+        if message is not None:
+            size = max(size, size_of(message))
         return Letter(
             task_id=self.task.id,
             claim=self.claim,
@@ -181,11 +164,52 @@ class Performance:
             message_id=draft.message_id,
             subject=draft.subject,
             wire=wire,
-            stored=stored,
+            stored=stored is not None,
             expires_at=self.task.expires_at,
             secrets=self.secrets,
             urgent=self.task.lane == "urgent",
+            make=make,
+            size=size,
+            kept=self.enclosed,
+            uncertain=copy.uncertain if copy is not None else 0,
         )
+
+    def _is_held(self, ends: int) -> bool:
+        """Return whether a letter that has ended uncertain so often waits for a person."""
+        return self._handler.on_uncertain == "hold" or ends >= endings.MOST_UNCERTAIN
+
+    def _whole(self, draft: Draft, files: list[list[Enclosed]]) -> Message | None:
+        """Return the message of a letter that is not made yet, with the documents that go with it."""
+        if draft.message is None:
+            return None
+        own = [file for file in draft.message.attachments if isinstance(file, Enclosed)]
+        enclosed = told_apart([*own, *(file for n in draft.documents for file in files[n])])
+        return dataclasses.replace(draft.message, attachments=enclosed)
+
+    def _make(self, message: Message) -> Made:
+        self._look_before_making()
+        return made(message, self._parts.seal, self.task.id, self.enclosed, store=True)
+
+    def _again(self, stored: bytes) -> Made:
+        self._look_before_making()
+
+        def file(sha256: str) -> bytes | None:
+            with self._parts.writer.ledger.read() as connection:
+                return deliveries.enclosure(connection, self.task.id, sha256)
+
+        return made_again(stored, self._parts.seal, self.task.id, file)
+
+    def _look_before_making(self) -> None:
+        """Return if the letter may go still: it has waited for those before it.
+
+        Raises:
+            LateWriter: the task was cancelled, or another worker has it.
+            StandsStill: mail stands still meanwhile.
+        """
+        if self._is_lost():
+            raise LateWriter(f"The task {self.task.id} was cancelled, or another worker has taken it over")
+        if reason := self._parts.stopped():
+            raise StandsStill(reason)
 
     def _send(self, letters: list[Letter]) -> None:
         if not letters:
@@ -220,8 +244,9 @@ class Performance:
             letter.recipient,
             reply.outcome,
             f"{reply.code} {reply.text}" if reply.code else reply.text,
-            hold=reply.outcome is Outcome.UNCERTAIN and self._handler.on_uncertain == "hold",
+            hold=reply.outcome is Outcome.UNCERTAIN and self._is_held(letter.uncertain + 1),
             counts=not reply.ours,
+            ends=letter.uncertain + 1,
         )
 
     def _sent(self, letter: Letter, reply: Reply | None, error: BaseException | None) -> None:
@@ -231,6 +256,8 @@ class Performance:
             self._end(endings.expired(self.task, self.claim, now()))
         elif isinstance(error, LateWriter):
             self._over()
+        elif isinstance(error, StandsStill):
+            self._one_less(Fate(letter.recipient, Outcome.DEFERRED, error.reason, counts=False))
         else:
             words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
             log.error("a letter of %s could not be recorded: %s", self.task.id, words)

@@ -8,7 +8,7 @@ import logging
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from steward.cells import clean
 from steward.clock import moment
-from steward.compose import compose
+from steward.compose import Enclosed, compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
+from steward.filenames import all_apart, harmless
 from steward.handlers import Handler
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
@@ -29,6 +30,9 @@ from steward.templates import Templates
 from steward.values import Attachment, Email, Note, Report, mask
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 256_000
+"""Bytes of files up to which a letter for one person is made as soon as it is written."""
 
 
 @dataclass
@@ -105,17 +109,16 @@ class Preparer:
             reports += [a for a in email.attachments if isinstance(a, Report) and not any(a is r for r in reports)]
         documents = tuple(self._document(r, request, n, kept=n < kept) for n, r in enumerate(reports))
         letters: list[Draft] = []
-        for email in (w for w in wishes if isinstance(w, Email)):
+        for number, email in enumerate(w for w in wishes if isinstance(w, Email)):
             attached = tuple(
                 next(n for n, r in enumerate(reports) if r is a) for a in email.attachments if isinstance(a, Report)
             )
-            files = [a for a in email.attachments if isinstance(a, Attachment)]
+            own = _named([a for a in email.attachments if isinstance(a, Attachment)])
+            # A letter for many, or with large files, is made when it is sent: it must not lie here as often.
+            later = bool(attached) or len(email.recipients) > 1 or sum(len(file.content) for file in own) > AT_ONCE
+            files = self._enclosed(own, request, number) if later and own else own
             for message in self.letters.write(
-                email,
-                task_id=request.task_id,
-                created_at=moment(request.created_at),
-                first=len(letters),
-                attachments=files,
+                email, task_id=request.task_id, created_at=moment(request.date), first=len(letters), attachments=files
             ):
                 letters.append(
                     Draft(
@@ -123,13 +126,26 @@ class Preparer:
                         message.recipient,
                         message.message_id,
                         mask(message.subject, request.secrets),
-                        None if attached else compose(message),
-                        message if attached else None,
+                        None if later else compose(message),
+                        message if later else None,
                         attached,
                     )
                 )
         notes = [w.text for w in wishes if isinstance(w, Note)]
         return Prepared(tuple(letters), documents, mask(" ".join(notes), request.secrets) or None)
+
+    def _enclosed(self, files: Sequence[Attachment], request: Request, number: int) -> list[Enclosed]:
+        """Return the files of a letter as they lie in the task's working folder, once for all recipients."""
+        folder = self.folder / request.task_id / f"letter-{number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        found = []
+        for n, file in enumerate(files):
+            path = folder / str(n)
+            path.touch(mode=0o600)
+            path.write_bytes(file.content)
+            found.append(Enclosed(file.name, file.media_type, path))
+        return found
 
     def _document(self, report: Report, request: Request, n: int, *, kept: bool) -> Document:
         folder = self.folder / request.task_id / str(n)
@@ -139,9 +155,9 @@ class Preparer:
             tables = [stack.enter_context(spool(table, folder)) for table in report.tables]
             files: list[tuple[str, str, Path]] = []
             if "csv" in report.formats:
-                for table in tables:
+                for number, table in enumerate(tables):
                     stem = f"{report.name}-{table.name}" if len(tables) > 1 else report.name
-                    path = folder / f"{table.name}.csv"
+                    path = folder / f"{number}.csv"
                     write_csv(table, path)
                     files.append((f"{stem}.csv", CSV, path))
             if "xlsx" in report.formats and tables:
@@ -156,12 +172,14 @@ class Preparer:
                     report.context,
                     tables={table.name: table for table in tables},
                     organization=self.letters.organization,
-                    created_at=moment(request.created_at),
+                    created_at=moment(request.date),
                     template_version=self.templates.version(report.template),
                     title=report.title or report.name,
                 )
                 html.write_text(clean(drawn), encoding="utf-8")
-        return Document(report.name, report.title or report.name, html, tuple(files), kept)
+        names = all_apart(harmless(name, "report") for name in (f"{report.name}.pdf", *(name for name, _, _ in files)))
+        told = tuple((name, media_type, path) for name, (_, media_type, path) in zip(names[1:], files, strict=True))
+        return Document(names[0], report.title or report.name, html, told, kept)
 
 
 class _Reporter:
@@ -170,6 +188,12 @@ class _Reporter:
 
     def __call__(self, fraction: float, text: str = "") -> None:
         self._send(fraction, text)
+
+
+def _named(files: Sequence[Attachment]) -> list[Attachment]:
+    """Return the files of a letter under names that do no harm, none of them another's."""
+    names = all_apart(harmless(file.name) for file in files)
+    return [file if n == file.name else replace(file, name=n) for file, n in zip(files, names, strict=True)]
 
 
 def _checked(wishes: Iterable[Any], handler: Handler) -> Iterable[Email | Report | Note]:

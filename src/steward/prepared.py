@@ -25,10 +25,19 @@ class Request(NamedTuple):
     secrets: list[str]
     created_at: int
     claim: str = ""
+    dated_at: int = 0
+
+    @property
+    def date(self) -> int:
+        """The moment that its letters and documents bear: when it was due first, whenever it is performed."""
+        return self.dated_at or self.created_at
 
 
 class Document(NamedTuple):
-    """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder."""
+    """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder.
+
+    `name` is the file name of its PDF; `files` are name, media type and place of the others.
+    """
 
     name: str
     title: str
@@ -38,7 +47,7 @@ class Document(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A letter: finished bytes, or the message and the documents that are still to be attached to it."""
+    """A letter: finished bytes, or the message, to be made when it is sent, and the documents to attach to it then."""
 
     sender: str
     recipient: str

@@ -56,7 +56,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One stored file of a task. `sha256` is of its bytes; `location` is the archive's own name for it."""
+    """One stored file of a task. `sha256` is of its bytes, `source` of what it was made from (empty if nobody knows);
+    `location` is the archive's own name for it.
+    """
 
     n: int
     name: str
@@ -64,6 +66,7 @@ class Artifact:
     size: int
     sha256: str
     location: str = ""
+    source: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the artifact as the HTTP interface shows it."""

@@ -160,6 +160,7 @@ class Runner:
     def close(self) -> None:
         """Free the threads."""
         self._layouts.shutdown(wait=False, cancel_futures=True)
+        self._parts.dispatch.close()
 
     def _perform(self, begun: list[Task], claim: str) -> None:
         moment = now()
@@ -190,10 +191,12 @@ class Runner:
         if resumed:
             with self._writer.ledger.read() as connection:
                 copies = deliveries.stored(connection, resumed)
+                enclosed = deliveries.enclosed(connection, resumed)
                 for performance in going:
                     performance.copies = copies.get(performance.task.id, [])
                     if performance.task.id in resumed:
                         performance.artifacts = artifacts.stored(connection, performance.task.id)
+                        performance.enclosed = enclosed.get(performance.task.id, set())
         by_id = {p.task.id: p for p in going}
         requests = []
         for performance in going:
@@ -204,7 +207,7 @@ class Runner:
                 performance.fail(Failure(str(error), final=True))
             else:
                 performance.secrets = tuple(texts)
-                requests.append(Request(task.id, task.name, task.payload, texts, task.created_at, claim))
+                requests.append(Request(task.id, task.name, task.payload, texts, task.created_at, claim, task.date))
         layouts: list[Future[None]] = []
 
         def ready(task_id: str, outcome: Outcome) -> None:
@@ -226,7 +229,7 @@ class Runner:
         )
         ended.wait()
         for performance in going:
-            if performance.has_documents:
+            if performance.has_files:
                 shutil.rmtree(self._spool / performance.task.id, ignore_errors=True)
 
     def _progress(self, by_id: dict[str, Performance], claim: str) -> Callable[[str, float, str], None]:

@@ -104,3 +104,9 @@ class Task:
     lost: int
     requested_by: str = ""
     started_at: int | None = None
+    dated_at: int | None = None
+
+    @property
+    def date(self) -> int:
+        """The moment that its letters and documents bear: when it was due first."""
+        return self.created_at if self.dated_at is None else self.dated_at

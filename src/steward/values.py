@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
+from steward.errors import TaskError
+
 MASK = "••••••••"
 SHORTEST = 12
 """Characters from which a part of a secret is taken for secret itself: "https" and "example" are not."""
@@ -179,7 +181,11 @@ class Report:
     """A document to lay out: `templates/<template>/report.html.j2` with `context`, and its tables.
 
     `name` is the file name without its ending. `formats` says which files are kept. A report that stands only
-    among an e-mail's attachments is sent and not kept; one that the handler returns is archived.
+    among an e-mail's attachments is sent and not kept; one that the handler returns is archived. Several reports may
+    have one name: whose file is whose never hangs on it, and people get names that are told apart.
+
+    Raises:
+        TaskError: two tables have one name; the template, and whoever opens the files, could not tell them apart.
     """
 
     template: str
@@ -188,6 +194,18 @@ class Report:
     name: str = "report"
     title: str = ""
     formats: Sequence[Literal["pdf", "csv", "xlsx"]] = ("pdf",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", tuple(self.tables))
+        seen: set[str] = set()
+        for table in self.tables:
+            if table.name in seen:
+                raise TaskError(
+                    f"Two tables of the report '{self.name[:80]}' are named '{table.name[:80]}'",
+                    "Its template finds a table by its name, and would find one of them alone",
+                    "Give each table of a report a name of its own",
+                )
+            seen.add(table.name)
 
 
 @dataclass(frozen=True, slots=True)

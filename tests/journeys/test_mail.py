@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -16,9 +21,10 @@ from tests.journeys.performing import HOUR, Performing
 from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
 
-from steward import Email, Handler, RetryPolicy, handler
-from steward.clock import SECOND, micros, now
-from steward.ledger.schema import lanes, tasks
+from steward import Attachment, Email, Handler, RetryPolicy, handler
+from steward.clock import SECOND, micros, moment, now
+from steward.ledger import upkeep
+from steward.ledger.schema import enclosures, lanes, tasks
 from steward.results import TaskResult
 
 TEMPLATES = Path(__file__).parent / "plugins" / "templates"
@@ -51,8 +57,15 @@ def twice_at_most(letter: Letter) -> Email:
     return Email(to=letter.to, template="letter", context=letter)
 
 
+@handler(example=EXAMPLE)
+def with_files(letter: Letter) -> Email:
+    """Write a letter with files that are others each time."""
+    files = [Attachment("noise.bin", os.urandom(300_000)), Attachment("noise.bin", os.urandom(10))]
+    return Email(to=letter.to, template="letter", context=letter, attachments=files)
+
+
 def register() -> list[Handler]:
-    return [notice, careful, twice_at_most]
+    return [notice, careful, twice_at_most, with_files]
 
 
 @pytest.fixture
@@ -151,6 +164,52 @@ def test_the_same_bytes_go_again_even_if_the_template_has_changed_since(tmp_path
     assert b"Other words." not in first
 
 
+@pytest.mark.parametrize("to", [["ada@example.org"], [f"m{n}@example.org" for n in range(5)]])
+@pytest.mark.parametrize("at", ["dot", "rcpt"])
+def test_a_letter_with_files_goes_again_in_the_same_bytes_whatever_the_handler_says_then(
+    tmp_path: Path, server: ScriptedSmtp, to: list[str], at: str
+) -> None:
+    settings: dict[str, Any] = {"register": register, "templates_dir": TEMPLATES}
+    first_failing = {"dot": [DROP, DROP], "rcpt": [say("450 4.2.0 later")]}[at]
+    server.follow({f"dot:{each}": first_failing for each in to} if at == "dot" else {"rcpt": first_failing * len(to)})
+    with Performing(tmp_path, server.url(), **settings) as perform:
+        task = perform.send("with_files", {"to": to})
+        assert task.state == "retrying"
+        wires = sum(len(wire or b"") for wire in perform.wires(task.id))
+        assert wires < 6_000 * len(to), "the files are stored once for all"
+        kept = enclosures_of(perform, task.id)
+        assert sorted(kept) == [10 + 29, 300_000 + 29]
+    with Performing(tmp_path, server.url(), **settings) as perform:  # another process
+        while perform.later():
+            pass
+        task = perform.task(task.id)
+        assert (task.state, set(outcomes(task).values())) == ("succeeded", {"accepted"}), task.error
+        perform.steward.ledger.apply(lambda c: upkeep.erase_secrets(c, now()))
+        assert enclosures_of(perform, task.id) == []
+    sent: dict[bytes, list[bytes]] = {}
+    for transaction in server.transactions:
+        sent.setdefault(transaction.recipients[0], []).append(transaction.message or b"")
+    assert {len(found) for found in sent.values()} == {3 if at == "dot" else 1}
+    assert {len(set(found)) for found in sent.values()} == {1}
+    files = {
+        tuple((p.get_filename(), p.get_payload(decode=True)) for p in read(found[0]).iter_attachments())
+        for found in sent.values()
+    }
+    assert len(files) == 1, "everybody got the same"
+    assert [name for name, _ in files.pop()] == ["noise.bin", "noise (2).bin"]
+
+
+def enclosures_of(perform: Performing, task_id: str) -> list[int]:
+    """Return the sizes of the files that are kept for a task's letters."""
+    with perform.steward.ledger.read() as connection:
+        found = connection.execute(enclosures.select().where(enclosures.c.task_id == task_id))
+        return [len(each.content) for each in found]
+
+
+def read(message: bytes) -> EmailMessage:
+    return cast(EmailMessage, email.message_from_bytes(message, policy=email.policy.default))
+
+
 def test_what_may_not_come_twice_waits_for_a_person(perform: Performing, server: ScriptedSmtp) -> None:
     server.follow({"dot:ada@example.org": [DROP]})
     task = perform.send("careful", {"to": ["ada@example.org"]})
@@ -164,6 +223,94 @@ def test_what_may_not_come_twice_waits_for_a_person(perform: Performing, server:
     assert (task.state, outcomes(task)) == ("succeeded", {"ada": "accepted"})
     assert task.deliveries[0].possible_duplicate
     assert server.transactions[0].message == server.transactions[1].message
+
+
+UNCERTAIN_ENDS = {
+    "in a row": {"dot": DROP},
+    "with a refusal for now between": {
+        "dot": DROP,
+        "rcpt": [None, say("450 4.2.0 later"), None, say("451 4.3.0 busy")],
+    },
+    "with no answer at all": {"dot": Act(b"", wait=3600)},
+}
+
+
+@pytest.mark.parametrize("script", UNCERTAIN_ENDS.values(), ids=UNCERTAIN_ENDS)
+def test_after_three_uncertain_ends_a_letter_waits_for_a_person_and_says_that_copies_may_have_arrived(
+    tmp_path: Path, server: ScriptedSmtp, script: dict[str, Any]
+) -> None:
+    server.follow(script)
+    with Performing(
+        tmp_path, server.url(), register=register, templates_dir=TEMPLATES, seconds=(5.0, 5.0, 0.3)
+    ) as perform:
+        task = perform.send("notice", {"to": ["ada@example.org"]})
+        for _ in range(30):
+            perform.later()
+        task = perform.task(task.id)
+        assert (task.state, outcomes(task)) == ("failed", {"ada": "uncertain"})
+        assert task.error == (
+            "It is not known whether ada@example.org got this letter: the connection was lost 3 times after it had been"
+            " sent. Up to 3 copies may have arrived. Try again to send it once more, or leave it."
+        )
+        sent = [t.message for t in server.transactions if t.message is not None]
+        assert len(sent) == 3
+        assert len(set(sent)) == 1
+        for times in (4, 5):  # each time that a person tries again it goes once
+            perform.service.retry(task.id, by="a person")
+            for _ in range(5):
+                perform.later()
+            assert len([t for t in server.transactions if t.message is not None]) == times
+            assert f"Up to {times} copies may have arrived" in (perform.task(task.id).error or "")
+        server.follow({})
+        perform.service.retry(task.id, by="a person")
+        task = perform.task(task.id)
+        assert (task.state, outcomes(task)) == ("succeeded", {"ada": "accepted"})
+        assert task.deliveries[0].possible_duplicate
+        assert {t.message for t in server.transactions if t.message is not None} == set(sent)
+
+
+def test_a_letter_that_nobody_answers_for_does_not_hold_the_others(perform: Performing, server: ScriptedSmtp) -> None:
+    server.follow({"dot:bob@example.org": DROP, "rcpt:eve@example.org": [say("450 4.2.0 later")] * 5})
+    task = perform.send("notice", THREE)
+    for _ in range(8):
+        perform.later()
+    task = perform.task(task.id)
+    assert (task.state, outcomes(task)) == ("failed", {"ada": "accepted", "bob": "uncertain", "eve": "accepted"})
+    assert copies(server) == {"ada": 1, "bob": 3, "eve": 1}
+
+
+@pytest.mark.parametrize("to", [["ada@example.org"], ["ada@example.org", "bob@example.org"]])
+def test_a_letter_bears_the_day_on_which_it_was_due_at_every_attempt(
+    perform: Performing, server: ScriptedSmtp, to: list[str]
+) -> None:
+    due = (datetime.now(UTC) + timedelta(days=90)).replace(microsecond=0)
+    server.follow({"rcpt": [say("450 4.2.0 later")] * (2 * len(to)), "dot": [DROP] * len(to)})
+    task = perform.task(perform.service.schedule("notice", due, {"to": to}))
+    assert task.state == "scheduled"
+    for _ in range(4):
+        perform.later(91 * 24 * HOUR)
+    assert perform.task(task.id).state == "succeeded"
+    dates = [line for t in server.transactions for line in (t.message or b"").splitlines() if line[:5] == b"Date:"]
+    assert set(dates) == {b"Date: " + format_datetime(due).encode()}
+    assert len(dates) == 2 * len(to)
+
+
+def test_a_letter_that_a_person_tries_again_weeks_later_keeps_its_day(
+    perform: Performing, server: ScriptedSmtp
+) -> None:
+    server.follow({"rcpt": [say("550 5.1.1 nobody")]})
+    task = perform.send("notice", {"to": ["ada@example.org"]})
+    aged = {"created_at": days_ago(40), "due_at": days_ago(30), "dated_at": days_ago(30)}
+    perform.steward.ledger.apply(lambda c: c.execute(tasks.update().values(**aged)))
+    perform.service.retry(task.id)
+    assert perform.task(task.id).state == "succeeded"
+    (mail,) = server.accepted
+    day = format_datetime(moment(aged["dated_at"]).replace(microsecond=0))
+    assert b"Date: " + day.encode() + b"\n" in (mail.message or b"").replace(b"\r", b"")
+
+
+def days_ago(days: int) -> int:
+    return now() - days * 24 * HOUR
 
 
 def test_a_copy_that_is_held_does_not_hold_the_others(perform: Performing, server: ScriptedSmtp) -> None:

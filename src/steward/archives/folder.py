@@ -10,18 +10,17 @@ import re
 import secrets
 import shutil
 import time
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from steward.archive import Stored
 from steward.errors import StorageFull, StorageUnavailable
+from steward.filenames import LONGEST, harmless, split
 
 _CHUNK: Final = 1 << 18
 _DRAFT: Final = ".draft-"
 _STALE: Final = 3600.0  # seconds; another process may be writing a younger draft
-_LONGEST: Final = 120  # bytes of a name; file systems take 255 (NAME_MAX), zip programs and mail less
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -131,24 +130,17 @@ class FolderArchive:
 
 
 def safe_name(name: str) -> str:
-    """Return `name` as a file name that is harmless anywhere: no folder, no control or invisible characters, not
-    hidden, not reserved by Windows, at most 120 bytes. Names that had to change end in eight hexadecimal digits of
-    their SHA-256, so that different names stay different.
+    """Return `name` as a file name that is harmless anywhere (see `filenames.harmless`).
+
+    Names that had to change end in eight hexadecimal digits of their SHA-256, so that different names stay different.
     """
-    text = unicodedata.normalize("NFC", name.encode(errors="replace").decode())
-    kept = "".join("_" if c in '/\\:*?"<>|' or unicodedata.category(c)[0] == "C" else c for c in text)
-    stem, dot, ending = kept.rstrip(" .").rpartition(".")
-    if not re.fullmatch(r"[0-9A-Za-z]{1,8}", ending) or not dot:
-        stem, dot, ending = kept, "", ""
-    stem = stem.strip(" .")
-    if re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", stem.partition(".")[0]):
-        stem = f"_{stem}"
-    if f"{stem}{dot}{ending}" == name and len(name.encode()) <= _LONGEST and stem:
+    kept = harmless(name)
+    if kept == name:
         return name
     mark = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
-    room = _LONGEST - len(f"-{mark}{dot}{ending}")
-    short = stem.encode()[:room].decode(errors="ignore").rstrip(" .") or "file"
-    return f"{short}-{mark}{dot}{ending}"
+    stem, ending = split(kept)
+    room = LONGEST - len(f"-{mark}{ending}")
+    return f"{stem.encode()[:room].decode(errors='ignore').rstrip(' .') or 'file'}-{mark}{ending}"
 
 
 @contextlib.contextmanager

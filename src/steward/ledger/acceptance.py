@@ -40,7 +40,7 @@ class Entry:
 
     def row(self) -> dict[str, Any]:
         """Return the values by column."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "at_most"}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "at_most"} | {"dated_at": self.due_at}
 
     def as_result(self) -> TaskResult:
         """Return the task as just accepted: known without reading it back, which would double a hand-over's cost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from steward.ledger.schema import artifacts, tasks
@@ -25,12 +27,19 @@ def record(connection: sa.Connection, task_id: str, claim: str, artifact: Artifa
             sha256=artifact.sha256,
             location=artifact.location,
             created_at=now,
+            source=artifact.source,
         )
     )
     return True
 
 
-def stored(connection: sa.Connection, task_id: str) -> dict[str, Artifact]:
-    """Return the files already stored for a task, by name."""
-    rows = connection.execute(sa.select(artifacts).where(artifacts.c.task_id == task_id))
-    return {r.name: Artifact(r.n, r.name, r.media_type, r.size, r.sha256, r.location) for r in rows}
+def stored(connection: sa.Connection, task_id: str) -> list[Artifact]:
+    """Return the files already stored for a task, in the order of their numbers."""
+    rows = connection.execute(sa.select(artifacts).where(artifacts.c.task_id == task_id).order_by(artifacts.c.n))
+    return [Artifact(r.n, r.name, r.media_type, r.size, r.sha256, r.location, r.source or "") for r in rows]
+
+
+def forget(connection: sa.Connection, task_id: str, claim: str, numbers: Sequence[int]) -> None:
+    """Take files off the record that nobody has been sent and the task no longer asks for."""
+    held = sa.exists().where(tasks.c.id == task_id, tasks.c.claim == claim, tasks.c.state == State.RUNNING)
+    connection.execute(artifacts.delete().where(artifacts.c.task_id == task_id, artifacts.c.n.in_(numbers), held))

@@ -39,6 +39,7 @@ _BEGIN = (
         tasks.c.lost,
         tasks.c.requested_by,
         tasks.c.started_at,
+        tasks.c.dated_at,
     )
 )
 
@@ -80,6 +81,7 @@ def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str
             lost=r.lost,
             requested_by=r.requested_by,
             started_at=r.started_at,
+            dated_at=r.dated_at,
         )
         for r in (by_id[i] for i in ids if i in by_id)
     ]

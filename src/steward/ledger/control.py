@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from steward.errors import StateConflict, UnknownTask
+from steward.ledger.deliveries import once_more
 from steward.ledger.schema import attempts, deliveries, tasks
 from steward.tasks import RETRYABLE, State, sources_of
 
@@ -99,7 +100,9 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
         again = deliveries.update().where(deliveries.c.task_id == task_id)
         connection.execute(again.where(deliveries.c.outcome == "refused").values(outcome="deferred"))
         connection.execute(
-            again.where(deliveries.c.outcome == "uncertain").values(outcome="deferred", possible_duplicate=True)
+            again.where(deliveries.c.outcome == "uncertain").values(
+                outcome="deferred", possible_duplicate=True, uncertain=once_more()
+            )
         )
         return
     state = state_of(connection, task_id)

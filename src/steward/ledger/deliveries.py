@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.ledger.rows import find_among, run_each
-from steward.ledger.schema import attempts, deliveries, tasks
+from steward.ledger.schema import attempts, deliveries, enclosures, tasks
 from steward.results import Outcome
 from steward.tasks import State
 
@@ -25,6 +25,8 @@ class Copy:
     subject: str
     wire: bytes | None
     possible_duplicate: bool
+    uncertain: int = 0
+    """How many times it was sent and nobody knows whether it arrived."""
 
 
 def stored(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Copy]]:
@@ -33,14 +35,23 @@ def stored(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Copy
     rows = connection.execute(sa.select(deliveries).where(deliveries.c.task_id.in_(ids)).order_by(deliveries.c.n))
     for r in rows:
         found.setdefault(r.task_id, []).append(
-            Copy(r.n, r.recipient, Outcome(r.outcome), r.message_id, r.subject, r.wire, r.possible_duplicate)
+            Copy(
+                r.n,
+                r.recipient,
+                Outcome(r.outcome),
+                r.message_id,
+                r.subject,
+                r.wire,
+                r.possible_duplicate,
+                r.uncertain + (r.outcome == Outcome.UNCERTAIN),
+            )
         )
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class OnWire:
-    """A copy about to be sent."""
+    """A copy about to be sent. `enclosures`: its files that are not stored yet, by their SHA-256, sealed."""
 
     task_id: str
     claim: str
@@ -51,6 +62,7 @@ class OnWire:
     attempt: int
     at: int
     wire: bytes | None
+    enclosures: tuple[tuple[str, bytes], ...] = ()
 
 
 _RUNNING = "SELECT id, claim FROM tasks WHERE id IN (??) AND state = 'running'"
@@ -60,9 +72,11 @@ _MARK = (
     " VALUES (?, ?, ?, 'uncertain', ?, ?, false, ?, ?, ?)"
     " ON CONFLICT (task_id, n) DO UPDATE SET"
     " possible_duplicate = CASE WHEN deliveries.outcome = 'uncertain' THEN true ELSE deliveries.possible_duplicate END,"
+    " uncertain = deliveries.uncertain + CASE WHEN deliveries.outcome = 'uncertain' THEN 1 ELSE 0 END,"
     " outcome = 'uncertain', attempt = excluded.attempt, at = excluded.at,"
     " wire = coalesce(deliveries.wire, excluded.wire)"
 )
+_ENCLOSE = "INSERT INTO enclosures (task_id, sha256, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
 def mark(connection: sa.Connection, copy: OnWire) -> bool:
@@ -79,6 +93,10 @@ def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]
         if (c.task_id, c.claim) in held
     ]
     run_each(connection, _MARK, marked)
+    files = [
+        (c.task_id, *each) for c in copies if c.enclosures and (c.task_id, c.claim) in held for each in c.enclosures
+    ]
+    run_each(connection, _ENCLOSE, files)
     return [(copy.task_id, copy.claim) in held for copy in copies]
 
 
@@ -160,6 +178,7 @@ def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, cod
                 **values,
                 # What was uncertain before may have arrived then: the next copy that goes out may be a second one.
                 "possible_duplicate": sa.or_(deliveries.c.possible_duplicate, deliveries.c.outcome == "uncertain"),
+                "uncertain": once_more(),
                 **({"wire": None} if outcome.final else {}),
             }
         )
@@ -174,6 +193,31 @@ def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, cod
                 **values,
             )
         )
+        if not outcome.final:
+            run_each(connection, _ENCLOSE, [(copy.task_id, *each) for each in copy.enclosures])
+
+
+def once_more() -> sa.ColumnElement[int]:
+    """Return the number of uncertain ends, for a change that takes a copy out of that outcome."""
+    return deliveries.c.uncertain + sa.case((deliveries.c.outcome == "uncertain", 1), else_=0)
+
+
+def enclosure(connection: sa.Connection, task_id: str, sha256: str) -> bytes | None:
+    """Return the sealed content of a file that goes with letters of a task, or None if it is not kept any more."""
+    found: bytes | None = connection.scalar(
+        sa.select(enclosures.c.content).where(enclosures.c.task_id == task_id, enclosures.c.sha256 == sha256)
+    )
+    return found
+
+
+def enclosed(connection: sa.Connection, ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return the SHA-256 of the files that are kept for letters, by task."""
+    found: dict[str, set[str]] = {}
+    for r in connection.execute(
+        sa.select(enclosures.c.task_id, enclosures.c.sha256).where(enclosures.c.task_id.in_(ids))
+    ):
+        found.setdefault(r.task_id, set()).add(r.sha256)
+    return found
 
 
 def settle(connection: sa.Connection, task_id: str) -> None:

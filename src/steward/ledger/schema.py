@@ -37,6 +37,8 @@ tasks = sa.Table(
     sa.Column("requested_by", sa.String(80), nullable=False),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("due_at", Time, nullable=False),
+    # When it was due first: the date that its letters and documents bear. None if that is when it was accepted.
+    sa.Column("dated_at", Time),
     sa.Column("started_at", Time),
     sa.Column("finished_at", Time),
     sa.Column("expires_at", Time),
@@ -100,11 +102,22 @@ deliveries = sa.Table(
     sa.Column("code", sa.Integer),
     sa.Column("reply", sa.Text),
     sa.Column("possible_duplicate", sa.Boolean, nullable=False),
+    # How many attempts before the last ended with nobody knowing whether it had arrived.
+    sa.Column("uncertain", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("at", Time, nullable=False),
     # The message as sent, sealed, kept until its outcome is known: a repeat must be the same to the byte.
     sa.Column("wire", sa.LargeBinary),
     sa.Index("ix_deliveries_recipient", "recipient"),
+)
+
+enclosures = sa.Table(
+    "enclosures",
+    metadata,
+    # A file of letters that may have to be repeated, sealed: once for a task, however many letters it goes with.
+    sa.Column("task_id", sa.String(36), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
 )
 
 artifacts = sa.Table(
@@ -118,6 +131,8 @@ artifacts = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("location", sa.String(400), nullable=False),
     sa.Column("created_at", Time, nullable=False),
+    # The SHA-256 of what it was made from: by this, and never by its name, a later attempt knows it again.
+    sa.Column("source", sa.String(64)),
 )
 
 actions = sa.Table(

@@ -113,7 +113,7 @@ def artifact(connection: sa.Connection, task_id: str, n: int) -> Artifact:
     ).one_or_none()
     if row is None:
         raise UnknownTask(f"The task '{task_id[:80]}' has no file number {n}")
-    return Artifact(row.n, row.name, row.media_type, row.size, row.sha256, row.location)
+    return Artifact(row.n, row.name, row.media_type, row.size, row.sha256, row.location, row.source or "")
 
 
 def _results(connection: sa.Connection, rows: Sequence[Any], *, with_attempts: bool = False) -> list[TaskResult]:

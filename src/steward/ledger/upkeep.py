@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from steward.clock import SECOND
 from steward.errors import StateConflict
-from steward.ledger.schema import actions, artifacts, attempts, deliveries, keys, schedules, tasks
-from steward.tasks import FINISHED, OPEN, State
+from steward.ledger.schema import actions, artifacts, attempts, deliveries, enclosures, keys, schedules, tasks
+from steward.tasks import FINAL, FINISHED, OPEN, State
 
 SECRET_LIFE = 10 * 60 * SECOND
 """How long a failed task keeps its secrets for a retry by hand (microseconds); promised is at most 15 minutes."""
@@ -27,6 +27,9 @@ def erase_secrets(connection: sa.Connection, now: int) -> int:
         .where(deliveries.c.wire.is_not(None), deliveries.c.task_id.in_(sa.select(tasks.c.id).where(over)))
         .values(wire=None)
     )
+    # Asked for each of the few files, not for each of all tasks.
+    unneeded = sa.exists().where(tasks.c.id == enclosures.c.task_id, sa.or_(over, tasks.c.state.in_(FINAL)))
+    connection.execute(enclosures.delete().where(unneeded))
     return connection.execute(tasks.update().where(over, tasks.c.sealed.is_not(None)).values(sealed=None)).rowcount
 
 
@@ -45,7 +48,7 @@ def finished_before(connection: sa.Connection, moment: int, most: int = 500) -> 
 def delete(connection: sa.Connection, ids: Iterable[str]) -> None:
     """Delete tasks and everything that is recorded of them."""
     ids = list(ids)
-    for table in (attempts, deliveries, artifacts, actions, keys):
+    for table in (attempts, deliveries, artifacts, actions, keys, enclosures):
         connection.execute(table.delete().where(table.c.task_id.in_(ids)))
     connection.execute(tasks.delete().where(tasks.c.id.in_(ids)))
 
@@ -106,6 +109,7 @@ def forget(connection: sa.Connection, address: str, ids: list[str]) -> list[str]
         .where(deliveries.c.task_id.in_(ids), sa.func.lower(deliveries.c.recipient) == address.lower())
         .values(recipient=ERASED, subject="", reply=None, wire=None)
     )
+    connection.execute(enclosures.delete().where(enclosures.c.task_id.in_(ids)))
     connection.execute(attempts.update().where(attempts.c.task_id.in_(ids)).values(error=None))
     return alone
 

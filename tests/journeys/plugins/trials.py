@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from steward import (
     NO_RETRY,
+    Attachment,
     Column,
     Email,
     EmailAddress,
@@ -204,6 +206,39 @@ def statement(statement: Statement) -> Report:
     formats = tuple(f for f in ("pdf", "csv", "xlsx") if f in statement.formats)
     table = Table("lines", columns, rows())
     return Report(template="statement", name="statement", title="Statement", tables=[table], formats=formats)  # type: ignore[arg-type]
+
+
+@handler(example=Run(number=2), lane="reports", retry=QUICK, time_limit=120)
+def statements(run: Run) -> list[Report | Email]:
+    """Draw up a statement for each member, all of one name and each time in another order, and send each their own."""
+    columns = [Column("n", "No.", "integer"), Column("item", "Item")]
+    reports = [
+        Report(
+            template="statement",
+            name="statement",
+            title="Statement",
+            tables=[Table("lines", columns, [(n, f"Only for {n}")])],
+            formats=("pdf", "csv"),
+        )
+        for n in range(run.number)
+    ]
+    letters = [
+        Email(
+            to=f"m{n}@example.org", template="letter", context=Letter(to="x@example.org", number=n), attachments=[each]
+        )
+        for n, each in enumerate(reports)
+    ]
+    random.SystemRandom().shuffle(reports)
+    return [*reports, *letters]
+
+
+@handler(example=Run(number=2), lane="reports", retry=QUICK, time_limit=120)
+def large_file(run: Run) -> Email:
+    """Send one file of eight megabytes, the same each time, to many."""
+    content = random.Random(8).randbytes(8_000_000)
+    to = [f"m{n}@example.org" for n in range(run.number)]
+    words = Letter(to="x@example.org", number=run.number)
+    return Email(to=to, template="letter", context=words, attachments=[Attachment("large.bin", content)])
 
 
 @hookimpl
