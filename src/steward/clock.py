@@ -9,6 +9,10 @@ from typing import Final, overload
 
 SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIT: Final = timedelta(microseconds=1)
+# A day within the calendar's ends (years 1 and 9999), so that every zone on Earth can show what is kept.
+EARLIEST: Final = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _UNIT
+LATEST: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _UNIT - 1
 
 
 def now() -> int:
@@ -20,11 +24,24 @@ def micros(moment: datetime) -> int:
     """Return an aware `moment` in microseconds.
 
     Raises:
-        ValueError: the moment has no time zone.
+        ValueError: it has no time zone, or is none that every zone can show (2 January 1 to 30 December 9999).
     """
-    if moment.tzinfo is None:
+    if not isinstance(moment, datetime):
+        raise ValueError(f"it is no time but of type {type(moment).__name__}")  # noqa: TRY004  # one kind of error
+    if moment.utcoffset() is None:
         raise ValueError("the time needs a zone, for example 2026-12-01T08:00:00Z")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return storable((moment - _EPOCH) // _UNIT)
+
+
+def storable(value: int) -> int:
+    """Return `value`, a moment in microseconds.
+
+    Raises:
+        ValueError: it lies outside of the calendar, so that it could be kept and not shown.
+    """
+    if not EARLIEST <= value <= LATEST:
+        raise ValueError("the time is outside of the calendar, which goes from 2 January 1 to 30 December 9999")
+    return value
 
 
 @overload
@@ -32,8 +49,11 @@ def moment(value: int) -> datetime: ...
 @overload
 def moment(value: None) -> None: ...
 def moment(value: int | None) -> datetime | None:
-    """Return microseconds as an aware datetime in UTC; None stays None."""
-    return None if value is None else _EPOCH + timedelta(microseconds=value)
+    """Return microseconds as an aware datetime in UTC; None stays None.
+
+    What lies outside of the calendar becomes its nearest end: a row that should not be there takes no list down.
+    """
+    return None if value is None else _EPOCH + timedelta(microseconds=min(max(value, EARLIEST), LATEST))
 
 
 def new_id() -> str:

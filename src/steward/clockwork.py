@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -18,6 +18,7 @@ from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry
+from steward.payload import write
 from steward.plugins import Registry
 from steward.service import Options
 from steward.services.ledgered import LedgerTaskService
@@ -95,8 +96,14 @@ class Clockwork:
         for handler in self._registry.handlers.values():
             for each in handler.schedules:
                 zone = each.zone or self._zone
-                text = each.payload.model_dump_json()
-                shared = {"missed": each.missed, "payload": text, "owner": "", "created_at": at, "next_at": None}
+                text = write(each.payload, [])
+                shared: dict[str, Any] = {
+                    "missed": each.missed,
+                    "payload": text,
+                    "owner": "",
+                    "created_at": at,
+                    "next_at": None,
+                }
                 made = rows.stable_id("plugin", handler.name, each.cron, zone)
                 yield due_after(Entry(made, handler.name, "plugin", each.cron, zone, **shared), at)
         for plan in self._planned:
@@ -105,10 +112,12 @@ class Clockwork:
                 log.error("STEWARD_SCHEDULES names '%s', which no plugin offers", plan.name)
                 continue
             try:
-                text = self._service.prepare(known, plan.payload, Options()).payload
+                accepted = self._service.prepare(known, plan.payload, Options())
+                require_no_secret(accepted)
             except StewardError as error:
                 log.error("STEWARD_SCHEDULES: %s", error)
                 continue
+            text = accepted.payload
             zone = plan.zone or self._zone
             made = rows.stable_id("setting", plan.name, plan.cron, zone, text)
             entry = Entry(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None)
@@ -150,6 +159,18 @@ class Clockwork:
         return made
 
 
+def require_no_secret(accepted: acceptance.Entry) -> None:
+    """Return if a schedule can make tasks like `accepted` again and again.
+
+    Raises:
+        InvalidOption: its payload holds a secret, which a schedule does not keep.
+    """
+    if accepted.sealed is not None:
+        raise InvalidOption(
+            f"{accepted.name} cannot be scheduled", "Its payload holds a secret, which is erased when its task ends"
+        )
+
+
 def _look_again(connection: sa.Connection, entry: Entry, at: int) -> None:
     """Compute the next time anew: the clock may have been set back, or the zone's rules have changed, since."""
     done = rows.fired(connection, entry.id, at)
@@ -169,7 +190,7 @@ def moving_days(handler: Handler) -> dict[str, str]:
         extra = field.json_schema_extra
         which = extra.get("schedule_period") if isinstance(extra, dict) else None
         if which in ("first", "last"):
-            found[field.alias or name] = str(which)
+            found[name] = str(which)
     return found
 
 
@@ -179,7 +200,10 @@ def _moved_along(entry: Entry, handler: Handler, due: int) -> str:
         return entry.payload
     first, last = calendar.period(entry.cron, entry.zone, moment(due))
     moved = {name: (first if which == "first" else last).isoformat() for name, which in days.items()}
-    return json.dumps(json.loads(entry.payload) | moved, ensure_ascii=False)
+    try:
+        return json.dumps(json.loads(entry.payload) | moved, ensure_ascii=False)
+    except (ValueError, TypeError):  # a row that cannot be read; its task will say so
+        return entry.payload
 
 
 def _after(entry: Entry, at: int) -> Iterator[int]:

@@ -22,6 +22,7 @@ from steward.filenames import all_apart, harmless
 from steward.handlers import Handler
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
+from steward.payload import read
 from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
@@ -95,7 +96,7 @@ class Preparer:
 
     def _payload(self, handler: Handler, request: Request) -> Any:
         try:
-            return handler.payload.model_validate_json(request.payload, context={"secrets": request.secrets})
+            return read(handler.payload, request.payload, request.secrets)
         except ValidationError as error:
             raise InvalidPayload(
                 f"The stored payload no longer fits the handler {handler.name}",

@@ -102,14 +102,24 @@ def after(cron: str, zone: str, moment: datetime) -> Iterator[datetime]:
     A fixed time that the clocks leap over in spring is due once, right after the leap; one that comes twice in autumn
     is due once, the first time. Expressions that say "every hour" or "every so many minutes" go by elapsed time
     (the rules of Debian's cron).
+
+    Raises:
+        InvalidOption: it is no cron expression, or no zone of this machine's: nothing that `check` has seen.
     """
     last: datetime | None = None
-    for due in CronSim(cron, moment.astimezone(find_zone(zone))):
+    for due in _times(cron, moment.astimezone(find_zone(zone))):
         # Comparing in UTC: the second of two equal wall-clock times is another moment, and not meant here.
         found = due.astimezone(UTC)
         if found > moment and (last is None or found > last):
             last = found
             yield found
+
+
+def _times(cron: str, moment: datetime, *, reverse: bool = False) -> CronSim:
+    try:
+        return CronSim(cron, moment, reverse=reverse)
+    except CronSimError as error:
+        raise InvalidOption(f"'{cron[:60]}' is not a cron expression", str(error)) from error
 
 
 def upcoming(cron: str, zone: str, moment: datetime, count: int = 3) -> list[datetime]:
@@ -119,7 +129,7 @@ def upcoming(cron: str, zone: str, moment: datetime, count: int = 3) -> list[dat
 
 def last_before(cron: str, zone: str, moment: datetime) -> datetime:
     """Return, in UTC, the last time before `moment` at which `cron` was due in `zone`; `moment` if there was none."""
-    found = next(CronSim(cron, moment.astimezone(find_zone(zone)), reverse=True), moment)
+    found = next(_times(cron, moment.astimezone(find_zone(zone)), reverse=True), moment)
     return found.astimezone(UTC)
 
 
@@ -134,7 +144,12 @@ def period(cron: str, zone: str, due: datetime) -> tuple[date, date]:
 
 
 def in_words(cron: str, zone: str = "UTC") -> str:
-    """Return a cron expression as one would say it: `every day at 06:00`, with the zone unless it is UTC."""
+    """Return a cron expression as one would say it: `every day at 06:00`, with the zone unless it is UTC.
+
+    Raises:
+        InvalidOption: it is none.
+    """
+    _times(cron, datetime(2000, 1, 1, tzinfo=UTC))
     words = _usual(*cron.split()) or _explained(cron)
     return words if zone == "UTC" or not _is_clock_time(cron) else f"{words} ({zone})"
 

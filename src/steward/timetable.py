@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward import schedules as calendar
 from steward.clock import moment, new_id, now
-from steward.clockwork import due_after, latest, task_of
+from steward.clockwork import due_after, latest, require_no_secret, task_of
 from steward.errors import InvalidOption, StateConflict, Unsupported
 from steward.ledger import Ledger, acceptance
 from steward.ledger import schedules as rows
@@ -32,12 +32,24 @@ class Standing:
     @property
     def words(self) -> str:
         """When it is due, as one would say it."""
-        return calendar.in_words(self.entry.cron, self.entry.zone)
+        try:
+            return calendar.in_words(self.entry.cron, self.entry.zone)
+        except InvalidOption:  # a row that another version wrote, or a hand
+            return f"{self.entry.cron} (this is no schedule that can be read)"
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What each task is given; nothing if the row cannot be read, which takes no list down."""
+        try:
+            found = json.loads(self.entry.payload)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the HTTP interface and `--json` show it."""
         shown = asdict(self.entry)
-        shown["payload"] = json.loads(self.entry.payload)
+        shown["payload"] = self.payload
         for name in ("created_at", "paused_at", "next_at"):
             shown[name] = moment(shown[name])
         last = self.last
@@ -80,10 +92,7 @@ class Timetable:
         zone = zone or self._zone
         cron = calendar.check(cron, zone, missed)
         accepted = self._service.prepare(handler, payload, Options(requested_by=owner))
-        if accepted.sealed is not None:
-            raise InvalidOption(
-                f"{handler.name} cannot be scheduled", "Its payload holds a secret, which is erased when its task ends"
-            )
+        require_no_secret(accepted)
         at = now()
         made = Entry(
             id=rows.stable_id("person", owner, key, handler.name, cron, zone, accepted.payload) if key else new_id(),

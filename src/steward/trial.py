@@ -15,6 +15,7 @@ from steward.handlers import Handler
 from steward.hosting import HostedPreparer
 from steward.ledger.writer import GroupWriter
 from steward.operations import operations_for
+from steward.payload import write
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Request
 from steward.renderers.weasy import WeasyRenderer
@@ -64,7 +65,7 @@ class Trial:
         A handler that is hosted is stopped after `seconds`.
         """
         texts: list[str] = []
-        payload = handler.example.model_dump_json(context={"secrets": texts})
+        payload = write(handler.example, texts)
         request = Request(new_id(), handler.name, payload, texts, now())
         outcomes: list[Outcome] = []
         until = time.monotonic() + seconds

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steward import jsontext
+from steward.clock import micros
 from steward.errors import FieldProblem, InvalidOption, InvalidPayload
 
 _SPAN = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
@@ -62,9 +63,13 @@ def moment(name: str, text: str | None, *, back: bool = False) -> datetime | Non
     span = _SPAN.fullmatch(text.strip())
     if span:
         away = timedelta(**{_UNITS[span[2]]: int(span[1])})
-        return datetime.now(UTC) - away if back else datetime.now(UTC) + away
     try:
-        return datetime.fromisoformat(text.strip()).astimezone()
+        if span:
+            found = datetime.now(UTC) - away if back else datetime.now(UTC) + away
+        else:
+            found = datetime.fromisoformat(text.strip()).astimezone()
+        micros(found)
+        return found
     except (ValueError, OverflowError) as error:
         raise InvalidOption(
             f"--{name} cannot be used", str(error), "Write it like 2026-12-01T08:00 or as a span: 10m, 2h, 7d"

@@ -15,12 +15,15 @@ def state_of(connection: sa.Connection, task_id: str) -> State:
 
     Raises:
         UnknownTask: no task has this id.
+        StateConflict: its state is none that this version knows.
     """
     state = connection.scalar(sa.select(tasks.c.state).where(tasks.c.id == task_id))
     if state is None:
         raise UnknownTask(
             f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
         )
+    if state not in set(State):
+        raise StateConflict(f"The task is in a state that is not known here: {state}", "A newer version has set it")
     return State(state)
 
 

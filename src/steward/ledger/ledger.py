@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from steward.errors import ConfigurationError, NewerStore, StorageFull, StorageUnavailable
+from steward.errors import ConfigurationError, InvalidOption, NewerStore, StorageFull, StorageUnavailable
 from steward.ledger import postgres
 from steward.ledger.write_lock import PATIENT, PROMPT, SLICE, WriteLock, busy, is_busy
 
@@ -234,6 +234,10 @@ def _in_words() -> Iterator[None]:
         raise
     except (DBAPIError, sqlite3.Error) as error:
         raise storage_error(error) from error
+    except UnicodeEncodeError as error:
+        raise InvalidOption(
+            "A text in the request cannot be used", "It holds half a character, or bytes that are no UTF-8"
+        ) from error
 
 
 def storage_error(error: BaseException) -> StorageUnavailable:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from steward.clock import micros, new_id, now
+from steward.clock import LATEST, SECOND, micros, new_id, now
 from steward.errors import (
     FieldProblem,
     InvalidOption,
@@ -22,11 +22,12 @@ from steward.errors import (
 )
 from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, control, search
+from steward.payload import keep
 from steward.plugins import Registry
 from steward.results import TaskResult
 from steward.sealing import Seal
 from steward.service import Accepted, HandlerLike, Options, Page, Query, TaskService
-from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
+from steward.services.payloads import MOST_PROBLEMS, arguments, as_text, recipient, validated
 from steward.source import Source
 from steward.tasks import State
 
@@ -66,6 +67,8 @@ class LedgerTaskService(TaskService):
     def schedule(self, func: HandlerLike, run_at: datetime, *args: Any, **kwargs: Any) -> str:
         """Accept a task for later; see `TaskService.schedule`."""
         handler = self.registry.resolve(func)
+        if run_at is None:
+            raise InvalidOption("No time was given", "A scheduled task needs run_at", "Use enqueue to have it done now")
         payload, options = arguments(handler, args, kwargs)
         return self._accept(handler, payload, _at(options, run_at)).id
 
@@ -153,7 +156,7 @@ class LedgerTaskService(TaskService):
         self._guard()
         entry, digest = self._entry(handler, payload, options)
         key = options.key
-        if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isprintable()):
             raise InvalidOption("The key cannot be used", f"It needs 1 to {LONGEST_KEY} printable characters")
 
         def change(open_connection: sa.Connection) -> tuple[str, bool]:
@@ -171,20 +174,23 @@ class LedgerTaskService(TaskService):
         self._refuse_unable(handler, options)
         model = validated(handler, payload)
         self._look(handler, model)
-        secrets: list[str] = []
-        text = model.model_dump_json(context={"secrets": secrets})
-        if len(text) > LARGEST_PAYLOAD:
+        text, secrets = keep(handler.name, handler.payload, model)
+        size = len(text.encode())
+        if size > LARGEST_PAYLOAD:
             raise InvalidPayload(
                 f"The payload of {handler.name} is too large",
-                [FieldProblem("", f"it has {len(text):,} bytes, and at most {LARGEST_PAYLOAD:,} are taken")],
+                [FieldProblem("", f"it has {size:,} bytes, and at most {LARGEST_PAYLOAD:,} are taken")],
                 "Hand over a reference to the data instead of the data",
             )
         moment = now()
         due, expires = self._times(handler, options, moment)
         task_id = new_id()
         priority = handler.priority if options.priority is None else options.priority
-        if not -HIGHEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
-            raise InvalidOption(f"The priority {priority} cannot be used", "It goes from -100 to 100, higher first")
+        if type(priority) is not int or not -HIGHEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+            raise InvalidOption(
+                f"The priority {str(priority)[:40]} cannot be used",
+                "It is a whole number from -100 to 100, higher first",
+            )
         entry = acceptance.Entry(
             id=task_id,
             name=handler.name,
@@ -194,7 +200,7 @@ class LedgerTaskService(TaskService):
             payload=text,
             sealed=self._seal.close_texts(secrets, task_id),
             recipient=recipient(model),
-            requested_by=options.requested_by[:80],
+            requested_by=as_text("requested_by", options.requested_by)[:80],
             created_at=moment,
             due_at=due,
             expires_at=expires,
@@ -209,7 +215,7 @@ class LedgerTaskService(TaskService):
         except ValueError as error:
             raise InvalidOption("A time cannot be used", str(error)) from error
         if expires is None and handler.expires_after is not None:
-            expires = due + int(handler.expires_after.total_seconds() * 1_000_000)
+            expires = min(due + int(handler.expires_after.total_seconds() * SECOND), LATEST)
         if expires is not None and expires <= due:
             raise InvalidOption(
                 "The task would expire before it starts",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from steward.addresses import address, normal
 from steward.errors import FieldProblem, InvalidOption, InvalidPayload, Rejected
 from steward.handlers import ADDRESSED, Handler
+from steward.payload import read, write
 from steward.service import Options
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,12 +39,7 @@ def validated(handler: Handler, payload: Any) -> BaseModel:
     if isinstance(payload, model):
         return payload
     if isinstance(payload, BaseModel):
-        if type(payload).__qualname__ != model.__qualname__:
-            raise InvalidPayload(
-                f"The payload of {handler.name} is not valid",
-                [FieldProblem("", f"it is a {type(payload).__name__}, and a {model.__name__} is needed")],
-            )
-        payload = {name: getattr(payload, name) for name in type(payload).model_fields}
+        return _of_another_import(handler, payload)
     return as_model(model, payload, f"The payload of {handler.name} is not valid")
 
 
@@ -53,13 +51,16 @@ def as_model(model: type[Model], payload: Any, what: str) -> Model:
     """
     if not isinstance(payload, Mapping):
         raise InvalidPayload(what, [FieldProblem("", "it is not an object")])
-    known = {field.alias or name for name, field in model.model_fields.items()} | set(model.model_fields)
-    strange = [str(name)[:LONGEST_NAME] for name in payload if name not in known]
+    names = _names_of(model)
+    known = names.known
+    strange = [] if names.takes_any else [str(name)[:LONGEST_NAME] for name in payload if name not in known]
     problems = [FieldProblem(name, _NO_FIELD, nearest(name, known)) for name in strange[:MOST_PROBLEMS]]
-    count, result = len(strange), None
+    twice = [each for each, name in names.aliased.items() if each in payload and name in payload]
+    problems += [FieldProblem(each, f"it is given twice, also as {names.aliased[each]}") for each in twice]
+    count, result = len(strange) + len(twice), None
     try:
-        given = {name: payload[name] for name in payload if name in known}
-        result = model.model_validate(given)
+        given = {name: payload[name] for name in payload if names.takes_any or name in known}
+        result = model.model_validate(given, by_alias=True, by_name=names.by_name)
     except ValidationError as error:
         problems += _listed(error, model, given)
         count += error.error_count()
@@ -84,7 +85,8 @@ def _listed(error: ValidationError, model: type[BaseModel], given: Mapping[str, 
     if count > MOST_LISTED:
         left_out = "too_short"  # of what was shortened here
         try:
-            model.model_validate({name: _shortened(value) for name, value in given.items()})
+            shortened = {name: _shortened(value) for name, value in given.items()}
+            model.model_validate(shortened, by_alias=True, by_name=_names_of(model).by_name)
             return [FieldProblem("", f"{count:,} values in it are not valid")]
         except ValidationError as shorter:
             if shorter.error_count() > MOST_LISTED:
@@ -106,6 +108,62 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _shortened(each) for name, each in islice(value.items(), MOST_KEPT)}
     return [_shortened(each) for each in value[:MOST_KEPT]] if isinstance(value, (list, tuple)) else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """How a model's fields may be called: by their aliases, and by their own names where that is plain."""
+
+    known: frozenset[str]
+    aliased: Mapping[str, str]
+    by_name: bool
+    takes_any: bool
+
+
+@lru_cache(maxsize=1024)
+def _names_of(model: type[BaseModel]) -> _Names:
+    known, aliased = set(model.model_fields), {}
+    for name, field in model.model_fields.items():
+        given = field.validation_alias if field.validation_alias is not None else field.alias
+        for each in given.choices if isinstance(given, AliasChoices) else [given]:
+            if isinstance(each, AliasPath):
+                known.add(str(each.path[0]))
+            elif isinstance(each, str) and each != name:
+                known.add(each)
+                aliased[each] = name
+    # An alias that is another field's name says which of the two is meant: then names of fields are not taken.
+    by_name = not any(alias in model.model_fields for alias in aliased)
+    return _Names(frozenset(known), aliased if by_name else {}, by_name, model.model_config.get("extra") == "allow")
+
+
+def _of_another_import(handler: Handler, payload: BaseModel) -> BaseModel:
+    """Return `payload`, whose class is the handler's as another import made it, as the handler's own."""
+    model = handler.payload
+    if type(payload).__qualname__ != model.__qualname__:
+        words = f"it is a {type(payload).__name__}, and a {model.__name__} is needed"
+        raise InvalidPayload(f"The payload of {handler.name} is not valid", [FieldProblem("", words)])
+    secrets: list[str] = []
+    text = write(payload, secrets)
+    try:
+        return read(model, text, secrets)
+    except ValidationError as error:
+        found = _listed(error, model, vars(payload))
+        raise InvalidPayload(f"The payload of {handler.name} is not valid", found) from error
+
+
+def as_text(name: str, value: Any) -> str:
+    """Return `value`, an option or part of a query, which every store can keep and compare.
+
+    Raises:
+        InvalidOption: it is no text, or holds what has no form in UTF-8 (a lone surrogate).
+    """
+    if not isinstance(value, str):
+        raise InvalidOption(f"{name} cannot be used", f"It is no text but of type {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidOption(f"{name} cannot be used", "It holds bytes that are no UTF-8") from error
+    return value
 
 
 def arguments(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Options]:

@@ -24,7 +24,7 @@ from steward.web.sessions import Session
 from steward.web.site import Fields, Site
 
 PER_PAGE = 30
-REFRESH = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30}
+REFRESH: dict[str, int] = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30}
 """Seconds after which the page of a task in such a state is asked for again."""
 
 
@@ -98,7 +98,7 @@ class Pages:
             summary=handler.summary if handler else "",
             asked=words.asked(task.payload, openapi.payload_schema(handler) if handler else None),
             history=history,
-            refresh=REFRESH.get(State(task.state), 0),
+            refresh=REFRESH.get(task.state, 0),
             changes=not session.caller.scopes.isdisjoint(CHANGERS),
             downloads_allowed=not session.caller.scopes.isdisjoint(("reports", "operate")),
             uncertain=any(d.outcome == "uncertain" for d in task.deliveries),

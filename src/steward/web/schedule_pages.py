@@ -98,7 +98,7 @@ class SchedulePages:
     def _card(self, standing: Standing) -> dict[str, Any]:
         entry = standing.entry
         handler = self._steward.registry.handlers.get(entry.name)
-        said, tone = OUTCOMES[standing.last.outcome] if standing.last else ("", "")
+        said, tone = OUTCOMES.get(standing.last.outcome, (standing.last.outcome, "calm")) if standing.last else ("", "")
         return {
             "id": entry.id,
             "title": handler.title if handler else words.label(entry.name),
@@ -126,7 +126,7 @@ def asked(standing: Standing, handler: Handler | None) -> list[tuple[str, str]]:
     pairs = words.asked({name: value for name, value in payload.items() if name not in moving}, schema)
     if moving:
         entry, coming = standing.entry, standing.next
-        days = calendar.period(entry.cron, entry.zone, coming[0]) if coming else None
+        days = calendar.period(entry.cron, entry.zone, coming[0]) if coming else None  # none: never due again
         pairs.insert(0, ("Period", words.period(days)))
     return [(name, value) for name, value in pairs if value != "–"]
 
