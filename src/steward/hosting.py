@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from functools import partial
 from typing import Any
 
 from steward.children import (
+    Call,
     ChildCancelled,
     ChildDied,
     ChildOverMemory,
@@ -21,93 +17,130 @@ from steward.children import (
     Children,
     ChildTimedOut,
     Limits,
-    send,
-    stand_at,
 )
 from steward.errors import StewardError
 from steward.plugins import Registry
-from steward.preparation import Preparer
 from steward.prepared import Failure, Outcome, Request
 from steward.settings import Settings
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 0.5
+"""Seconds after which a handler is left to itself: its neighbours go on in another process, without waiting for it."""
 STALL = 2.0
-"""Seconds after which a handler in a batch is taken out of it, so that its neighbours do not wait for it."""
-TOGETHER = 0.02
-"""Seconds for which a child may keep what is ready, to send it together: each message wakes the worker."""
+"""Seconds after which a handler is suspected; and stopped, to begin again alone, where its neighbours still wait."""
+SUSPECTED = 60.0
+"""Seconds for which a handler that died, or took so long, has processes of its own."""
 MEMORY_MB = 512
 LONE = 3
-"""How many handlers may run alone at once: reports, jobs, and those that stalled or crashed in a batch."""
+"""How many handlers may run beside the others at once: reports, jobs, and those that died or took long."""
+SPARE = 1
+"""Processes kept ready beyond those for batches: for one that comes alone, and in place of one that dies."""
 
 
-def host(argument: dict[str, Any]) -> Callable[[list[Request]], None]:
-    """Make ready in a child process: plugins, templates and source; return what prepares a list of requests."""
-    from steward.app import Steward
-    from steward.operations import operations_for
+class _Work:
+    """What is to be told of the requests that were handed over together, each once, from whatever thread."""
 
-    steward = Steward(Settings.model_validate(argument))
-    preparer: Preparer = steward.preparer({"operations": operations_for(steward)})
-
-    gc.set_threshold(10_000, 20, 50)  # letters leave no circles behind; to look for them cost 5 %, measured
-    outcomes = _Outcomes()
-
-    def serve(requests: list[Request]) -> None:
-        send(("begun",))
-        for place, request in enumerate(requests):
-            stand_at(place)
-            outcomes.add((request.task_id, preparer.prepare(request, partial(_tell, request.task_id))))
-        outcomes.send()
-
-    return serve
-
-
-def _tell(task_id: str, fraction: float, text: str) -> None:
-    send(("progress", task_id, fraction, text))
-
-
-class _Outcomes:
-    """What a child has ready and not sent; a thread sends it when it has waited `TOGETHER`, whatever runs then."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[str, Outcome]] = []
-        self._some = threading.Event()
+    def __init__(
+        self,
+        ready: Callable[[str, Outcome], None],
+        progress: Callable[[str, float, str], None],
+        cancelled: Callable[[str], bool],
+        begins: Callable[[str], None],
+    ) -> None:
+        self._ready, self._progress, self.cancelled, self.begins = ready, progress, cancelled, begins
+        self._told: set[str] = set()
         self._lock = threading.Lock()
-        threading.Thread(target=self._send_in_time, name="outcomes", daemon=True).start()
+        self._threads: list[threading.Thread] = []
 
-    def add(self, outcome: tuple[str, Outcome]) -> None:
+    def hear(self, message: Any) -> None:
+        """Pass on what a child says."""
+        if message[0] == "ready":
+            for task_id, outcome in message[1]:
+                self.tell(task_id, outcome)
+        elif message[0] == "progress":
+            self._progress(*message[1:])
+
+    def tell(self, task_id: str, outcome: Outcome) -> None:
+        """Report an outcome, unless there was one: two children may have made the same one."""
         with self._lock:
-            self._kept.append(outcome)
-        self._some.set()
+            if task_id in self._told:
+                return
+            self._told.add(task_id)
+        self._ready(task_id, outcome)
 
-    def send(self) -> None:
-        with self._lock:  # until it is sent: the reply to the request must not come before it
-            kept, self._kept = self._kept, []
-            self._some.clear()
-            if kept:
-                send(("ready", kept))
+    def open(self, requests: Sequence[Request]) -> list[Request]:
+        """Return those of `requests` that nothing was told of."""
+        with self._lock:
+            return [request for request in requests if request.task_id not in self._told]
 
-    def _send_in_time(self) -> None:
-        while self._some.wait():
-            time.sleep(TOGETHER)
-            self.send()
+    def beside(self, function: Callable[..., None], *args: Any) -> None:
+        """Call `function` in a thread of its own, which `finish` waits for."""
+        thread = threading.Thread(target=function, args=args, name="beside", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def finish(self) -> None:
+        """Return when every thread has ended, those too that they have started."""
+        while self._threads:
+            self._threads.pop().join()
+
+
+class _Watch:
+    """Watches one call: who takes long is set aside, with what it is at, and is stopped at its own limit."""
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        work: _Work,
+        limit: Callable[[str], float],
+        suspect: Callable[[str], None],
+        pass_by: Callable[[Request, Sequence[Request]], None],
+    ) -> None:
+        """`pass_by` is called with who takes long, and those who come after it."""
+        self._requests, self._work, self._limit = requests, work, limit
+        self._suspect, self._pass_by = suspect, pass_by
+        self._place, self._since = -1, time.monotonic()
+        self.left_alone: Request | None = None
+        self.timed_out = False
+
+    def look(self, call: Call) -> bool:
+        """Return whether the call is to be given up."""
+        moment = time.monotonic()
+        if call.place != self._place:
+            self._place, self._since = call.place, moment
+        if self._place < 0:
+            return False
+        request, took = self._requests[self._place], moment - self._since
+        if took > STALL:
+            self._suspect(request.name)
+        if self.left_alone is None and took > PATIENCE and call.set_aside():
+            self.left_alone = request
+            self._pass_by(request, self._requests[self._place + 1 :])
+        if self.left_alone is None:
+            return took > STALL and len(self._requests) > 1
+        self.timed_out = took > self._limit(request.name)
+        return self.timed_out or self._work.cancelled(request.task_id)
 
 
 class HostedPreparer:
-    """Batches go to one pool of children, what must run alone to another."""
+    """One pool of children. Whoever dies or takes long in it holds nobody up: the rest has a warm one always."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, settings: Settings, registry: Registry, *, suspicion: float = SUSPECTED) -> None:
+        """`suspicion` is for how many seconds a handler that died or hung is kept from the others."""
+        self._registry, self._suspicion = registry, suspicion
         longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
         limits = Limits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
-        argument = settings.model_dump() | {"secret_key": settings.key.decode()}
-        self._batches = Children(
-            "steward.hosting:host", argument=argument, size=settings.handler_processes, limits=limits, name="handlers"
+        self._pool = Children(
+            "steward.handler_process:host",
+            argument=settings.model_dump() | {"secret_key": settings.key.decode()},
+            size=settings.handler_processes,
+            spare=SPARE,
+            beside=LONE,
+            limits=limits,
+            name="handlers",
         )
-        self._lone = Children(
-            "steward.hosting:host", argument=argument, size=LONE, limits=limits, name="handlers alone"
-        )
-        self._threads = ThreadPoolExecutor(16, thread_name_prefix="alone")
+        self._suspected: dict[str, float] = {}
 
     def prepare_each(
         self,
@@ -121,101 +154,118 @@ class HostedPreparer:
 
         `begins` is called just before a handler that runs alone is given its request.
         """
-        left = list(requests)
-        alone = []
-        while len(left) > 1:
-            reported, culprit = self._batch(left, ready, progress)
-            left = [r for r in left if r.task_id not in reported and r is not culprit]
-            if culprit is not None and culprit.task_id not in reported:
-                alone.append(self._threads.submit(self._alone, culprit, ready, progress, cancelled, begins))
-        if left:
-            if alone:
-                alone.append(self._threads.submit(self._alone, left[0], ready, progress, cancelled, begins))
-            else:
-                self._alone(left[0], ready, progress, cancelled, begins)
-        wait_for(alone)
+        work = _Work(ready, progress, cancelled, begins)
+        together: dict[str, list[Request]] = {}
+        for request in requests:
+            together.setdefault(request.name if self._is_suspected(request.name) else "", []).append(request)
+        unsuspected = together.pop("", [])
+        for group in together.values():
+            work.beside(self._together, group, work)
+        self._together(unsuspected, work)
+        work.finish()
 
     def warm(self) -> None:
-        """Start the children of the quick pool ahead of the first batch, and one for what comes alone: a reset."""
-        self._batches.warm()
-        self._lone.warm(1)
+        """Start the children ahead of the first batch."""
+        self._pool.warm()
 
     def await_warm(self) -> None:
-        """Return when a child of each pool is ready, or cannot be: then each task will say why."""
-        for pool in (self._batches, self._lone):
-            with contextlib.suppress(StewardError):
-                pool.call([])
+        """Return when the children are ready, or cannot be: then each task will say why."""
+        self._pool.await_warm()
 
     def close(self) -> None:
         """Stop the children."""
-        self._batches.close()
-        self._lone.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
-    def _batch(
-        self,
-        requests: list[Request],
-        ready: Callable[[str, Outcome], None],
-        progress: Callable[[str, float, str], None],
-    ) -> tuple[set[str], Request | None]:
-        """Return whose outcome was reported, and at whose handler the batch was broken off."""
-        reported: set[str] = set()
-        culprit = None
-        heard = [time.monotonic() + 30]  # a child that is still starting has longer
+    def _together(self, requests: Sequence[Request], work: _Work) -> None:
+        """Prepare `requests` in one child, one after the other; from who dies or takes long the others part."""
+        left = list(requests)
+        while len(left) > 1:
+            culprit = self._batch(left, work)
+            left = work.open(left) if culprit is not None else []
+            if culprit in left:
+                left.remove(culprit)
+                work.beside(self._alone, culprit, work)
+                # Those of its kind may do the same: they need not take the others with them.
+                its_kind = [request for request in left if request.name == culprit.name]
+                if its_kind and len(its_kind) < len(left):
+                    left = [request for request in left if request.name != culprit.name]
+                    work.beside(self._together, its_kind, work)
+        for request in left:
+            self._alone(request, work)
 
-        def listen(message: Any) -> None:
-            heard[0] = time.monotonic()
-            if message[0] == "ready":
-                for task_id, outcome in message[1]:
-                    reported.add(task_id)
-                    ready(task_id, outcome)
-            elif message[0] == "progress":
-                progress(*message[1:])
-
+    def _batch(self, requests: Sequence[Request], work: _Work) -> Request | None:
+        """Return at whose handler the batch was broken off, or None if nobody is left to be prepared here."""
+        watch = self._watch(requests, work)
         try:
-            self._batches.call(requests, cancelled=lambda: time.monotonic() - heard[0] > STALL, on_message=listen)
-        except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised) as error:
-            log.warning("a batch of %d handlers was broken off after %d: %s", len(requests), len(reported), error)
-            culprit = requests[max(error.place, 0)]  # before the first if the child could not even begin
-        return reported, culprit
-
-    def _alone(
-        self,
-        request: Request,
-        ready: Callable[[str, Outcome], None],
-        progress: Callable[[str, float, str], None],
-        cancelled: Callable[[str], bool],
-        begins: Callable[[str], None],
-    ) -> None:
-        handler = self._registry.handlers[request.name]
-        # Quick letters share the batch pool, which is warm; only what takes long has processes of its own.
-        pool = (
-            self._batches if handler.lane in ("urgent", "mail", "bulk") and handler.time_limit <= STALL else self._lone
-        )
-        answer: list[Outcome] = []
-
-        def listen(message: Any) -> None:
-            if message[0] == "ready":
-                answer.extend(outcome for _, outcome in message[1])
-            elif message[0] == "progress":
-                progress(*message[1:])
-
-        try:
-            pool.call(
-                [request],
-                seconds=handler.time_limit,
-                cancelled=lambda: cancelled(request.task_id),
-                on_message=listen,
-                begins=lambda: begins(request.task_id),
+            self._pool.call(
+                list(requests),
+                on_message=work.hear,
+                look=watch.look,
+                aside=self._is_aside(requests[0]),
+                single=False,
             )
-        except ChildTimedOut:
-            answer = [Failure(f"The handler was stopped at its limit of {handler.time_limit:g} seconds.", crashed=1)]
-        except ChildOverMemory:
-            answer = [Failure(f"The handler needed more memory than its {MEMORY_MB} MB.", crashed=1)]
-        except ChildDied as error:
-            answer = [Failure(f"The handler ended its process ({error}).", crashed=1)]
-        except ChildCancelled:
-            answer = [Failure("Cancelled.", final=True)]
-        except (ChildRaised, StewardError) as error:
-            answer = [Failure(str(error))]
-        ready(request.task_id, answer[0] if answer else Failure("The handler gave no answer.", crashed=1))
+        except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised) as error:
+            if watch.left_alone is not None:
+                work.tell(watch.left_alone.task_id, self._failure(watch.left_alone, error, timed_out=watch.timed_out))
+                return None
+            culprit = requests[max(error.place, 0)]  # before the first if the child could not even begin
+            log.warning("a batch of %d handlers was broken off at %s: %s", len(requests), culprit.name, error)
+            self._suspect(culprit.name)
+            return culprit
+        self._say_nothing_came(requests if watch.left_alone is None else [watch.left_alone], work)
+        return None
+
+    def _alone(self, request: Request, work: _Work) -> None:
+        watch = self._watch([request], work)
+        try:
+            self._pool.call(
+                [request],
+                seconds=self._limit(request.name),
+                cancelled=lambda: work.cancelled(request.task_id),
+                on_message=work.hear,
+                begins=lambda: work.begins(request.task_id),
+                look=watch.look,
+                aside=self._is_aside(request),
+            )
+        except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised, StewardError) as error:
+            if isinstance(error, (ChildDied, ChildOverMemory)):
+                self._suspect(request.name)
+            work.tell(request.task_id, self._failure(request, error, timed_out=watch.timed_out))
+        self._say_nothing_came([request], work)
+
+    def _watch(self, requests: Sequence[Request], work: _Work) -> _Watch:
+        def pass_by(one: Request, rest: Sequence[Request]) -> None:
+            if rest:
+                log.warning("%s takes long; %d handlers go on without it", one.name, len(rest))
+                work.beside(self._together, rest, work)
+
+        return _Watch(requests, work, self._limit, self._suspect, pass_by)
+
+    def _say_nothing_came(self, requests: Sequence[Request], work: _Work) -> None:
+        for request in work.open(requests):
+            work.tell(request.task_id, Failure("The handler gave no answer.", crashed=1))
+
+    def _failure(self, request: Request, error: Exception, *, timed_out: bool) -> Failure:
+        if timed_out or isinstance(error, ChildTimedOut):
+            return Failure(f"The handler was stopped at its limit of {self._limit(request.name):g} seconds.", crashed=1)
+        if isinstance(error, ChildOverMemory):
+            return Failure(f"The handler needed more memory than its {MEMORY_MB} MB.", crashed=1)
+        if isinstance(error, ChildDied):
+            return Failure(f"The handler ended its process ({error}).", crashed=1)
+        if isinstance(error, ChildCancelled):
+            return Failure("Cancelled.", final=True)
+        return Failure(str(error))
+
+    def _limit(self, name: str) -> float:
+        return self._registry.handlers[name].time_limit
+
+    def _is_aside(self, request: Request) -> bool:
+        """Whether a request leaves the warm children to others: it takes long by its nature, or did so just now."""
+        quick = self._registry.handlers[request.name].lane in ("urgent", "mail", "bulk")
+        return not quick or self._is_suspected(request.name)
+
+    def _suspect(self, name: str) -> None:
+        self._suspected[name] = time.monotonic() + self._suspicion
+
+    def _is_suspected(self, name: str) -> bool:
+        return self._suspected.get(name, 0.0) > time.monotonic()

@@ -17,6 +17,7 @@ import pytest
 
 from steward import errors
 from steward.children import (
+    Call,
     ChildCancelled,
     ChildDied,
     ChildOverMemory,
@@ -93,6 +94,15 @@ def last_words(text, code):
     print(text, file=sys.stderr)
     os._exit(code)
 
+def parts(count, seconds):
+    done = []
+    for part in range(count):
+        if not stand_at(part):
+            break
+        time.sleep(seconds)
+        done.append(part)
+    return done
+
 def main(argument):
     warmed = time.monotonic()
     actions = {
@@ -100,7 +110,7 @@ def main(argument):
         "count": count_up, "grandchild": grandchild, "eat": lambda n: len(bytearray(n)), "grow": grow, "share": share,
         "nap": lambda s: time.sleep(s), "pause": lambda: (send("here"), signal.pause()),
         "spin": lambda: any(iter(int, 1)), "burn": burn, "keep": lambda n: kept.append(os.urandom(n)),
-        "invalid": lambda: raise_(InvalidPayload("No", [FieldProblem("to", "is missing")], "Add it")),
+        "parts": parts, "invalid": lambda: raise_(InvalidPayload("No", [FieldProblem("to", "is missing")], "Add it")),
         "limited": lambda: raise_(RateLimited("Slow", "down", retry_after=7)),
         "own": lambda: raise_(Own(5)), "zero": lambda: 1 / 0, "exit": lambda: sys.exit(3),
         "unpicklable": lambda: (lambda: None), "bytes": lambda: b"raw", "die": lambda n: os.kill(os.getpid(), n),
@@ -468,3 +478,60 @@ signal.pause()
         assert len(pids) == 2
         parent.kill()
     assert all(wait_for_end(pid, 2) for pid in pids)
+
+
+@pytest.fixture
+def roomy():
+    with Children("kid:main", limits=LIMITS, name="kid", size=1, spare=1, beside=2) as children:
+        children.warm()
+        children.await_warm()
+        yield children
+
+
+def test_a_call_that_is_set_aside_gives_its_turn_to_others(roomy: Children) -> None:
+    """Both processes are taken by calls that last; a third call is answered once one of them has been set aside."""
+    ended, aside = threading.Event(), threading.Event()
+
+    def look(call: Call) -> bool:
+        aside.set()
+        return not call.set_aside() or ended.is_set()
+
+    def last() -> None:
+        with pytest.raises(ChildCancelled):
+            roomy.call(["nap", 20], look=look)
+
+    threads = [threading.Thread(target=last) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert aside.wait(20)
+    assert roomy.call(["echo", 1]) == [1]
+    assert all(thread.is_alive() for thread in threads)
+    ended.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_calls_made_aside_leave_the_warm_ones_to_others(roomy: Children) -> None:
+    before, ended = set(roomy.pids()), threading.Event()
+
+    def last() -> None:
+        with pytest.raises(ChildCancelled):
+            roomy.call(["nap", 20], aside=True, cancelled=ended.is_set)
+
+    threads = [threading.Thread(target=last) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        assert roomy.call(["pid"], single=False) in before
+    ended.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(roomy.pids()) <= 4
+
+
+def test_a_child_goes_no_further_than_the_part_at_which_it_was_set_aside(roomy: Children) -> None:
+    assert roomy.call(["parts", 3, 0.0]) == [0, 1, 2]
+    assert roomy.call(["parts", 500, 0.2], look=lambda call: call.place >= 0 and not call.set_aside()) in (
+        [0],
+        [0, 1],
+    )

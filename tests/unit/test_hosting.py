@@ -17,9 +17,13 @@ TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
 
 
 @pytest.fixture(scope="module")
-def hosted(tmp_path_factory):
-    settings = load(data_dir=tmp_path_factory.mktemp("data"), plugins_dir=TRIALS, free_space_mb=0)
-    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False))
+def settings(tmp_path_factory):
+    return load(data_dir=tmp_path_factory.mktemp("data"), plugins_dir=TRIALS, free_space_mb=0)
+
+
+@pytest.fixture(scope="module")
+def hosted(settings):
+    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False), suspicion=0)
     hosted.warm()
     hosted.await_warm()
     yield hosted
@@ -107,6 +111,58 @@ def test_one_that_takes_long_is_not_waited_for_by_its_neighbours(hosted, tmp_pat
     hosted.prepare_each([slow, neighbour], ready, lambda *_: None, lambda task_id: False)
     assert list(answers) == [neighbour.task_id, slow.task_id]
     assert all(isinstance(outcome, Prepared) for outcome in answers.values())
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+@pytest.mark.parametrize("name", ["die", "wait"])
+def test_neighbours_are_prepared_before_the_batch_is_taken_apart(settings, tmp_path, name, place):
+    """The warm process beside it does that. The one that dies is begun anew, in a process that has to start first."""
+    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False))
+    hosted.warm()
+    hosted.await_warm()
+    gate = tmp_path / "gate"
+    bad = request(name, json.dumps({"until": str(gate)} if name == "wait" else {}))
+    requests = [letter(n) for n in range(6)]
+    requests.insert(place, bad)
+    answers = Answers()
+
+    def ready(task_id, outcome):
+        answers.ready(task_id, outcome)
+        if len(answers) == 6:
+            gate.touch()
+
+    hosted.prepare_each(requests, ready, lambda *_: None, lambda task_id: False)
+    assert list(answers)[-1] == bad.task_id
+    assert sum(isinstance(outcome, Prepared) for outcome in answers.values()) == 6 + (name == "wait")
+    hosted.close()
+
+
+def test_letters_that_come_one_by_one_do_not_wait_for_several_that_hang(hosted, tmp_path):
+    gate, bad = tmp_path / "gate", [request("wait", json.dumps({"until": str(tmp_path / "gate")})) for _ in range(3)]
+    waiting = [threading.Thread(target=prepare, args=(hosted, [each])) for each in bad]
+    for thread in waiting:
+        thread.start()
+    for n in range(10):
+        one = letter(n)
+        assert isinstance(prepare(hosted, [one])[one.task_id], Prepared)
+    assert all(thread.is_alive() for thread in waiting)
+    gate.touch()
+    for thread in waiting:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in waiting)
+
+
+def test_a_handler_that_has_died_is_kept_from_the_others_for_a_while(settings, tmp_path):
+    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False))
+    starts = tmp_path / "starts"
+    pills = [request("die", json.dumps({"file": str(starts), "number": n})) for n in range(3)]
+    first = prepare(hosted, [letter(1), pills[0], letter(2)])
+    assert starts.read_text().split() == ["0", "0"]
+    second = prepare(hosted, [letter(3), *pills[1:], letter(4)])
+    assert all(first[pill.task_id].crashed == 1 for pill in pills[:1])
+    assert all(second[pill.task_id].crashed == 1 for pill in pills[1:])
+    assert sum(isinstance(outcome, Prepared) for outcome in (first | second).values()) == 4
+    hosted.close()
 
 
 def test_one_that_is_cancelled_is_stopped(hosted, tmp_path):

@@ -10,10 +10,11 @@ from steward.children.failures import (
 )
 from steward.children.limits import Limits
 from steward.children.place import stand_at
-from steward.children.pool import Children
+from steward.children.pool import Call, Children
 from steward.children.sending import send
 
 __all__ = [
+    "Call",
     "ChildCancelled",
     "ChildDied",
     "ChildFailed",

@@ -30,7 +30,7 @@ from steward.children.failures import (
     ChildTimedOut,
 )
 from steward.children.inside import Order
-from steward.children.place import NOWHERE, Place, memory
+from steward.children.place import FAR, NOWHERE, Place, memory
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Child:
 
         A ChildFailed tells as its `place` what the child had told `stand_at` last.
         """
-        self._place.number = NOWHERE
+        self._place.number, self._place.end = NOWHERE, FAR
         try:
             if not self._ready:
                 self._exchange(START_SECONDS, cancelled, None)
@@ -144,6 +144,15 @@ class Child:
         except BaseException:
             self.kill()
             raise
+
+    @property
+    def place(self) -> int:
+        """What the process has told `stand_at` last in this call, -1 before that."""
+        return self._place.number
+
+    def go_no_further(self) -> None:
+        """Let the process end its call after the part that it is at."""
+        self._place.end = self._place.number + 1
 
     def cancel(self) -> None:
         """Stop the process from another thread; a call in progress ends with ChildCancelled."""

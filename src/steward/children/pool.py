@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from steward.children.child import TICK, Child
@@ -19,8 +20,32 @@ def _never() -> bool:
     return False
 
 
+def _either(one: Callable[[], bool], other: Callable[[], bool]) -> bool:
+    return one() or other()
+
+
+class Call:
+    """A call in progress, as `look` sees it."""
+
+    def __init__(self, pool: Children, child: Child) -> None:
+        self._pool, self._child = pool, child
+
+    @property
+    def place(self) -> int:
+        """Which part of its work the child is at, by `stand_at`; -1 before the first."""
+        return self._child.place
+
+    def set_aside(self) -> bool:
+        """Let the child end with the part that it is at, and another have its turn; return whether that may be."""
+        return self._pool._set_aside(self._child)
+
+
 class Children:
-    """Up to `size` processes that serve `entry`.
+    """Up to `size` processes that serve `entry`, and those set aside.
+
+    `spare` more are kept ready, for calls that must not wait for a process to start, and in place of one that dies.
+    `beside` calls may be made aside: they do not count among those that work, and leave others their warm processes.
+    Twice as many may be set aside later, because they take long.
 
     `entry` is "module:function", importable in a child through this process's import path. In the child,
     `function(argument)` is called once to warm up and returns the callable that answers each request. A child that has
@@ -36,6 +61,8 @@ class Children:
         *,
         argument: Any = None,
         size: int = 1,
+        spare: int = 0,
+        beside: int = 0,
         limits: Limits,
         max_uses: int = 500,
         name: str,
@@ -45,9 +72,11 @@ class Children:
         self.name, self.limits = name, limits
         self._order: Final = Order(entry, argument, limits, codec)
         self._size, self._max_uses, self._environment = size, max_uses, environment
+        self._kept, self._beside = size + spare, beside
         self._changed = threading.Condition()
         self._all: set[Child] = set()
         self._idle: list[Child] = []
+        self._aside: set[Child] = set()
         self._closed = False
         # The kernel ends a child with the thread that started it: so one thread starts them all, and lives on.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-starter")
@@ -55,8 +84,14 @@ class Children:
     def warm(self, most: int | None = None) -> None:
         """Start every process now, or `most` of them, and do not wait for them."""
         with self._changed:
-            while not self._closed and len(self._all) < min(self._size, most or self._size):
+            while not self._closed and len(self._all) < min(self._kept, most or self._kept):
                 self._idle.append(self._start())
+
+    def await_warm(self) -> None:
+        """Return when every process has warmed up, or has failed to."""
+        with self._changed:
+            while not self._closed and not all(c.is_warm or not c.is_alive for c in self._idle):
+                self._changed.wait(TICK)
 
     def call(
         self,
@@ -66,12 +101,16 @@ class Children:
         cancelled: Callable[[], bool] = _never,
         on_message: Callable[[Any], None] | None = None,
         begins: Callable[[], None] | None = None,
+        look: Callable[[Call], bool] | None = None,
+        aside: bool = False,
+        single: bool = True,
     ) -> Any:
         """Return the child's reply to `request`; waits for a free child. From any thread.
 
         `begins` is called when a child is free and nothing has been sent to it yet. `seconds` replaces the limit of
         time for this call; waiting and warming up do not count. `cancelled` is asked ten times a second. `on_message`
-        gets what the child sends while it works, in this thread.
+        gets what the child sends while it works, in this thread. `look` is asked like `cancelled` once the child works.
+        `aside` makes the call beside the others; one that is not `single` leaves the spare processes to those that are.
 
         Raises:
             ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled: the process is gone; the next call gets another.
@@ -79,11 +118,12 @@ class Children:
             StewardError: the child's function raised this very error; it lives on.
         """
         content = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
-        child = self._take(cancelled)
+        child = self._take(cancelled, aside, self._kept if single else self._size)
         try:
             if begins is not None:
                 begins()
-            return child.ask(content, self.limits.seconds if seconds is None else seconds, cancelled, on_message)
+            given_up = cancelled if look is None else partial(_either, cancelled, partial(look, Call(self, child)))
+            return child.ask(content, self.limits.seconds if seconds is None else seconds, given_up, on_message)
         finally:
             self._give_back(child)
 
@@ -114,7 +154,7 @@ class Children:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self, cancelled: Callable[[], bool]) -> Child:
+    def _take(self, cancelled: Callable[[], bool], aside: bool, most: int) -> Child:
         while True:
             with self._changed:
                 if self._closed:
@@ -123,28 +163,65 @@ class Children:
                     self._idle.remove(dead)
                     self._all.discard(dead)
                     dead.kill()
-                child = next((c for c in self._idle if c.is_warm), None)
-                if child is None and not self._idle and len(self._all) < self._size:
-                    self._idle.append(self._start())
-                # One that is still starting is waited for only if none that is warm can become free sooner.
-                if child is None and self._idle and len(self._idle) == len(self._all):
-                    child = self._idle[0]
+                child = self._beside_others() if aside else self._among_others(most)
                 if child is not None:
                     self._idle.remove(child)
+                    if aside:
+                        self._aside.add(child)
                     return child
                 self._changed.wait(TICK)
             if cancelled():
                 raise ChildCancelled(f"The work in {self.name} was not begun", "It is no longer wanted")
 
+    def _among_others(self, most: int) -> Child | None:
+        """Return a free child if fewer than `most` work."""
+        there = len(self._all) - len(self._aside)
+        if there - len(self._idle) >= most:
+            return None
+        warm = next((c for c in self._idle if c.is_warm), None)
+        if warm is None and not self._idle and there < self._kept:
+            self._idle.append(self._start())
+            there += 1
+        # One that is still starting is waited for only if none that is warm can become free sooner.
+        return self._idle[0] if warm is None and self._idle and len(self._idle) == there else warm
+
+    def _beside_others(self) -> Child | None:
+        """Return a free child if that leaves enough to those that are not aside."""
+        if len(self._aside) >= self._beside:
+            return None
+        warm = [c for c in self._idle if c.is_warm]
+        there = len(self._all) - len(self._aside)
+        starting = len(self._idle) - len(warm)
+        if warm and there - starting > self._size:
+            return warm[0]
+        if not starting and len(self._all) < self._kept + self._beside:
+            self._idle.append(self._start())
+        return None
+
+    def _set_aside(self, child: Child) -> bool:
+        with self._changed:
+            if child not in self._aside:
+                if len(self._aside) >= 2 * self._beside or self._closed:
+                    return False
+                self._aside.add(child)
+            child.go_no_further()
+            if len(self._all) - len(self._aside) < self._kept:
+                self._idle.append(self._start())
+            self._changed.notify_all()
+            return True
+
     def _give_back(self, child: Child) -> None:
         with self._changed:
+            self._aside.discard(child)
             served = child.uses > 0
-            if child.usable and child.uses < self._max_uses and not child.has_grown and not self._closed:
+            room = len(self._all) <= self._kept + self._beside
+            if child.usable and child.uses < self._max_uses and not child.has_grown and room and not self._closed:
                 self._idle.append(child)
             else:
                 child.kill()
                 self._all.discard(child)
-                if served and not self._closed:  # one that could not even warm up would fail again: wait for a call
+                # One that could not even warm up would fail again: wait for a call.
+                if served and not self._closed and len(self._all) - len(self._aside) < self._kept:
                     self._idle.append(self._start())
             self._changed.notify_all()
 
