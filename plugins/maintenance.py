@@ -35,6 +35,7 @@ class PurgeOrder(BaseModel):
 @handler(
     example=IntegrityCheck(),
     lane="jobs",
+    scope="operate",
     time_limit=3600,
     retry=NO_RETRY,
     important=False,
@@ -55,7 +56,9 @@ def integrity_check(order: IntegrityCheck, operations: Operations) -> Note:
     )
 
 
-@handler(example=BackupOrder(), lane="jobs", time_limit=3600, important=False, schedules=("45 3 * * *",))
+@handler(
+    example=BackupOrder(), lane="jobs", scope="operate", time_limit=3600, important=False, schedules=("45 3 * * *",)
+)
 def backup(order: BackupOrder, operations: Operations) -> Note:
     """Make a copy of the installation and prove that it can be restored."""
     made = operations.backup(keep=order.keep)
@@ -66,7 +69,9 @@ def backup(order: BackupOrder, operations: Operations) -> Note:
     )
 
 
-@handler(example=PurgeOrder(), lane="jobs", time_limit=3600, important=False, schedules=("30 4 * * *",))
+@handler(
+    example=PurgeOrder(), lane="jobs", scope="operate", time_limit=3600, important=False, schedules=("30 4 * * *",)
+)
 def purge(order: PurgeOrder, operations: Operations) -> Note:
     """Delete tasks that ended long ago, with their files."""
     age = operations.retention if order.older_than_days is None else timedelta(days=order.older_than_days)

@@ -1,20 +1,36 @@
 """Send the link with which a member chooses a new password."""
 
+import re
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import Url
 
 from steward import Email, EmailAddress, Handler, Private, RetryPolicy, Secret, handler, hookimpl
 
+HERE = ("localhost", "127.0.0.1", "[::1]")
+
 
 def web_address(link: Secret) -> Secret:
-    """Return `link` if it is an address that a browser opens and that travels encrypted, or stays on this machine."""
+    """Return `link` if it is an address that a browser opens and that travels encrypted, or stays on this machine.
+
+    It is read as browsers read it (the URL Standard of WHATWG, by pydantic's parser), and looks like what it is.
+    """
     text = link.reveal()
-    if not text.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+    if any(c.isspace() or not c.isprintable() or c == "\\" for c in text) or len(text) > 2000:
+        raise ValueError("must be one address without spaces or backslashes, of at most 2,000 characters")
+    try:
+        url = Url(text)
+    except ValueError:
+        raise ValueError("must be the address of a page, such as https://members.example.org/reset/…") from None
+    if "@" in re.split(r"[/?#]", text.partition("//")[2])[0]:
+        raise ValueError("must not have a user name before its host: it would hide where the link leads")
+    host = url.host or ""
+    if not re.match(r"https?://[^/]", text, re.IGNORECASE) or not host:
+        raise ValueError("must begin with https:// and a host")
+    if url.scheme != "https" and host not in HERE:
         raise ValueError("must begin with https://")
-    if any(c.isspace() or not c.isprintable() for c in text) or len(text) > 2000:
-        raise ValueError("must be one address without spaces, of at most 2,000 characters")
     return link
 
 

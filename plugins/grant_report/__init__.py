@@ -110,7 +110,7 @@ EXAMPLE = GrantReport(
 )
 
 
-@handler(example=EXAMPLE, lane="reports", staff=True, check=look, time_limit=300)
+@handler(example=EXAMPLE, lane="reports", scope="reports", check=look, time_limit=300)
 def grant_report(request: GrantReport, source: Source) -> list[Report | Email]:
     """Account for a grant to its funder, for a period.
 

@@ -111,7 +111,7 @@ EXAMPLE = MembershipSummary(
 )
 
 
-@handler(example=EXAMPLE, lane="reports", staff=True, check=look, time_limit=300)
+@handler(example=EXAMPLE, lane="reports", scope="reports", check=look, time_limit=300)
 def membership_summary(request: MembershipSummary, source: Source) -> list[Report | Email]:
     """Tell how the membership stands, and who came and went in a period.
 

@@ -30,6 +30,7 @@ class QuickBooksExpenses(BaseModel):
 @handler(
     example=QuickBooksExpenses(dry_run=True),
     lane="jobs",
+    scope="operate",
     time_limit=3600,
     retry=RetryPolicy(delays=(60.0, 120.0, 300.0, 900.0), then=3600.0, attempts=12),
 )

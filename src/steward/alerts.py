@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from steward.callers import SERVICE
 from steward.clock import SECOND, moment, now
 from steward.errors import StewardError
 from steward.ledger import Ledger, acceptance, incidents
@@ -20,7 +21,6 @@ from steward.ledger.incidents import Event, Incident
 from steward.service import Options
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
-from steward.values import Secret
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +120,13 @@ class Alerts:
                 f", and {len(ripe) - 1} more" if len(ripe) > 1 else ""
             )
             body = "\n\n".join(lines)
-            wanted += [(WEBHOOK, {"url": Secret(url), "title": title[:200], "body": body}) for url in self._urls]
+            # The addresses stay in the settings: a task names its own by number alone.
+            numbers = range(1, len(self._urls) + 1)
+            wanted += [(WEBHOOK, {"number": number, "title": title[:200], "body": body}) for number in numbers]
         entries = []
         for name, payload in wanted:
             try:
-                entries.append(self._service.prepare(name, payload, Options(requested_by="steward")))
+                entries.append(self._service.prepare(name, payload, Options(caller=SERVICE)))
             except StewardError as error:
                 log.error("an alert could not be written: %s", error)
         return entries

@@ -89,14 +89,19 @@ class Client:
         run_at: datetime | None = None,
         expires_at: datetime | None = None,
         priority: int | None = None,
+        key: str | None = None,
     ) -> list[str]:
-        """Hand over up to 10,000 payloads in one commit, all or none, and return their ids. Raises as `enqueue`."""
+        """Hand over up to 10,000 payloads in one commit, all or none, and return their ids. Raises as `enqueue`.
+
+        Under a `key` a repeat returns the same ids and makes nothing.
+        """
         answer = self._ask(
             "POST",
             f"/v1/tasks/{name}/bulk",
             content=as_json(list(payloads)),
             params=_options(run_at, expires_at, priority),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json"} | ({} if key is None else {"Idempotency-Key": key}),
+            repeatable=key is not None,
         )
         return [str(each) for each in answer["ids"]]
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from steward import schedules as calendar
+from steward.callers import COMMAND_LINE, SERVICE, shown_name
 from steward.clock import SECOND, micros, moment, new_id, now
 from steward.errors import InvalidOption, StewardError
 from steward.handlers import Handler
-from steward.ledger import Ledger, acceptance
+from steward.ledger import Ledger, acceptance, access
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry
 from steward.payload import write
@@ -101,6 +102,7 @@ class Clockwork:
                     "missed": each.missed,
                     "payload": text,
                     "owner": "",
+                    "owner_id": SERVICE.id,
                     "created_at": at,
                     "next_at": None,
                 }
@@ -112,7 +114,8 @@ class Clockwork:
                 log.error("STEWARD_SCHEDULES names '%s', which no plugin offers", plan.name)
                 continue
             try:
-                accepted = self._service.prepare(known, plan.payload, Options())
+                # A setting is an operator's: what is the service's own is not theirs to ask for.
+                accepted = self._service.prepare(known, plan.payload, Options(caller=COMMAND_LINE))
                 require_no_secret(accepted)
             except StewardError as error:
                 log.error("STEWARD_SCHEDULES: %s", error)
@@ -120,12 +123,16 @@ class Clockwork:
             text = accepted.payload
             zone = plan.zone or self._zone
             made = rows.stable_id("setting", plan.name, plan.cron, zone, text)
-            entry = Entry(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None)
+            entry = Entry(
+                made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None, owner_id=SERVICE.id
+            )
             yield due_after(entry, at)
 
     def _fire(self, entry: Entry, at: int) -> list[str]:
         handler, first = self._registry.get(entry.name), entry.next_at
         if first is None:
+            return []
+        if not self._still_permitted(entry, handler, at):
             return []
         times, following = [first], None
         for coming in _after(entry, first):
@@ -157,6 +164,27 @@ class Clockwork:
         if missed:
             log.warning("the schedule of %s missed %d firings while nothing was running", entry.name, missed)
         return made
+
+    def _still_permitted(self, entry: Entry, handler: Handler, at: int) -> bool:
+        """Whether who made a schedule may still ask for its task; where not, it rests until somebody who may goes on.
+
+        Looked at each time: a key is narrowed or revoked, a person removed, a handler made for others meanwhile.
+        """
+        if entry.origin != "person":
+            return True
+        with self._ledger.read() as connection:
+            owner = access.standing(connection, entry.owner_id)
+        if owner is not None and owner.may_ask(handler.name, handler.scope):
+            return True
+
+        def change(connection: sa.Connection) -> None:
+            if rows.move(connection, entry.id, entry.next_at, None):
+                rows.record(connection, entry.id, entry.next_at or at, "refused", at, None)
+                rows.pause(connection, entry.id, "steward", at)
+
+        self._ledger.apply(change)
+        log.warning("the schedule %s of %s rests: '%s' may not ask for it any more", entry.id, entry.name, entry.owner)
+        return False
 
 
 def require_no_secret(accepted: acceptance.Entry) -> None:
@@ -229,7 +257,8 @@ def task_of(entry: Entry, handler: Handler, due: int, at: int, by: str) -> accep
         payload=_moved_along(entry, handler, due),
         sealed=None,
         recipient=None,
-        requested_by=by[:80],
+        requested_by=shown_name(by),
+        owner_id=entry.owner_id,
         created_at=at,
         due_at=at,
         expires_at=expires,

@@ -12,6 +12,7 @@ StewardError
 │   ├── KeyConflict
 │   └── StateConflict
 ├── NotPermitted (PermissionError)
+│   └── MissingScope
 ├── RateLimited
 ├── ConfigurationError (RuntimeError)
 │   ├── MissingExtra (ImportError)
@@ -134,6 +135,16 @@ class NotPermitted(StewardError, PermissionError):
     """The caller is not known, or lacks the scope."""
 
     kind = "not-permitted"
+
+
+class MissingScope(NotPermitted):
+    """The caller is known, and lacks the scope; `scope` names those of which any one would do."""
+
+    kind = "missing-scope"
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", *, scope: str = "") -> None:
+        self.scope = scope
+        super().__init__(what, why, remedy)
 
 
 class RateLimited(StewardError):

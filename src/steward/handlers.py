@@ -14,6 +14,7 @@ from typing import Any, Literal, overload
 
 from pydantic import BaseModel
 
+from steward.callers import AUDIENCES, Audience
 from steward.errors import InvalidOption, PluginError
 from steward.schedules import Schedule
 from steward.schedules import check as check_schedule
@@ -80,13 +81,18 @@ class Handler:
     check: Callable[..., None] | None = None
     check_needs: tuple[tuple[str, str], ...] = ()
     schedules: tuple[Schedule, ...] = ()
-    staff: bool = False
+    scope: Audience = "send"
     at_most: tuple[tuple[int, float], ...] = ()
     origin: str = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as if it had not been declared."""
         return self.function(*args, **kwargs)
+
+    @property
+    def staff(self) -> bool:
+        """Whether the pages offer it under "Ask for a report"."""
+        return self.scope == "reports"
 
     @property
     def title(self) -> str:
@@ -110,6 +116,7 @@ def handler(
     important: bool = True,
     check: Callable[..., None] | None = None,
     schedules: tuple[str | Schedule, ...] = (),
+    scope: Audience | None = None,
     staff: bool = False,
     at_most: tuple[tuple[int, float], ...] = (),
 ) -> Callable[[Callable[..., Any]], Handler]: ...
@@ -120,9 +127,13 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     the docstring's first line. Further parameters are asked for by annotation: `source: Source`,
     `progress: Progress`, `cursor: Cursor`. `example` is a valid payload: it feeds the preview, the form, the
     documentation and the snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises
-    `Rejected` with the words for the caller. `staff=True` shows the handler under "Ask for a report". `time_limit` is
-    in seconds. `schedules` says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone
-    and more.
+    `Rejected` with the words for the caller. `time_limit` is in seconds. `schedules` says when a task is made by
+    itself: cron expressions, or `Schedule(...)` with a time zone and more.
+
+    `scope` says who may ask for it: "send" (everybody who sends; the default, except for a handler that asks for
+    `Operations` or a `Cursor`), "reports" (staff, who find it under "Ask for a report"; `staff=True` says the same),
+    "operate" (operators), or "internal" (nobody from outside: only the service and the program that embeds it).
+
     `at_most=((1, 60), (5, 3600))` takes at most one task in 60 seconds and five in 3600 for one recipient,
     whoever asks.
 
@@ -182,6 +193,8 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         )
     summary, _, description = (inspect.getdoc(target) or "").partition("\n")
     check = options.get("check")
+    needs = _needs(target, hints, parameters[1:], where)
+    options["scope"] = _scope(options.pop("scope", None), options.pop("staff", False), needs, f"{name} at {where}")
     if "schedules" in options:
         options["schedules"] = _schedules(options["schedules"], model, f"{name} at {where}")
     options = {key: value for key, value in options.items() if value is not None}
@@ -192,11 +205,28 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         summary=summary.strip(),
         description=description.strip(),
         example=example,
-        needs=_needs(target, hints, parameters[1:], where),
+        needs=needs,
         check_needs=_check_needs(check, outer),
         origin=where,
         **options,
     )
+
+
+def _scope(scope: str | None, staff: bool, needs: tuple[tuple[str, str], ...], whose: str) -> str:
+    if scope is not None and scope not in AUDIENCES:
+        raise PluginError(
+            f"The handler {whose} is for nobody known", f"scope is {scope!r}", f"Write one of: {', '.join(AUDIENCES)}"
+        )
+    if staff and scope not in (None, "reports"):
+        raise PluginError(
+            f"The handler {whose} says two things about who may ask for it",
+            f'staff=True means scope="reports", and scope is "{scope}"',
+            "Leave staff out",
+        )
+    if staff or scope is not None:
+        return scope or "reports"
+    # What works on the installation itself, or writes into another system, is for operators unless it says otherwise.
+    return "operate" if any(wanted in ("operations", "cursor") for _, wanted in needs) else "send"
 
 
 def _schedules(given: tuple[str | Schedule, ...], model: type[BaseModel], whose: str) -> tuple[Schedule, ...]:

@@ -15,6 +15,7 @@ from steward.clock import micros
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import upkeep
 from steward.ledger.schema import artifacts, tasks
+from steward.values import Secret
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -72,6 +73,11 @@ class Operations:
         for old in sorted(target.glob("steward-*Z"))[: -max(keep, 1)]:
             shutil.rmtree(old)
         return verified
+
+    @property
+    def alert_addresses(self) -> tuple[Secret, ...]:
+        """The addresses that alerts go to beside letters, as the settings name them; a task names only their number."""
+        return tuple(Secret(url) for url in self._steward.settings.alert_urls.split())
 
     @property
     def retention(self) -> timedelta | None:

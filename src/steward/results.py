@@ -111,6 +111,7 @@ class TaskResult:
     lane: str = ""
     priority: int = 0
     requested_by: str = ""
+    owner_id: str = ""
     worker: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from steward.callers import PROCESS, Caller
 from steward.handlers import Handler
 from steward.results import TaskResult
 
@@ -16,7 +17,10 @@ HandlerLike = Handler | Callable[..., Any] | str
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which tasks to find. `cursor` is the `next_cursor` of the page before; `limit` at most 500."""
+    """Which tasks to find. `cursor` is the `next_cursor` of the page before; `limit` at most 500.
+
+    `owner_id` finds what belongs to one caller, `only` what has one of these names.
+    """
 
     states: Sequence[str] = ()
     name: str | None = None
@@ -24,6 +28,8 @@ class Query:
     since: datetime | None = None
     until: datetime | None = None
     requested_by: str | None = None
+    owner_id: str | None = None
+    only: Collection[str] | None = None
     text: str | None = None
     cursor: str | None = None
     limit: int = 50
@@ -39,13 +45,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an accepted task is to be treated; beside its payload."""
+    """How an accepted task is to be treated; beside its payload.
+
+    `caller` asks for it, and owns it and the key; `requested_by` is the name to show, if it is not the caller's.
+    `span` stands for the times when requests under one key are compared, where they were given as spans from now.
+    """
 
     key: str | None = None
     expires_at: datetime | None = None
     priority: int | None = None
     run_at: datetime | None = None
     requested_by: str = ""
+    caller: Caller = PROCESS
+    span: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,8 @@ class TaskService(ABC):
             UnknownHandler: no handler has this name.
             InvalidPayload: the arguments are not a valid payload; each field's problem is named.
             InvalidOption: an option cannot be honoured.
-            KeyConflict: the key stands for another payload.
+            KeyConflict: the key stands for another payload, or for other options.
+            NotPermitted: the caller may not ask for such a task.
             Unsupported: this engine lacks the ability (see `abilities`).
             StorageUnavailable: the store cannot be written; nothing was accepted.
         """
@@ -114,23 +127,27 @@ class TaskService(ABC):
 
     @abstractmethod
     def enqueue_many(self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None) -> list[str]:
-        """Accept all payloads in one commit, or none, and return the ids in order. Raises as `enqueue`."""
+        """Accept all payloads in one commit, or none, and return the ids in order. Raises as `enqueue`.
+
+        Under a key a repeat returns the same ids.
+        """
 
     @abstractmethod
-    def cancel(self, task_id: str, *, by: str = "") -> TaskResult:
+    def cancel(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Stop a task that is not finished and return it; what was sent stays sent.
 
         Raises:
-            UnknownTask: no task has this id.
+            UnknownTask: no task has this id, or it is not `caller`'s to see.
             StateConflict: the task is finished.
         """
 
     @abstractmethod
-    def retry(self, task_id: str, *, by: str = "") -> TaskResult:
+    def retry(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Try a failed, interrupted, blocked or waiting task now, from its last stored fact, and return it.
 
         Raises:
-            UnknownTask: no task has this id.
+            UnknownTask: no task has this id, or it is not `caller`'s to see.
+            NotPermitted: `caller` may not ask for such a task any more.
             StateConflict: the task is running, succeeded, cancelled or expired.
         """
 

@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward import schedules as calendar
+from steward.callers import PROCESS, Caller, shown_name
 from steward.clock import moment, new_id, now
 from steward.clockwork import due_after, latest, require_no_secret, task_of
 from steward.errors import InvalidOption, StateConflict, Unsupported
-from steward.ledger import Ledger, acceptance
+from steward.ledger import Ledger, acceptance, access
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry, Firing
 from steward.plugins import Registry
@@ -49,6 +50,7 @@ class Standing:
     def as_json(self) -> dict[str, Any]:
         """Return it as the HTTP interface and `--json` show it."""
         shown = asdict(self.entry)
+        del shown["owner_id"]
         shown["payload"] = self.payload
         for name in ("created_at", "paused_at", "next_at"):
             shown[name] = moment(shown[name])
@@ -79,10 +81,14 @@ class Timetable:
         missed: str = "once",
         owner: str = "",
         key: str = "",
+        caller: Caller = PROCESS,
     ) -> Standing:
-        """Keep a schedule for somebody and return it; twice with one `key` makes one.
+        """Keep a schedule of `caller` and return it; twice with one `key` makes one.
+
+        `owner` is the name to show, if it is not the caller's.
 
         Raises:
+            NotPermitted: the caller may not ask for such a task.
             InvalidPayload, InvalidRequest: a task with this payload would not be accepted.
             InvalidOption: the expression, zone or policy cannot be used.
             Unsupported: the engine cannot schedule.
@@ -91,34 +97,44 @@ class Timetable:
         handler = self._registry.resolve(func)
         zone = zone or self._zone
         cron = calendar.check(cron, zone, missed)
-        accepted = self._service.prepare(handler, payload, Options(requested_by=owner))
+        accepted = self._service.prepare(handler, payload, Options(caller=caller))
         require_no_secret(accepted)
         at = now()
+        asked = ("person", caller.id, key, handler.name, cron, zone, accepted.payload)
         made = Entry(
-            id=rows.stable_id("person", owner, key, handler.name, cron, zone, accepted.payload) if key else new_id(),
+            id=rows.stable_id(*asked) if key else new_id(),
             name=handler.name,
             origin="person",
             cron=cron,
             zone=zone,
             missed=missed,
             payload=accepted.payload,
-            owner=owner[:80],
+            owner=shown_name(owner or caller.name),
             created_at=at,
             next_at=None,
+            owner_id=caller.id,
         )
         made = due_after(made, at)
         self._ledger.apply(lambda c: rows.add(c, made))
         return self.get(made.id)
 
-    def find(self, owner: str | None = None) -> list[Standing]:
-        """Return every schedule, or one person's, in the order of their names."""
+    def find(self, caller: Caller = PROCESS) -> list[Standing]:
+        """Return the schedules that are `caller`'s to see, in the order of their names."""
         with self._ledger.read() as connection:
-            return self._standings(connection, rows.every(connection, owner))
+            found = rows.every(connection, None if caller.operates else caller.id)
+            return self._standings(connection, [each for each in found if caller.knows(each.name)])
 
-    def get(self, schedule_id: str) -> Standing:
-        """Return one schedule. Raises `UnknownTask` if there is none of this id."""
+    def get(self, schedule_id: str, caller: Caller = PROCESS) -> Standing:
+        """Return one schedule.
+
+        Raises:
+            UnknownTask: there is none of this id, or it is not `caller`'s to see: the words are the same.
+        """
         with self._ledger.read() as connection:
-            return self._standings(connection, [rows.get(connection, schedule_id)])[0]
+            entry = rows.get(connection, schedule_id)
+            if not caller.sees(entry.name, entry.owner_id):
+                raise rows.unknown(schedule_id)
+            return self._standings(connection, [entry])[0]
 
     def named(self, id_or_name: str) -> Standing:
         """Return the schedule of this id, or the only one that makes tasks of this name.
@@ -139,28 +155,47 @@ class Timetable:
         with self._ledger.read() as connection:
             return rows.history(connection, schedule_id)
 
-    def pause(self, schedule_id: str, by: str = "") -> Standing:
+    def pause(self, schedule_id: str, by: str = "", *, caller: Caller = PROCESS) -> Standing:
         """Let it rest until it is resumed; what falls into the rest is not missed. Raises as `get`."""
-        entry = self.get(schedule_id).entry
-        self._ledger.apply(lambda c: rows.pause(c, entry.id, by, now()))
+        entry = self.get(schedule_id, caller).entry
+        self._ledger.apply(lambda c: rows.pause(c, entry.id, by or caller.name, now()))
         return self.get(schedule_id)
 
-    def resume(self, schedule_id: str) -> Standing:
-        """Let it go on from now. Raises as `get`."""
-        entry = due_after(self.get(schedule_id).entry, now())
-        self._ledger.apply(lambda c: rows.resume(c, entry.id, entry.next_at))
+    def resume(self, schedule_id: str, *, caller: Caller = PROCESS) -> Standing:
+        """Let it go on from now. It becomes `caller`'s if its owner may not ask for such a task any more.
+
+        Raises:
+            UnknownTask: as `get`.
+            NotPermitted: neither its owner nor `caller` may ask for such a task.
+        """
+        entry = due_after(self.get(schedule_id, caller).entry, now())
+        handler = self._registry.handlers.get(entry.name)
+        self._require_again(entry, caller)
+
+        def change(connection: sa.Connection) -> None:
+            if handler is not None and entry.origin == "person":
+                owner = access.standing(connection, entry.owner_id)
+                if owner is None or not owner.may_ask(handler.name, handler.scope):
+                    caller.require_ask(handler.name, handler.scope)
+                    rows.take_over(connection, entry.id, caller)
+            rows.resume(connection, entry.id, entry.next_at)
+
+        self._ledger.apply(change)
         return self.get(schedule_id)
 
-    def run(self, schedule_id: str, by: str = "") -> str:
+    def run(self, schedule_id: str, by: str = "", *, caller: Caller = PROCESS) -> str:
         """Make its task now, beside its times, and return the task's id; also while it is paused.
 
         Raises:
             UnknownTask, UnknownHandler: there is no such schedule, or no plugin offers its task.
+            NotPermitted: `caller` may not ask for such a task any more.
             Unsupported: the engine cannot schedule.
         """
         self._require_able()
-        entry, at = self.get(schedule_id).entry, now()
-        task = task_of(entry, self._registry.get(entry.name), latest(entry, at), at, by or entry.owner)
+        entry, at = self.get(schedule_id, caller).entry, now()
+        handler = self._registry.get(entry.name)
+        self._require_again(entry, caller)
+        task = task_of(entry, handler, latest(entry, at), at, by or caller.name or entry.owner)
 
         def change(connection: sa.Connection) -> None:
             acceptance.accept(connection, [task])
@@ -170,19 +205,24 @@ class Timetable:
         self._service.announce([task.id])
         return task.id
 
-    def remove(self, schedule_id: str) -> None:
+    def remove(self, schedule_id: str, *, caller: Caller = PROCESS) -> None:
         """Delete it; the tasks that it has made stay.
 
         Raises:
             UnknownTask: there is none of this id.
             StateConflict: a plugin or a setting declares it.
         """
-        entry = self.get(schedule_id).entry
+        entry = self.get(schedule_id, caller).entry
         if entry.origin != "person":
             raise StateConflict(
                 "This schedule cannot be deleted", f"A {entry.origin} declares it, and would do so again", "Pause it"
             )
         self._ledger.apply(lambda c: rows.remove(c, [entry.id]))
+
+    def _require_again(self, entry: Entry, caller: Caller) -> None:
+        handler = self._registry.handlers.get(entry.name)
+        if handler is not None:
+            caller.require_again(handler.name, handler.scope)
 
     def _require_able(self) -> None:
         abilities = self._service.abilities

@@ -113,10 +113,56 @@ def test_a_key_does_not_stand_for_another_payload(portal: httpx.Client) -> None:
 
 def test_another_callers_key_tells_nothing(place: Place, portal: httpx.Client) -> None:
     headers = {"Idempotency-Key": "mine"}
-    first = portal.post("/v1/tasks/welcome_email", json=ADA, headers=headers).json()["id"]
+    far = {"run_at": "2036-01-01T00:00:00Z"}
     with place.client("sender") as other:
+        theirs = other.post("/v1/tasks/welcome_email", params=far, json=ADA, headers=headers).json()
+        first = portal.post("/v1/tasks/welcome_email", json=ADA, headers=headers)
+        assert (first.status_code, first.json()["state"]) == (202, "queued")
+        assert first.json()["id"] != theirs["id"]
         document = problem(other.post("/v1/tasks/welcome_email", json=ADA, headers=headers), 409, "key-conflict")
-    assert first not in json.dumps(document)
+        assert other.post("/v1/tasks/welcome_email", params=far, json=ADA, headers=headers).json()["id"] == theirs["id"]
+    assert first.json()["id"] not in json.dumps(document)
+
+
+@pytest.mark.parametrize("bulk", ["", "/bulk"])
+def test_options_belong_to_what_a_key_stands_for(portal: httpx.Client, bulk: str) -> None:
+    body = [ADA, ADA] if bulk else ADA
+    given = {"run_at": "2036-01-01T00:00:00Z", "expires_at": "2036-01-02T00:00:00Z", "priority": "7"}
+    headers = {"Idempotency-Key": f"options{bulk}"}
+
+    def send(query: dict[str, str], body: object = body) -> httpx.Response:
+        return portal.post(f"/v1/tasks/welcome_email{bulk}", params=query, json=body, headers=headers)
+
+    first = send(given)
+    assert first.status_code == 202
+    answers = [send(given), send(given | {"run_at": "2036-01-01T01:00:00+01:00"})]
+    assert [answer.json() for answer in answers] == [first.json()] * 2
+    for change in ({"run_at": "2036-01-01T00:00:01Z"}, {"expires_at": "2036-01-02T00:00:01Z"}, {"priority": "8"}):
+        problem(send(given | change), 409, "key-conflict")
+    for left_out in given:
+        problem(send({name: value for name, value in given.items() if name != left_out}), 409, "key-conflict")
+    other = [ADA, ADA | {"name": "Eve"}] if bulk else ADA | {"name": "Eve"}
+    problem(send(given, other), 409, "key-conflict")
+
+
+def test_a_bulk_under_a_key_is_accepted_once(place: Place, portal: httpx.Client) -> None:
+    body = [ADA | {"email": f"bulk-{n}@example.org"} for n in range(3)]
+
+    def send(_: int) -> tuple[int, tuple[str, ...]]:
+        with place.client("portal") as client:
+            answer = client.post("/v1/tasks/welcome_email/bulk", json=body, headers={"Idempotency-Key": "fifty bulks"})
+            return answer.status_code, tuple(answer.json()["ids"])
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(send, range(50)))
+    assert {status for status, _ in answers} == {202}
+    (ids,) = {ids for _, ids in answers}
+    assert len(set(ids)) == 3
+    assert [t["id"] for t in portal.get("/v1/tasks", params={"recipient": body[0]["email"]}).json()["tasks"]] == [
+        ids[0]
+    ]
+    one = portal.post("/v1/tasks/welcome_email", json=body[0], headers={"Idempotency-Key": "fifty bulks"})
+    problem(one, 409, "key-conflict")
 
 
 def test_options_are_honoured(portal: httpx.Client) -> None:
@@ -246,7 +292,7 @@ def test_bulk_is_all_or_nothing_and_in_order(portal: httpx.Client) -> None:
 def test_bulk_knows_its_limits(portal: httpx.Client) -> None:
     problem(portal.post("/v1/tasks/welcome_email/bulk", json=ADA), 400, "malformed-body")
     problem(portal.post("/v1/tasks/tidy/bulk", json=[{}] * 10_001), 422, "invalid-option")
-    headers = {"Idempotency-Key": "many"}
+    headers = {"Idempotency-Key": "k" * 256}
     problem(portal.post("/v1/tasks/tidy/bulk", json=[{}], headers=headers), 422, "invalid-option")
     assert portal.post("/v1/tasks/tidy/bulk", json=[]).json() == {"ids": [], "count": 0}
     document = problem(portal.post("/v1/tasks/welcome_email/bulk", json=[{}] * 500), 422, "invalid-payload")

@@ -347,7 +347,10 @@ def test_trying_again_is_one_press(place: Place, operator: Person) -> None:
 
 
 def test_staff_stop_and_repeat_their_own_and_nobody_elses(place: Place, staff: Person) -> None:
-    own, theirs = (site.hand_over(place.steward, "tidy", {}, by) for by in ("Sam", "Olga"))
+    own, theirs = (
+        site.hand_over(place.steward, "grant_report", {"grant": "DOL-1", "since": "2026-01-01"}, by)
+        for by in ("Sam", "Olga")
+    )
     form = {"form_token": token_of(staff.get(f"/tasks/{own}"))}
     assert "Cancelled" in words_of(staff.post(f"/tasks/{own}/cancel", data=form))
     site.set_task(place.steward, own, state="failed", error="It broke.")

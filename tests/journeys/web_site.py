@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sqlite3
 import threading
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -18,7 +20,9 @@ from pydantic import BaseModel, EmailStr, Field
 
 from steward import Email, Note, Options, Rejected, Report, Secret, Source, handler, hookimpl
 from steward.app import Steward
+from steward.callers import SCOPES, Caller
 from steward.clock import now
+from steward.errors import UnknownTask
 from steward.ledger import access
 from steward.ledger.schema import artifacts, deliveries, tasks
 from steward.plugins import load as load_plugins
@@ -126,9 +130,19 @@ def install(folder: Path, **settings: Any) -> Steward:
     return steward
 
 
-def key(steward: Steward, name: str, *scopes: str) -> str:
-    """Make a key and return its token."""
-    return steward.ledger.apply(lambda c: access.create_key(c, name, list(scopes)))[1]
+def key(steward: Steward, name: str, *scopes: str, only: tuple[str, ...] = ()) -> str:
+    """Make a key and return its token; an earlier one of this name is ended, since a name is one key's."""
+    with contextlib.suppress(UnknownTask):
+        steward.ledger.apply(lambda c: access.revoke_key(c, name))
+    return steward.ledger.apply(lambda c: access.create_key(c, name, list(scopes), only))[1]
+
+
+def holder(steward: Steward, name: str) -> Caller:
+    """Return who holds the key of this name, or a stranger of this name."""
+    with steward.ledger.read() as connection:
+        found = [k for k in access.list_keys(connection) if k.name == name and k.revoked_at is None]
+        known = access.standing(connection, found[0].id) if found else None
+    return known or Caller(f"stranger {name}", name, frozenset(SCOPES))
 
 
 def add_file(steward: Steward, task_id: str, n: int, name: str, content: bytes, media_type: str = "text/csv") -> None:
@@ -154,8 +168,9 @@ def add_delivery(steward: Steward, task_id: str, n: int, to: str, outcome: str, 
 
 
 def hand_over(steward: Steward, name: str, payload: dict[str, Any], by: str) -> str:
-    """Accept a task as somebody and return its id."""
-    return steward.service.submit(name, payload, Options(requested_by=by)).id
+    """Accept a task that belongs to the key of this name, whatever that may ask for, and return its id."""
+    owner = replace(holder(steward, by), scopes=frozenset(SCOPES))
+    return steward.service.submit(name, payload, Options(caller=owner)).id
 
 
 @contextmanager

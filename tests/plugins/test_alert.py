@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.servers.ports import free_port
 
+from steward import Options, TaskResult
+from steward.callers import COMMAND_LINE, SCOPES, Caller
+from steward.clock import new_id, now
+from steward.errors import InvalidPayload, NotPermitted
+from steward.operations import operations_for
+from steward.prepared import Request
 from steward.settings import load
 from steward.trial import Trial, apart, trial
 
@@ -21,9 +28,15 @@ TOLD = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Trial]:
-    with trial(apart(load(), tmp_path)) as made:
-        yield made
+def told_at(tmp_path: Path) -> Iterator[Callable[[str], Trial]]:
+    """Return an installation whose alerts go to these addresses."""
+    with ExitStack() as stack:
+        yield lambda urls: stack.enter_context(trial(apart(load(alert_urls=urls), tmp_path)))
+
+
+@pytest.fixture
+def place(told_at: Callable[[str], Trial]) -> Trial:
+    return told_at("")
 
 
 def test_the_letter_names_what_failed_why_and_where_to_look(place: Trial) -> None:
@@ -44,23 +57,55 @@ def test_the_letter_names_what_failed_why_and_where_to_look(place: Trial) -> Non
     assert "https://x.example/?a=1&amp;b=2" in letter.html
 
 
-def test_without_apprise_the_task_says_what_to_type(place: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_apprise_the_task_says_what_to_type(
+    told_at: Callable[[str], Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    task_id = place.service.enqueue("alert_webhook", url="json://127.0.0.1", title="x", body="y")
-    task = place.service.get_status(task_id)
+    task = tell(told_at("json://127.0.0.1"))
     assert task.state == "failed"
-    assert "pip install 'steward-tasks[alerts]'" in task.error
+    assert "pip install 'steward-tasks[alerts]'" in (task.error or "")
 
 
-def test_an_address_that_does_not_answer_is_tried_again_and_not_shown(place: Trial) -> None:
-    url = f"json://127.0.0.1:{free_port()}/s3cret-token"
-    task = place.service.get_status(place.service.enqueue("alert_webhook", url=url, title="x", body="y"))
+def tell(place: Trial, number: int = 1) -> TaskResult:
+    return place.service.get_status(place.service.enqueue("alert_webhook", number=number, title="x", body="y"))
+
+
+def test_an_address_that_does_not_answer_is_tried_again_and_not_shown(told_at: Callable[[str], Trial]) -> None:
+    task = tell(told_at(f"json://127.0.0.1:{free_port()}/s3cret-token"))
     assert task.state == "retrying"
     assert "s3cret" not in f"{task.error}{task.payload}"
 
 
-def test_an_address_that_is_none_is_refused_for_good(place: Trial) -> None:
-    task = place.service.get_status(place.service.enqueue("alert_webhook", url="nonsense-s3cret", title="x", body="y"))
+def test_an_address_that_is_none_is_refused_for_good(told_at: Callable[[str], Trial]) -> None:
+    task = tell(told_at("nonsense-s3cret"))
     assert task.state == "failed"
-    assert "Apprise" in task.error
-    assert "s3cret" not in task.error
+    assert "Apprise" in (task.error or "")
+    assert "s3cret" not in (task.error or "")
+
+
+def test_an_address_is_one_of_the_settings_or_none(told_at: Callable[[str], Trial]) -> None:
+    place = told_at(f"json://127.0.0.1:{free_port()}")
+    task = tell(place, 2)
+    assert task.state == "failed"
+    assert "STEWARD_ALERT_URLS names no address number 2" in (task.error or "")
+    for payload in ({"url": "json://127.0.0.1/x?method=GET"}, {"number": 1, "url": {"$secret": 0}}, {"number": 0}):
+        with pytest.raises(InvalidPayload):
+            place.service.enqueue("alert_webhook", payload | {"title": "x", "body": "y"})
+
+
+def test_a_task_of_before_goes_to_an_address_of_the_settings(told_at: Callable[[str], Trial]) -> None:
+    place, heard = told_at("nonsense"), now()
+    stored = '{"url": {"$secret": 0}, "title": "x", "body": "y"}'
+    request = Request(new_id(), "alert_webhook", stored, ["json://evil.example/"], heard)
+    outcome = place.steward.preparer({"operations": operations_for(place.steward)}).prepare(request)
+    assert "An address in STEWARD_ALERT_URLS is not one that Apprise knows" in outcome.words
+
+
+@pytest.mark.parametrize("name", ["alert", "alert_webhook"])
+def test_nobody_asks_for_an_alert_from_outside(place: Trial, name: str) -> None:
+    handler = place.steward.registry.get(name)
+    assert handler.scope == "internal"
+    everything = Caller("k", "k", frozenset(SCOPES))
+    for caller in (COMMAND_LINE, everything):
+        with pytest.raises(NotPermitted, match=f"Nobody may ask for {name}"):
+            place.service.submit(name, handler.example, Options(caller=caller))

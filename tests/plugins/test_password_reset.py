@@ -63,8 +63,59 @@ def test_a_name_stays_text(steward_installation: Trial, outbox: Outbox, name: st
     assert letter.text.count(TOKEN) == 1
 
 
+ELSEWHERE = [
+    "http://localhost.evil.example/x",
+    "http://localhost@evil.example/",
+    "http://localhost:80@evil.example/",
+    "http://127.0.0.1.evil.example/",
+    "http://127.0.0.1@evil.example/",
+    "http://localhost%2eevil.example/",
+    "http://[::1].evil.example/",
+    "http://0.0.0.0/",
+    "https://members.example.org@evil.example/",
+    "https://@evil.example/",
+    "https://members.example.org:pass@evil.example/",
+    "https://members.example.org\\@evil.example/",
+    "https:evil.example",
+    "https:/evil.example",
+    "https:///evil.example",
+    "//evil.example/",
+    "https://",
+    "https://members.example.org:99999/",
+    "data:text/html,x",
+    "file:///etc/passwd",
+]
+
+
 @pytest.mark.parametrize(
-    "link", ["", "javascript:alert(1)", "http://members.example.org/reset/1", f"{LINK} and more", "https://x\n.org", 5]
+    "link",
+    [
+        "https://members.example.org/reset?to=ada@example.org",
+        "https://members.example.org?to=ada@example.org",
+        "HTTPS://MEMBERS.example.org/",
+        "http://localhost:8000/reset/1",
+        "http://127.0.0.1/reset#a@b",
+        "http://[::1]:8000/",
+    ],
+)
+def test_a_link_to_an_encrypted_page_or_this_machine_is_sent_as_it_is(
+    steward_installation: Trial, outbox: Outbox, link: str
+) -> None:
+    steward_installation.service.enqueue("password_reset", {**WISH, "link": link})
+    assert f"\n{link}\n" in outbox[-1].text
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        "javascript:alert(1)",
+        "http://members.example.org/reset/1",
+        f"{LINK} and more",
+        "https://x\n.org",
+        5,
+        *ELSEWHERE,
+    ],
 )
 def test_a_link_that_a_member_could_not_trust_is_refused_and_not_repeated(
     steward_installation: Trial, outbox: Outbox, link: object

@@ -33,18 +33,26 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it, such as members-site.")],
     scope: Scopes,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="TASK", help="Limit it to tasks of this name; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Make a key and print it, this once: only its hash is kept."""
+    from steward.callers import known_names
     from steward.ledger import access
 
     with setup.opened(context) as steward:
-        key, token = steward.ledger.apply(lambda c: access.create_key(c, name, scope))
+        names = known_names(only or (), steward.registry.handlers)
+        key, token = steward.ledger.apply(lambda c: access.create_key(c, name, scope, names))
     if as_json:
-        say_json({"id": key.id, "name": key.name, "scopes": list(key.scopes), "key": token})
+        shown = {"id": key.id, "name": key.name, "scopes": list(key.scopes), "only": list(key.only), "key": token}
+        say_json(shown)
     else:
+        limit = f" {' and '.join(key.only)} only" if key.only else ""
         say(token)
-        note(f"It may {', '.join(key.scopes)}, and is not shown again. End it with: steward key revoke {key.id}")
+        note(f"It may {', '.join(key.scopes)}{limit}, and is not shown again. End it with: steward key revoke {key.id}")
     return 0
 
 
@@ -64,6 +72,7 @@ def list_(context: typer.Context, as_json: Json = False) -> int:
                 "id": k.id,
                 "name": k.name,
                 "scopes": list(k.scopes),
+                "only": list(k.only),
                 "created_at": iso(k.created_at),
                 "used_at": iso(k.used_at),
                 "revoked_at": iso(k.revoked_at),
@@ -81,10 +90,11 @@ def list_(context: typer.Context, as_json: Json = False) -> int:
                 at(k.created_at),
                 at(k.used_at) or "never",
                 "revoked" if k.revoked_at else " ".join(k.scopes),
+                " ".join(k.only),
             )
             for k in keys
         ]
-        say_table(("ID", "NAME", "MADE", "LAST USED", "SCOPES"), rows)
+        say_table(("ID", "NAME", "MADE", "LAST USED", "SCOPES", "ONLY"), rows)
     return 0
 
 
@@ -92,7 +102,10 @@ def revoke(
     context: typer.Context,
     key: Annotated[str, typer.Argument(metavar="ID|NAME", help="A key's id, or the name of one or more.")],
 ) -> int:
-    """End a key, or all keys of a name. Sessions that were opened with it end as well."""
+    """End a key, or all keys of a name. Sessions that were opened with it end as well.
+
+    Its schedules rest when they are next due, until somebody who may resumes them.
+    """
     from steward.ledger import access
 
     with setup.opened(context) as steward:
@@ -109,7 +122,8 @@ def add(
 ) -> int:
     """Make a link with which a person signs in, once.
 
-    It lives for a quarter of an hour.
+    It lives for a quarter of an hour. For somebody who has been here before, the scopes are theirs from now on,
+    in sessions that are open too.
     """
     from steward.errors import ConfigurationError
     from steward.ledger import access
@@ -141,6 +155,7 @@ def list_users(context: typer.Context, as_json: Json = False) -> int:
     if as_json:
         listed = [
             {
+                "id": u.id,
                 "name": u.name,
                 "scopes": list(u.scopes),
                 "invited_at": iso(u.invited_at),
@@ -166,7 +181,8 @@ def remove(
 ) -> int:
     """Remove a person: their sign-in links and their sessions end at once.
 
-    What they have asked for stays. A key of the same name stays as well: end it with `key revoke`.
+    What they have asked for stays; their schedules rest when they are next due, until somebody who may resumes them.
+    A key of the same name stays as well: end it with `key revoke`.
     """
     import shlex
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from steward.callers import COMMAND_LINE
 from steward.cli import setup
 from steward.errors import InvalidOption
 
@@ -78,11 +79,11 @@ class Local:
 
     def retry(self, task_id: str) -> TaskResult:
         """Try a task again."""
-        return self.steward.service.retry(task_id, by=user())
+        return self.steward.service.retry(task_id, by=user(), caller=COMMAND_LINE)
 
     def cancel(self, task_id: str) -> TaskResult:
         """Stop a task."""
-        return self.steward.service.cancel(task_id, by=user())
+        return self.steward.service.cancel(task_id, by=user(), caller=COMMAND_LINE)
 
     def unattended(self) -> bool:
         """Whether no worker has a lease."""

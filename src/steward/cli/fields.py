@@ -76,6 +76,12 @@ def moment(name: str, text: str | None, *, back: bool = False) -> datetime | Non
         ) from error
 
 
+def spans(*times: str | None) -> str:
+    """Return what stands for `times` where one of them is a span from now: a repeat of the command means the same."""
+    said = [(text or "").strip() for text in times]
+    return " / ".join(said) if any(map(_SPAN.fullmatch, said)) else ""
+
+
 def _whole(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.callers import COMMAND_LINE
 from steward.cli import fields, setup
 from steward.cli.doors import user
 from steward.cli.printing import Json, at, say, say_json, say_table
@@ -66,7 +67,7 @@ def add(
     with setup.opened(context) as steward:
         schema = steward.registry.get(name).payload.model_json_schema(by_alias=True)
         given = fields.payload_of(context.args, payload, schema)
-        made = steward.timetable.make(name, given, cron, zone, missed=missed, owner=user())
+        made = steward.timetable.make(name, given, cron, zone, missed=missed, owner=user(), caller=COMMAND_LINE)
     _say(made, as_json=as_json)
     return 0
 
@@ -74,7 +75,7 @@ def add(
 def pause(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
     """Let a schedule rest until it is resumed; what falls into the rest is not missed."""
     with setup.opened(context) as steward:
-        standing = steward.timetable.pause(steward.timetable.named(schedule).entry.id, user())
+        standing = steward.timetable.pause(steward.timetable.named(schedule).entry.id, user(), caller=COMMAND_LINE)
     _say(standing, as_json=as_json)
     return 0
 
@@ -82,7 +83,7 @@ def pause(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
 def resume(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
     """Let a schedule go on from now."""
     with setup.opened(context) as steward:
-        standing = steward.timetable.resume(steward.timetable.named(schedule).entry.id)
+        standing = steward.timetable.resume(steward.timetable.named(schedule).entry.id, caller=COMMAND_LINE)
     _say(standing, as_json=as_json)
     return 0
 
@@ -90,7 +91,7 @@ def resume(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
 def run(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
     """Make a schedule's task now, beside its times."""
     with setup.opened(context) as steward:
-        task_id = steward.timetable.run(steward.timetable.named(schedule).entry.id, user())
+        task_id = steward.timetable.run(steward.timetable.named(schedule).entry.id, user(), caller=COMMAND_LINE)
     if as_json:
         say_json({"id": task_id})
     else:

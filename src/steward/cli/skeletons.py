@@ -90,7 +90,7 @@ class {model}(BaseModel):
     least: int = Field(0, ge=0, title="Least number of members")
 
 
-@handler(example={model}(least=100), lane="reports", staff=True)
+@handler(example={model}(least=100), lane="reports", scope="reports")
 def {name}(request: {model}) -> Report:
     """Draw up {words}."""
     towns = [("Riverton", 412), ("Fairview", 187), ("Cedar Falls", 64)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from steward.callers import COMMAND_LINE
 from steward.cli import fields
 from steward.cli.doors import ApiKey, Door, Url, door, user
 from steward.cli.printing import Json, at, say, say_json, say_table, say_task
@@ -73,6 +74,8 @@ def send(
                 priority=priority,
                 run_at=fields.moment("run-at", run_at),
                 requested_by=user(),
+                caller=COMMAND_LINE,
+                span=fields.spans(run_at, expires_at),
             ),
         )
         if wait:

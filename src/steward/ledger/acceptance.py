@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND, moment
+from steward.clock import SECOND, moment, now
 from steward.errors import KeyConflict
 from steward.ledger import flood
 from steward.ledger.schema import actions, keys, tasks
@@ -36,6 +36,7 @@ class Entry:
     created_at: int
     due_at: int
     expires_at: int | None
+    owner_id: str = ""
     at_most: tuple[tuple[int, float], ...] = ()
 
     def row(self) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class Entry:
             lane=self.lane,
             priority=self.priority,
             requested_by=self.requested_by,
+            owner_id=self.owner_id,
             payload=json.loads(self.payload),
         )
 
@@ -73,37 +75,76 @@ def accept(connection: sa.Connection, entries: Sequence[Entry]) -> None:
     connection.execute(_INSERT, [entry.row() for entry in entries])
 
 
-def accept_once(connection: sa.Connection, entry: Entry, key: str, digest: str) -> tuple[str, bool]:
-    """Store `entry` unless `key` has been used; return the id of the task that has the key, and whether it is new.
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key: whose it is, and what it stands for.
+
+    `digest` is that of the whole request; `earlier` that of its name and payload alone, as keys were compared that were
+    kept before their callers were told apart.
+    """
+
+    caller_id: str
+    text: str
+    digest: str
+    earlier: str = ""
+
+
+def accept_once(connection: sa.Connection, entry: Entry, key: Key) -> tuple[str, bool]:
+    """Store `entry` unless its caller has used `key`; return the id of the key's task, and whether it is new.
 
     Raises:
-        KeyConflict: the key stands for another handler or payload.
+        KeyConflict: the key stands for another request.
         RateLimited: as `accept`; a repeat under a key that is in use is no new task, and not counted.
     """
-    values = {"key": key, "task_id": entry.id, "digest": digest, "created_at": entry.created_at}
+    ids, created = accept_all_once(connection, [entry], key, many=False)
+    return ids[0], created
+
+
+def accept_all_once(
+    connection: sa.Connection, entries: Sequence[Entry], key: Key, *, many: bool = True
+) -> tuple[list[str], bool]:
+    """Store all `entries` unless their caller has used `key`; return the ids of the key's tasks, and whether new.
+
+    Raises as `accept_once`.
+    """
+    values = {
+        "caller_id": key.caller_id,
+        "key": key.text,
+        "task_id": entries[0].id if entries else "",
+        "ids": json.dumps([entry.id for entry in entries]) if many else None,
+        "digest": key.digest,
+        "created_at": entries[0].created_at if entries else now(),
+    }
     # One statement decides who is first, on both databases; the others read what the first has written.
     insert = sa.text(
-        "INSERT INTO idempotency_keys (key, task_id, digest, created_at) VALUES (:key, :task_id, :digest, :created_at)"
-        " ON CONFLICT (key) DO NOTHING"
+        "INSERT INTO idempotency_keys (caller_id, key, task_id, ids, digest, created_at)"
+        " VALUES (:caller_id, :key, :task_id, :ids, :digest, :created_at) ON CONFLICT (caller_id, key) DO NOTHING"
     )
+    limited = any(entry.at_most for entry in entries)
     # In a savepoint: whoever hears RateLimited inside a transaction of their own must not commit a key without a task.
-    with connection.begin_nested() if entry.at_most else nullcontext():
+    with connection.begin_nested() if limited else nullcontext():
         if connection.execute(insert, values).rowcount:
-            accept(connection, [entry])
-            return entry.id, True
-    found = connection.execute(sa.select(keys.c.task_id, keys.c.digest).where(keys.c.key == key)).one()
-    if found.digest != digest:
+            if entries:
+                accept(connection, entries)
+            return [entry.id for entry in entries], True
+    found = connection.execute(
+        sa.select(keys.c.task_id, keys.c.ids, keys.c.digest).where(
+            keys.c.caller_id == key.caller_id, keys.c.key == key.text
+        )
+    ).one()
+    if found.digest not in (key.digest, key.earlier):
         raise KeyConflict(
-            f"The key '{key[:80]}' has been used for another request",
-            f"It stands for the task {found.task_id}, which has another name or payload",
+            f"The key '{key.text[:80]}' has been used for another request",
+            f"It stands for {'the tasks' if found.ids else 'the task'} {found.task_id}"
+            f"{' and others' if found.ids else ''}, handed over with another name, payload or option",
             "Use a new key for a new request",
         )
-    return found.task_id, False
+    return [found.task_id] if found.ids is None else json.loads(found.ids), False
 
 
-def forget_keys(connection: sa.Connection, now: int) -> int:
+def forget_keys(connection: sa.Connection, at: int) -> int:
     """Delete keys older than `KEY_LIFE` and return how many there were."""
-    return connection.execute(keys.delete().where(keys.c.created_at < now - KEY_LIFE)).rowcount
+    return connection.execute(keys.delete().where(keys.c.created_at < at - KEY_LIFE)).rowcount
 
 
 def note_action(

@@ -75,6 +75,7 @@ class _Reading:
             lane=self._as("lane", r.lane, str, ""),
             priority=self._as("priority", r.priority, int, 0),
             requested_by=self._as("requested_by", r.requested_by, str, ""),
+            owner_id=self._as("owner_id", r.owner_id, str, ""),
             worker=r.worker,
             payload=self._payload(r.payload),
             deliveries=tuple(self._delivery(d) for d in sent),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from steward.callers import Caller, shown_name
 from steward.errors import UnknownTask
 from steward.ledger.schema import firings, schedules
 
@@ -33,6 +34,7 @@ class Entry:
     next_at: int | None
     paused_at: int | None = None
     paused_by: str | None = None
+    owner_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,20 @@ def get(connection: sa.Connection, schedule_id: str) -> Entry:
     """
     row = connection.execute(sa.select(schedules).where(schedules.c.id == schedule_id)).one_or_none()
     if row is None:
-        raise UnknownTask(f"There is no schedule '{schedule_id[:80]}'", remedy="List them with: steward schedule list")
+        raise unknown(schedule_id)
     return Entry(**row._mapping)
 
 
-def every(connection: sa.Connection, owner: str | None = None) -> list[Entry]:
-    """Return all schedules, or one owner's, in the order of their names."""
+def unknown(schedule_id: str) -> UnknownTask:
+    """Return the error for a schedule that is not there, or not theirs."""
+    return UnknownTask(f"There is no schedule '{schedule_id[:80]}'", remedy="List them with: steward schedule list")
+
+
+def every(connection: sa.Connection, owner_id: str | None = None) -> list[Entry]:
+    """Return all schedules, or those of one owner, in the order of their names."""
     statement = sa.select(schedules).order_by(schedules.c.name, schedules.c.created_at, schedules.c.id)
-    if owner is not None:
-        statement = statement.where(schedules.c.owner == owner)
+    if owner_id is not None:
+        statement = statement.where(schedules.c.owner_id == owner_id)
     return [Entry(**row._mapping) for row in connection.execute(statement)]
 
 
@@ -160,7 +167,16 @@ def pause(connection: sa.Connection, schedule_id: str, by: str, moment: int) -> 
     connection.execute(
         schedules.update()
         .where(schedules.c.id == schedule_id, schedules.c.paused_at.is_(None))
-        .values(paused_at=moment, paused_by=by[:80], next_at=None)
+        .values(paused_at=moment, paused_by=shown_name(by), next_at=None)
+    )
+
+
+def take_over(connection: sa.Connection, schedule_id: str, caller: Caller) -> None:
+    """Make a schedule `caller`'s."""
+    connection.execute(
+        schedules.update()
+        .where(schedules.c.id == schedule_id)
+        .values(owner=shown_name(caller.name), owner_id=caller.id)
     )
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+from steward.ledger.metadata import Time, metadata
+from steward.ledger.schema_access import api_keys, links, sessions, users
 
-Time = sa.BigInteger
+__all__ = [
+    "actions", "api_keys", "artifacts", "attempts", "cursors", "deliveries", "firings", "incident_events", "incidents",
+    "keys", "lanes", "leases", "links", "metadata", "schedules", "sessions", "synced", "tasks", "users", "workers",
+]  # fmt: skip
 
 _QUEUED = sa.text("state = 'queued'")
 _WAITING = sa.text("state IN ('scheduled', 'retrying')")
@@ -34,7 +32,9 @@ tasks = sa.Table(
     sa.Column("payload", sa.Text, nullable=False),
     sa.Column("sealed", sa.LargeBinary),
     sa.Column("recipient", sa.String(320)),
+    # A name to show, and the id of the caller whose task it is: only the id decides who may see it.
     sa.Column("requested_by", sa.String(80), nullable=False),
+    sa.Column("owner_id", sa.String(36), nullable=False, server_default=""),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("due_at", Time, nullable=False),
     # When it was due first: the date that its letters and documents bear. None if that is when it was accepted.
@@ -65,13 +65,17 @@ tasks = sa.Table(
     sa.Index("ix_tasks_state", "state", "id"),
     sa.Index("ix_tasks_name", "name", "id"),
     sa.Index("ix_tasks_recipient", "recipient"),
+    sa.Index("ix_tasks_owner_id", "owner_id", "id"),
 )
 
 keys = sa.Table(
     "idempotency_keys",
     metadata,
+    sa.Column("caller_id", sa.String(36), primary_key=True),
     sa.Column("key", sa.String(255), primary_key=True),
+    # Of a bulk the first task, and all of them as a JSON array.
     sa.Column("task_id", sa.String(36), nullable=False),
+    sa.Column("ids", sa.Text),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("created_at", Time, nullable=False),
     sa.Index("ix_idempotency_keys_created_at", "created_at"),
@@ -180,29 +184,6 @@ leases = sa.Table(
     sa.Column("until", Time, nullable=False),
 )
 
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("name", sa.String(80), nullable=False),
-    sa.Column("hash", sa.String(64), nullable=False, unique=True),
-    sa.Column("scopes", sa.String(200), nullable=False),
-    sa.Column("created_at", Time, nullable=False),
-    sa.Column("used_at", Time),
-    sa.Column("revoked_at", Time),
-)
-
-links = sa.Table(
-    "sign_in_links",
-    metadata,
-    sa.Column("hash", sa.String(64), primary_key=True),
-    sa.Column("name", sa.String(80), nullable=False),
-    sa.Column("scopes", sa.String(200), nullable=False),
-    sa.Column("created_at", Time, nullable=False),
-    sa.Column("expires_at", Time, nullable=False),
-    sa.Column("used_at", Time),
-)
-
 schedules = sa.Table(
     "schedules",
     metadata,
@@ -214,7 +195,9 @@ schedules = sa.Table(
     sa.Column("zone", sa.String(64), nullable=False),
     sa.Column("missed", sa.String(8), nullable=False),
     sa.Column("payload", sa.Text, nullable=False),
+    # A name to show, and whose it is.
     sa.Column("owner", sa.String(80), nullable=False),
+    sa.Column("owner_id", sa.String(36), nullable=False, server_default=""),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("paused_at", Time),
     sa.Column("paused_by", sa.String(80)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from steward.callers import Caller, shown_name
 from steward.clock import micros, moment
 from steward.errors import InvalidOption, UnknownTask
 from steward.ledger import reading
@@ -26,10 +28,27 @@ def get(connection: sa.Connection, task_id: str) -> TaskResult:
     """
     found = reading.rows(connection, sa.select(tasks).where(tasks.c.id == task_id))
     if not found:
-        raise UnknownTask(
-            f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
-        )
+        raise unknown(task_id)
     return reading.results(connection, found, with_attempts=True)[0]
+
+
+def theirs(connection: sa.Connection, task_id: str, caller: Caller) -> str:
+    """Return the name of a task that is `caller`'s to see.
+
+    Raises:
+        UnknownTask: it is not, or there is none: the words are the same, so that nothing is learnt.
+    """
+    row = connection.execute(sa.select(tasks.c.name, tasks.c.owner_id).where(tasks.c.id == task_id)).one_or_none()
+    if row is None or not caller.sees(row.name, row.owner_id):
+        raise unknown(task_id)
+    return str(row.name)
+
+
+def unknown(task_id: str) -> UnknownTask:
+    """Return the error for a task that is not there, or not theirs."""
+    return UnknownTask(
+        f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
+    )
 
 
 def find(connection: sa.Connection, query: Query) -> Page:
@@ -63,8 +82,9 @@ def _statement(query: Query) -> sa.Select[Any]:
         statement = statement.where(tasks.c.created_at >= _time("since", query.since))
     if query.until:
         statement = statement.where(tasks.c.created_at < _time("until", query.until))
-    if query.requested_by:
-        statement = statement.where(tasks.c.requested_by == query.requested_by)
+    if query.requested_by is not None:
+        statement = statement.where(tasks.c.requested_by == shown_name(query.requested_by))
+    statement = _within(statement, query.owner_id, query.only)
     if query.text:
         words = f"%{query.text.replace('%', '')}%"
         statement = statement.where(
@@ -87,13 +107,21 @@ def _time(name: str, value: datetime) -> int:
         raise InvalidOption(f"{name} cannot be used", str(error), "Write it like 2026-12-01T08:00:00Z") from error
 
 
-def counts(connection: sa.Connection, requested_by: str | None = None) -> dict[str, int]:
-    """Return how many tasks (of `requested_by`, or of all) there are in each state; every state is named."""
+def _within(statement: sa.Select[Any], owner_id: str | None, only: Collection[str] | None) -> sa.Select[Any]:
+    if owner_id is not None:
+        statement = statement.where(tasks.c.owner_id == owner_id)
+    if only is not None:
+        statement = statement.where(tasks.c.name.in_(only))
+    return statement
+
+
+def counts(
+    connection: sa.Connection, owner_id: str | None = None, only: Collection[str] | None = None
+) -> dict[str, int]:
+    """Return how many tasks (of this owner, of these names, or all) there are in each state; every state is named."""
     found = dict.fromkeys((s.value for s in State), 0)
     statement = sa.select(tasks.c.state, sa.func.count().label("n")).group_by(tasks.c.state)
-    if requested_by is not None:
-        statement = statement.where(tasks.c.requested_by == requested_by)
-    return found | {row.state: row.n for row in connection.execute(statement)}
+    return found | {row.state: row.n for row in connection.execute(_within(statement, owner_id, only))}
 
 
 def count(connection: sa.Connection, state: State) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import BackgroundTasks
 
+from steward.callers import PROCESS, Caller
 from steward.clock import now
 from steward.engine import Perform
 from steward.errors import Unsupported
@@ -52,10 +53,10 @@ class BackgroundTaskService(LedgerTaskService):
         """Mark what an earlier process left unfinished as interrupted and return how many; called at the start."""
         return self.ledger.apply(lambda c: orphans.interrupt(c, now()))
 
-    def retry(self, task_id: str, *, by: str = "") -> TaskResult:
+    def retry(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Try a task again now, inside a request; see `TaskService.retry`."""
         self._require_request()
-        return super().retry(task_id, by=by)
+        return super().retry(task_id, by=by, caller=caller)
 
     def _refuse_unable(self, handler: Handler, options: Options) -> None:
         super()._refuse_unable(handler, options)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel
 
+from steward.callers import PROCESS, Caller, shown_name
 from steward.clock import LATEST, SECOND, micros, new_id, now
 from steward.errors import (
     FieldProblem,
@@ -80,13 +82,14 @@ class LedgerTaskService(TaskService):
         """Accept all payloads in one commit, or none; see `TaskService.enqueue_many`."""
         handler = self.registry.resolve(func)
         options = options or Options()
-        if options.key is not None:
-            raise InvalidOption("A key stands for one task", remedy="Give no key when handing over many")
+        options.caller.require_ask(handler.name, handler.scope)
         self._guard()
-        entries, problems = [], []
+        entries, bodies, problems = [], [], []
         for index, payload in enumerate(payloads):
             try:
-                entries.append(self._entry(handler, payload, options)[0])
+                entry, body = self._entry(handler, payload, options)
+                entries.append(entry)
+                bodies.append(body)
             except InvalidPayload as error:
                 problems += [FieldProblem(f"{index}.{p.field}", p.message, p.nearest) for p in error.problems]
                 if len(problems) >= MOST_PROBLEMS:  # whoever errs so often is told the first, and waits for no more
@@ -99,10 +102,20 @@ class LedgerTaskService(TaskService):
                 if len(problems) >= MOST_PROBLEMS
                 else "",
             )
-        if entries:
-            self.ledger.apply(lambda connection: acceptance.accept(connection, entries))
-            self._announce([entry.id for entry in entries])
-        return [entry.id for entry in entries]
+        key = self._key(handler, bodies, options)
+
+        def change(connection: sa.Connection) -> tuple[list[str], bool]:
+            if key is not None:
+                return acceptance.accept_all_once(connection, entries, key)
+            acceptance.accept(connection, entries)
+            return [entry.id for entry in entries], True
+
+        if not entries and key is None:
+            return []
+        ids, created = self.ledger.apply(change)
+        if created and ids:
+            self._announce(ids)
+        return ids
 
     def get_status(self, task_id: str) -> TaskResult:
         """Return the task as it stands; see `TaskService.get_status`."""
@@ -114,18 +127,23 @@ class LedgerTaskService(TaskService):
         with self.ledger.read() as connection:
             return search.find(connection, query or Query())
 
-    def cancel(self, task_id: str, *, by: str = "") -> TaskResult:
+    def cancel(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Stop a task that is not finished; see `TaskService.cancel`."""
         with self.ledger.write() as connection:
+            search.theirs(connection, task_id, caller)
             control.cancel(connection, task_id, now())
-            _acted(connection, task_id, by, "cancelled")
+            _acted(connection, task_id, by or caller.name, "cancelled")
         return self.get_status(task_id)
 
-    def retry(self, task_id: str, *, by: str = "") -> TaskResult:
+    def retry(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Try a task again now; see `TaskService.retry`."""
         with self.ledger.write() as connection:
+            name = search.theirs(connection, task_id, caller)
+            handler = self.registry.handlers.get(name)
+            if handler is not None:  # of a plugin that is gone nothing is known, and nothing is performed
+                caller.require_again(name, handler.scope)
             control.retry(connection, task_id, now())
-            _acted(connection, task_id, by, "asked to try again")
+            _acted(connection, task_id, by or caller.name, "asked to try again")
         self._announce([task_id])
         return self.get_status(task_id)
 
@@ -154,14 +172,12 @@ class LedgerTaskService(TaskService):
         self, handler: Handler, payload: Any, options: Options, connection: sa.Connection | None = None
     ) -> Accepted:
         self._guard()
-        entry, digest = self._entry(handler, payload, options)
-        key = options.key
-        if key is not None and not (isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isprintable()):
-            raise InvalidOption("The key cannot be used", f"It needs 1 to {LONGEST_KEY} printable characters")
+        entry, body = self._entry(handler, payload, options)
+        key = self._key(handler, body, options)
 
         def change(open_connection: sa.Connection) -> tuple[str, bool]:
             if key is not None:
-                return acceptance.accept_once(open_connection, entry, key, digest)
+                return acceptance.accept_once(open_connection, entry, key)
             acceptance.accept(open_connection, [entry])
             return entry.id, True
 
@@ -170,7 +186,28 @@ class LedgerTaskService(TaskService):
             self._announce([task_id])
         return Accepted(task_id, created, entry.as_result() if created else None)
 
-    def _entry(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.Entry, str]:
+    def _key(self, handler: Handler, body: Sequence[Any], options: Options) -> acceptance.Key | None:
+        """Return the key of a request with what it stands for: the name, the payload or payloads, and the options.
+
+        Options count as they were given: what a handler adds to the moment of acceptance differs at each repeat.
+        """
+        text = options.key
+        if text is None:
+            return None
+        if not (isinstance(text, str) and 0 < len(text) <= LONGEST_KEY and text.isprintable()):
+            raise InvalidOption("The key cannot be used", f"It needs 1 to {LONGEST_KEY} printable characters")
+        times = [None if each is None else micros(each) for each in (options.run_at, options.expires_at)]
+        said = [options.span or times, options.priority]
+        whole, earlier = json.dumps([handler.name, body, said]), json.dumps([handler.name, *body])
+        return acceptance.Key(
+            options.caller.id, text, self._seal.digest(whole.encode()), self._seal.digest(earlier.encode())
+        )
+
+    def _entry(
+        self, handler: Handler, payload: Any, options: Options
+    ) -> tuple[acceptance.Entry, tuple[str, list[str]]]:
+        """Return a task to be accepted, and its payload apart: the text as stored, and its secrets."""
+        options.caller.require_ask(handler.name, handler.scope)  # here, where every door passes
         self._refuse_unable(handler, options)
         model = validated(handler, payload)
         self._look(handler, model)
@@ -200,13 +237,14 @@ class LedgerTaskService(TaskService):
             payload=text,
             sealed=self._seal.close_texts(secrets, task_id),
             recipient=recipient(model),
-            requested_by=as_text("requested_by", options.requested_by)[:80],
+            requested_by=shown_name(as_text("requested_by", options.requested_by or options.caller.name)),
+            owner_id=options.caller.id,
             created_at=moment,
             due_at=due,
             expires_at=expires,
             at_most=handler.at_most,
         )
-        return entry, self._seal.digest(json.dumps([handler.name, text, secrets]).encode())
+        return entry, (text, secrets)
 
     def _times(self, handler: Handler, options: Options, moment: int) -> tuple[int, int | None]:
         try:
@@ -240,8 +278,8 @@ class LedgerTaskService(TaskService):
 
 
 def _at(options: Options, run_at: datetime) -> Options:
-    return Options(options.key, options.expires_at, options.priority, run_at, options.requested_by)
+    return replace(options, run_at=run_at)
 
 
 def _acted(connection: sa.Connection, task_id: str, by: str, action: str) -> None:
-    acceptance.note_action(connection, new_id(), task_id, now(), by[:80], action)
+    acceptance.note_action(connection, new_id(), task_id, now(), shown_name(by), action)

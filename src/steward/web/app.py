@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 import steward as package
-from steward.errors import StewardError
+from steward.errors import MissingScope, StewardError
 from steward.ledger.write_lock import PROMPT
 from steward.watchdog import watching
 from steward.web import (
@@ -35,13 +35,21 @@ from steward.web import (
 from steward.web.auth import Doorkeeper
 from steward.web.envelope import Envelope
 from steward.web.intake import Intake
-from steward.web.sessions import Sessions
+from steward.web.sessions import Session, Sessions
 from steward.web.site import Site
 
 if TYPE_CHECKING:
     from steward.app import Steward
 
 log = logging.getLogger(__name__)
+
+
+def _present(site: Site, request: Request) -> Session | None:
+    """Return who is signed in, or None if the ledger cannot be asked: the page of an error must not fail for it."""
+    try:
+        return site.session(request)
+    except StewardError:
+        return None
 
 
 def create(steward: Steward) -> FastAPI:
@@ -89,8 +97,8 @@ def create(steward: Steward) -> FastAPI:
 
     def error_page(request: Request, error: BaseException, instance: str) -> Response:
         status, members, headers = problems.document(error, base, instance)
-        said, session = problems.in_words(error), site.sessions.read(request)
-        if isinstance(said, problems.MissingScope) and session is not None:
+        said, session = problems.in_words(error), _present(site, request)
+        if isinstance(said, MissingScope) and session is not None:
             instance = f"scope {said.scope.replace(' ', ' or ')}"
             said = problems.refusal(said, session.caller.name, session.caller.scopes)
         what = members["title"] if status == 405 else said.what.rstrip(".")
@@ -116,7 +124,8 @@ def create(steward: Steward) -> FastAPI:
         app.router.routes.extend(page.routes(site))
 
     async def describe(request: Request) -> Response:
-        return lookups.as_json(openapi.describe(app, steward))
+        caller = await keeper.admit(request) if "authorization" in request.headers else None
+        return lookups.as_json(openapi.describe(app, steward, caller))
 
     app.add_route("/openapi.json", describe)
     app.add_middleware(Envelope, explain=explain, secure=base.startswith("https:"))

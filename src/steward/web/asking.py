@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from steward.callers import Caller
 from steward.clockwork import moves_along
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
 from steward.handlers import Handler
@@ -44,17 +45,18 @@ class Asking:
 
     def kinds(self, request: Request, session: Session) -> Response:
         """Return the list of what may be asked for."""
-        staff = [h for _, h in sorted(self._steward.registry.handlers.items()) if h.staff]
-        return self._site.page("ask", session, title="Ask for a report", here="ask", handlers=staff)
+        known = sorted(self._steward.registry.handlers.items())
+        theirs = [h for name, h in known if h.staff and session.caller.may_ask(name, h.scope)]
+        return self._site.page("ask", session, title="Ask for a report", here="ask", handlers=theirs)
 
     def form(self, request: Request, session: Session) -> Response:
         """Return the empty form of one kind."""
-        handler = self._handler(request)
+        handler = self._handler(request, session)
         return self._draw(session, handler, self._fields(handler))
 
     def ask(self, request: Request, session: Session, values: Fields) -> Response:
         """Hand the request over and show its task; or the form again, with what is wrong beside each field."""
-        handler = self._handler(request)
+        handler = self._handler(request, session)
         drawn = self._fields(handler)
         payload, problems = forms.payload(drawn, values, find_zone(self._steward.settings.time_zone))
         ticket = (values.get("ticket") or [""])[0][:64]
@@ -68,7 +70,7 @@ class Asking:
                 if how_often:
                     return self._repeat(handler, payload, how_often, ticket, session)
                 with during(later):
-                    task_id = self._hand_over(handler, payload, ticket, session.caller.name)
+                    task_id = self._hand_over(handler, payload, ticket, session.caller)
                 return RedirectResponse(f"/tasks/{task_id}", 303, background=later)
             except InvalidPayload as error:
                 problems = list(error.problems)
@@ -81,23 +83,24 @@ class Asking:
     def _repeat(self, handler: Handler, payload: dict[str, Any], cron: str, ticket: str, session: Session) -> Response:
         """Keep it as a schedule and show that; a second press of the button finds the first one's."""
         key = ticket if ticket.isalnum() else ""
-        made = self._steward.timetable.make(handler, payload, cron, owner=session.caller.name, key=key)
+        made = self._steward.timetable.make(handler, payload, cron, key=key, caller=session.caller)
         return RedirectResponse(f"/schedules?new={made.entry.id}#s-{made.entry.id}", 303)
 
-    def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, by: str) -> str:
+    def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, caller: Caller) -> str:
         submit = self._steward.service.submit
         try:
             # The form's ticket is the key: a second press of the button is the same request.
             key = f"form:{ticket}" if ticket.isalnum() else None
-            return submit(handler, payload, Options(key=key, requested_by=by)).id
+            return submit(handler, payload, Options(key=key, caller=caller)).id
         except KeyConflict:
             # Sent, gone back to, changed and sent again: a new request.
-            return submit(handler, payload, Options(requested_by=by)).id
+            return submit(handler, payload, Options(caller=caller)).id
 
-    def _handler(self, request: Request) -> Handler:
+    def _handler(self, request: Request, session: Session) -> Handler:
         handler = self._steward.registry.handlers.get(request.path_params["name"])
         if handler is None or not handler.staff:
             raise NoSuchPage("There is no such report to ask for", remedy="Choose one from the list")
+        session.caller.require_ask(handler.name, handler.scope)
         return handler
 
     def _fields(self, handler: Handler) -> list[forms.Field]:

@@ -8,19 +8,22 @@ from collections import OrderedDict
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from steward.errors import UnknownTask
-from steward.ledger import access
-from steward.ledger.access import Caller
+from steward.callers import Caller
+from steward.errors import MissingScope
+from steward.ledger import access, search
 from steward.results import TaskResult
 from steward.sealing import token_hash
 from steward.web.intake import Intake
-from steward.web.problems import MissingScope, NotSignedIn
+from steward.web.problems import NotSignedIn
 
 SEERS = ("read", "reports", "operate")
 """Scopes with any of which one sees what is one's own; with `operate` everybody's."""
 
 CHANGERS = ("send", "reports", "operate")
 """Scopes with any of which one stops, repeats and changes what is one's own; with `operate` everybody's."""
+
+ASKERS = ("send", "reports", "operate")
+"""Scopes with any of which there is something that one may ask for."""
 
 TRUSTED_FOR = 2.0
 """Seconds for which a key that was looked up is not looked up again: the longest that a revoked key still works."""
@@ -73,17 +76,17 @@ class Doorkeeper:
                 self._known.popitem(last=False)
         return caller
 
-    def still_stands(self, caller: Caller) -> bool:
-        """Return whether a session goes on: its key is not revoked, and its person not removed."""
+    def signed_in(self, token: str) -> Caller | None:
+        """Return who is signed in with a session's token, with the scopes of this moment; None if it has ended."""
         with self._ledger.read() as connection:
-            return access.session_stands(connection, caller)
+            return access.signed_in(connection, token)
 
     def _look_up(self, token: str) -> Caller | None:
         with self._ledger.read() as connection:
             caller, stale = access.caller_of(connection, token)
         if caller is not None and stale:
             # Not waited for: a read must not wait for whoever writes just now.
-            self._ledger.note(lambda connection: access.note_use(connection, caller.key_id))
+            self._ledger.note(lambda connection: access.note_use(connection, caller.id))
         return caller
 
 
@@ -108,13 +111,6 @@ def own(caller: Caller, task: TaskResult) -> TaskResult:
     Raises:
         UnknownTask: it is another's. The words are those for a task that is not there, so that nothing is learnt.
     """
-    if "operate" in caller.scopes or task.requested_by == caller.name:
+    if caller.sees(task.name, task.owner_id):
         return task
-    raise unknown(task.id)
-
-
-def unknown(task_id: str) -> UnknownTask:
-    """Return the error for a task that is not there, or not theirs."""
-    return UnknownTask(
-        f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
-    )
+    raise search.unknown(task.id)

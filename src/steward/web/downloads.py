@@ -11,10 +11,10 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from steward.callers import Caller
 from steward.clock import new_id, now
 from steward.errors import UnknownTask
 from steward.ledger import acceptance, search
-from steward.ledger.access import Caller
 from steward.web.auth import own
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from steward.callers import Caller
 from steward.ledger import access
-from steward.ledger.access import Caller
 from steward.web.attempts import Attempts
 from steward.web.bodies import read_form
 from steward.web.problems import NoSuchPage
-from steward.web.sessions import Session
 from steward.web.site import Site
+from steward.web.threads import run_writing
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,11 @@ class Entrance:
         self._attempts = Attempts()
 
     async def show(self, request: Request) -> Response:
-        """Return the page that asks for a key."""
-        return self._form(request, request.query_params.get("next", ""))
+        """Return the page that asks for a key; who is signed in goes where they wanted to."""
+        wanted = request.query_params.get("next", "")
+        if await run_in_threadpool(self._site.session, request) is not None:
+            return RedirectResponse(local(wanted) or "/", 303)
+        return self._form(request, wanted)
 
     async def with_key(self, request: Request) -> Response:
         """Sign in with a key, and go where one wanted to."""
@@ -55,7 +58,7 @@ class Entrance:
                 attempt.fail()
         if caller is None:
             return self._form(request, wanted, "This key is not known. Copy the whole of it; it starts with stw_.", 422)
-        return self._enter(caller, wanted)
+        return await run_writing(self._enter, caller, wanted)
 
     async def show_link(self, request: Request) -> Response:
         """Return a page with one button: mail scanners open links, and must not use this one up."""
@@ -78,33 +81,32 @@ class Entrance:
         self._sessions.check_form(request, (values.get("form_token") or [""])[0], None)
         token = request.path_params["token"]
         with self._attempts.one(_address(request)) as attempt:
-            caller = await run_in_threadpool(self._ledger.apply, lambda c: access.use_link(c, token))
+            caller = await run_writing(self._ledger.apply, lambda c: access.use_link(c, token))
             if caller is None:
                 attempt.fail()
         if caller is None:
             raise _over()
-        return self._enter(caller, "/")
+        return await run_writing(self._enter, caller, "/")
 
     async def leave(self, request: Request) -> Response:
-        """Sign out."""
-        session = self._sessions.read(request)
+        """Sign out, on the server too: a copy of the cookie is of no use any more."""
+        session = await run_in_threadpool(self._site.session, request)
         if session is not None:
             values = await read_form(request)
             self._sessions.check_form(request, (values.get("form_token") or [""])[0], session)
+            await run_writing(self._ledger.apply, lambda c: access.end_session(c, session.token))
         response = RedirectResponse("/sign-in", 303)
         self._sessions.end(response)
         return response
 
     def _enter(self, caller: Caller, wanted: str) -> Response:
-        log.info("signed in: %s", caller.name)
         response = RedirectResponse(wanted or "/", 303)
-        self._sessions.open(response, caller)
+        token, until = self._sessions.open(response)
+        self._ledger.apply(lambda c: access.open_session(c, caller, token, until))
+        log.info("signed in: %s", caller.name)
         return response
 
     def _form(self, request: Request, wanted: str, error: str = "", status: int = 200) -> Response:
-        session: Session | None = self._sessions.read(request)
-        if session is not None and not error:
-            return RedirectResponse(local(wanted) or "/", 303)
         response = Response()
         token = self._sessions.first_form_token(request, response)
         page = self._site.page(

@@ -47,6 +47,7 @@ def describe(handler: Handler) -> dict[str, Any]:
         "summary": handler.summary,
         "description": handler.description,
         "lane": handler.lane,
+        "scope": handler.scope,
         "staff": handler.staff,
         "important": handler.important,
         "schedules": [{"cron": s.cron, "zone": s.zone, "missed": s.missed} for s in handler.schedules],
@@ -97,8 +98,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         caller = await keeper.admit(request, *CHANGERS)
 
         def acted() -> TaskResult:
-            theirs = own(caller, service.get_status(request.path_params["task_id"]))
-            task: TaskResult = act(theirs.id, by=caller.name)
+            task: TaskResult = act(request.path_params["task_id"], caller=caller)
             return task
 
         later = BackgroundTasks()
@@ -112,8 +112,9 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         return await run_in_threadpool(downloads.respond, steward, caller, path["task_id"], path["n"], request)
 
     async def list_handlers(request: Request) -> Response:
-        await keeper.admit(request)
-        return as_json({"handlers": [describe(h) for _, h in sorted(steward.registry.handlers.items())]})
+        caller = await keeper.admit(request)
+        known = sorted(steward.registry.handlers.items())
+        return as_json({"handlers": [describe(h) for name, h in known if caller.may_ask(name, h.scope)]})
 
     async def list_plugins(request: Request) -> Response:
         await keeper.admit(request, "read", "operate")

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from steward.callers import Caller
 from steward.handlers import Handler
 from steward.results import Outcome
 from steward.tasks import State
@@ -152,6 +153,12 @@ def parameter(name: str, schema: dict[str, Any], description: str, where: str = 
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": description}
 
 
+_KEY = parameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "Your own: a repeat under it is answered with what it made, another request with 409.",
+    "header",
+)
 _OPTIONS = [
     parameter("run_at", TIME, "Start then, not now."),
     parameter("expires_at", TIME, "Nothing is sent after this time."),
@@ -162,11 +169,10 @@ _OPTIONS = [
 def submission(handler: Handler) -> dict[str, Any]:
     """Return what OpenAPI says of handing over one task of this kind."""
     body = {"schema": {"$ref": f"#/components/schemas/{handler.name}"}, "example": example(handler)}
-    key = parameter("Idempotency-Key", {"type": "string", "maxLength": 255}, "Makes a repeat harmless.", "header")
     accepted = answer("Task", "The task is on disk and will not be lost.")
     accepted["headers"] = {"Location": {"description": "Where the task is found.", "schema": _TEXT}}
     return {
-        "parameters": [key, *_OPTIONS],
+        "parameters": [_KEY, *_OPTIONS],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {"202": accepted, **problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507)},
     }
@@ -176,14 +182,14 @@ def bulk(handler: Handler, most: int) -> dict[str, Any]:
     """Return what OpenAPI says of handing over many tasks of this kind."""
     items = {"type": "array", "maxItems": most, "items": {"$ref": f"#/components/schemas/{handler.name}"}}
     return {
-        "parameters": _OPTIONS,
+        "parameters": [_KEY, *_OPTIONS],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": items, "example": [example(handler)]}},
         },
         "responses": {
             "202": answer("Ids", "All are on disk, in one commit; the ids are in the order of the array."),
-            **problems(400, 401, 403, 413, 415, 422, 429, 503, 507),
+            **problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507),
         },
     }
 
@@ -219,8 +225,25 @@ def component_schemas(handlers: dict[str, Handler]) -> dict[str, Any]:
     return found
 
 
-def describe(app: FastAPI, steward: Steward) -> dict[str, Any]:
-    """Return the whole OpenAPI document; made once."""
+def describe(app: FastAPI, steward: Steward, caller: Caller | None) -> dict[str, Any]:
+    """Return the OpenAPI document with the tasks that `caller` may ask for; to nobody in particular, everybody's."""
+    whole, handlers = _whole(app, steward), steward.registry.handlers
+    hidden = {
+        name
+        for name, handler in handlers.items()
+        if not (handler.scope in ("send", "reports") if caller is None else caller.may_ask(name, handler.scope))
+    }
+    paths = {
+        path: said
+        for path, said in whole["paths"].items()
+        if path.removeprefix("/v1/tasks/").removesuffix("/bulk") not in hidden
+    }
+    components = whole["components"]
+    schemas = {name: said for name, said in components["schemas"].items() if name.partition(".")[0] not in hidden}
+    return {**whole, "paths": paths, "components": {**components, "schemas": schemas}}
+
+
+def _whole(app: FastAPI, steward: Steward) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(
             title="Steward",

@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from steward.errors import NotPermitted
 from steward.transports.outbox import Captured, messages, read
 from steward.web.downloads import disposition
 from steward.web.problems import NoSuchPage
 from steward.web.sessions import Session
-from steward.web.site import Draw, Site
+from steward.web.site import Draw, Site, sees_outbox
 
 MOST = 200
 # A letter is a stranger's HTML: it gets no script, no form, no origin and no network. Its links open beside it.
@@ -44,6 +45,10 @@ class Outbox:
         """Return `draw` for where letters are captured, and "not found" where they are sent."""
 
         def drawn(request: Request, session: Session) -> Response:
+            if not sees_outbox(session.caller):
+                raise NotPermitted(
+                    "Your key is limited to some tasks", "The outbox holds the letters of all", "Ask an operator"
+                )
             if not self._steward.settings.captures_mail:
                 raise NoSuchPage("There is no outbox here", "Letters are sent, not captured")
             return draw(request, session)

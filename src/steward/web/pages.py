@@ -54,17 +54,19 @@ class Pages:
         given = request.query_params
         shown, name, text = given.get("show", ""), given.get("name", ""), given.get("q", "").strip()
         group = words.group_of(shown)
-        whose = None if "operate" in session.caller.scopes else session.caller.name
+        caller = session.caller
+        whose = None if caller.operates else caller.id
         query = Query(
             states=[str(s) for s in group.states] if group else (),
             name=name or None,
-            requested_by=whose,
+            owner_id=whose,
+            only=caller.only,
             cursor=given.get("cursor") or None,
             limit=PER_PAGE,
         )
         with self._steward.ledger.read() as connection:
             page = self._find(connection, query, text)
-            counts = search.counts(connection, whose)
+            counts = search.counts(connection, whose, caller.only)
         kept = {"show": shown if group else "", "name": name, "q": text}
         handlers = self._steward.registry.handlers
         return self._site.page(
@@ -74,7 +76,7 @@ class Pages:
             here="tasks",
             tasks=page.tasks,
             chips=_chips(kept, counts),
-            kinds=[(h.name, h.title) for _, h in sorted(handlers.items())],
+            kinds=[(h.name, h.title) for _, h in sorted(handlers.items()) if caller.knows(h.name)],
             titles={h.name: h.title for h in handlers.values()},
             kept=kept,
             filtered=any(kept.values()),
@@ -106,14 +108,14 @@ class Pages:
 
     def cancel(self, request: Request, session: Session, values: Fields) -> Response:
         """Cancel a task and show it."""
-        task = self._steward.service.cancel(self._theirs(request, session).id, by=session.caller.name)
+        task = self._steward.service.cancel(request.path_params["task_id"], caller=session.caller)
         return RedirectResponse(f"/tasks/{task.id}", 303)
 
     def retry(self, request: Request, session: Session, values: Fields) -> Response:
         """Try a task again and show it."""
         later = BackgroundTasks()
         with during(later):
-            task = self._steward.service.retry(self._theirs(request, session).id, by=session.caller.name)
+            task = self._steward.service.retry(request.path_params["task_id"], caller=session.caller)
         return RedirectResponse(f"/tasks/{task.id}", 303, background=later)
 
     def file(self, request: Request, session: Session) -> Response:
@@ -131,6 +133,9 @@ class Pages:
             title="Plugins",
             here="plugins",
             cards=[(plugin, [registry.handlers[name] for name in plugin.handlers]) for plugin in cards],
+            askable={
+                name for name, h in registry.handlers.items() if h.staff and session.caller.may_ask(name, h.scope)
+            },
             broken=sum(bool(p.error) for p in cards),
         )
 
@@ -140,10 +145,11 @@ class Pages:
         if kind not in KINDS:
             raise NoSuchPage("There is no such kind of problem", remedy="Check the address")
         meaning, advice = KINDS[kind]
-        session = self._site.sessions.read(request)
-        return await run_in_threadpool(
-            lambda: self._site.page("problem_kind", session, title=meaning, kind=kind, advice=advice)
-        )
+
+        def draw() -> Response:
+            return self._site.page("problem_kind", self._site.session(request), title=meaning, kind=kind, advice=advice)
+
+        return await run_in_threadpool(draw)
 
     def _theirs(self, request: Request, session: Session) -> TaskResult:
         return own(session.caller, self._steward.service.get_status(request.path_params["task_id"]))

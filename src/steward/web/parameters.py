@@ -9,9 +9,9 @@ from datetime import datetime
 
 from starlette.requests import Request
 
+from steward.callers import Caller
 from steward.clock import micros
 from steward.errors import InvalidOption
-from steward.ledger.access import Caller
 from steward.ledger.search import MOST
 from steward.service import Options, Query
 
@@ -35,7 +35,7 @@ def options(request: Request, caller: Caller) -> Options:
         expires_at=moment("expires_at", query.get("expires_at")),
         priority=whole("priority", query.get("priority")),
         run_at=moment("run_at", query.get("run_at")),
-        requested_by=caller.name,
+        caller=caller,
     )
 
 
@@ -52,7 +52,8 @@ def query(request: Request, caller: Caller) -> Query:
         recipient=given.get("recipient") or None,
         since=moment("since", given.get("since")),
         until=moment("until", given.get("until")),
-        requested_by=None if "operate" in caller.scopes else caller.name,
+        owner_id=None if caller.operates else caller.id,
+        only=caller.only,
         text=given.get("text") or None,
         cursor=given.get("cursor") or None,
         limit=50 if limit is None else limit,

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steward import errors
-from steward.errors import InvalidPayload, InvalidRequest, NotPermitted, RateLimited, StewardError
+from steward.errors import InvalidPayload, InvalidRequest, MissingScope, NotPermitted, RateLimited, StewardError
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +47,6 @@ class NotSignedIn(NotPermitted):
 
     def __init__(self, what: str, why: str = "", remedy: str = "", *, presented: bool = False) -> None:
         self.presented = presented
-        super().__init__(what, why, remedy)
-
-
-class MissingScope(NotPermitted):
-    """The key is known, and lacks the scope."""
-
-    kind = "missing-scope"
-
-    def __init__(self, what: str, why: str = "", remedy: str = "", *, scope: str = "") -> None:
-        self.scope = scope
         super().__init__(what, why, remedy)
 
 
@@ -128,7 +118,8 @@ _DEEDS: Mapping[str, str] = {
     "read reports operate": "see tasks and schedules",
     "send reports operate": "cancel, repeat or change anything",
     "send reports": "ask for reports",
-    "reports operate": "download files",
+    "reports operate": "ask for reports and download them",
+    "send": "hand over tasks",
     "read operate": "see the plugins",
     "operate": "see everybody's letters",
 }

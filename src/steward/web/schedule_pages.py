@@ -18,7 +18,6 @@ from steward.ledger.schedules import Firing
 from steward.timetable import Standing
 from steward.web import openapi, words
 from steward.web.auth import CHANGERS, SEERS
-from steward.web.schedules import own
 from steward.web.sessions import Session
 from steward.web.site import Fields, Site
 
@@ -26,6 +25,7 @@ OUTCOMES: Final = {
     "fired": ("Done as planned", "good"),
     "missed": ("Missed: nothing was running then", "bad"),
     "by hand": ("Run by hand", "calm"),
+    "refused": ("Not made: its owner may not ask for it any more", "bad"),
 }
 
 REPEATS: Final = (
@@ -59,14 +59,13 @@ class SchedulePages:
 
     def show(self, request: Request, session: Session) -> Response:
         """Return the list of schedules; without `operate` only one's own."""
-        whose = None if "operate" in session.caller.scopes else session.caller.name
         abilities = self._steward.service.abilities
         return self._site.page(
             "schedules",
             session,
             title="Schedules",
             here="schedules",
-            schedules=[self._card(each) for each in self._steward.timetable.find(whose)],
+            schedules=[self._card(each) for each in self._steward.timetable.find(session.caller)],
             unable="" if abilities.schedules else abilities.why,
             changes=not session.caller.scopes.isdisjoint(CHANGERS),
             new=request.query_params.get("new", ""),
@@ -74,26 +73,23 @@ class SchedulePages:
 
     def pause(self, request: Request, session: Session, values: Fields) -> Response:
         """Let a schedule rest."""
-        self._steward.timetable.pause(self._its_id(request, session), session.caller.name)
+        self._steward.timetable.pause(request.path_params["schedule_id"], caller=session.caller)
         return RedirectResponse("/schedules", 303)
 
     def resume(self, request: Request, session: Session, values: Fields) -> Response:
         """Let a schedule go on."""
-        self._steward.timetable.resume(self._its_id(request, session))
+        self._steward.timetable.resume(request.path_params["schedule_id"], caller=session.caller)
         return RedirectResponse("/schedules", 303)
 
     def run(self, request: Request, session: Session, values: Fields) -> Response:
         """Make its task now and show that."""
-        task_id = self._steward.timetable.run(self._its_id(request, session), session.caller.name)
+        task_id = self._steward.timetable.run(request.path_params["schedule_id"], caller=session.caller)
         return RedirectResponse(f"/tasks/{task_id}", 303)
 
     def delete(self, request: Request, session: Session, values: Fields) -> Response:
         """Delete a schedule."""
-        self._steward.timetable.remove(self._its_id(request, session))
+        self._steward.timetable.remove(request.path_params["schedule_id"], caller=session.caller)
         return RedirectResponse("/schedules", 303)
-
-    def _its_id(self, request: Request, session: Session) -> str:
-        return own(session.caller, self._steward.timetable.get(request.path_params["schedule_id"])).entry.id
 
     def _card(self, standing: Standing) -> dict[str, Any]:
         entry = standing.entry

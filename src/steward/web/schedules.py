@@ -12,16 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steward.callers import Caller
 from steward.clock import moment
-from steward.errors import UnknownTask
-from steward.ledger.access import Caller
 from steward.schedules import LONGEST, Missed
 from steward.services.payloads import as_model
 from steward.timetable import Standing
 from steward.web import openapi, parameters
 from steward.web.auth import CHANGERS, SEERS, Doorkeeper
 from steward.web.bodies import read_json
-from steward.web.submissions import require_sender
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -37,19 +35,6 @@ class Order(BaseModel):
     cron: str = Field(max_length=LONGEST, description="Minute, hour, day of the month, month, day of the week.")
     zone: str = Field("", description="A time zone such as `Europe/Berlin`; empty means the installation's.")
     missed: Missed = Field("once", description="What happens to firings missed while nothing was running.")
-
-
-def own(caller: Caller, standing: Standing) -> Standing:
-    """Return `standing` if `caller` may see it: it is their own, or they operate.
-
-    Raises:
-        UnknownTask: it is another's, in the words for one that is not there.
-    """
-    if "operate" in caller.scopes or standing.entry.owner == caller.name:
-        return standing
-    raise UnknownTask(
-        f"There is no schedule '{standing.entry.id[:80]}'", remedy="List them with: steward schedule list"
-    )
 
 
 def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
@@ -72,20 +57,20 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
     async def list_schedules(request: Request) -> Response:
         caller = await keeper.admit(request, *SEERS)
         parameters.refuse_unknown(request, ())
-        whose = None if "operate" in caller.scopes else caller.name
-        found = await run_in_threadpool(timetable.find, whose)
+        found = await run_in_threadpool(timetable.find, caller)
         return _json({"schedules": [each.as_json() for each in found]})
 
     async def make_schedule(request: Request) -> Response:
         caller = await keeper.admit(request, *CHANGERS)
         parameters.refuse_unknown(request, ())
         order = as_model(Order, await read_json(request), "The schedule is not valid")
-        require_sender(caller, steward.registry.get(order.name))
+        handler = steward.registry.get(order.name)
+        caller.require_ask(handler.name, handler.scope)
         key = request.headers.get("idempotency-key", "")[:255]
 
         def make() -> Standing:
             return timetable.make(
-                order.name, order.payload, order.cron, order.zone, missed=order.missed, owner=caller.name, key=key
+                order.name, order.payload, order.cron, order.zone, missed=order.missed, key=key, caller=caller
             )
 
         made = await run_in_threadpool(make)
@@ -95,7 +80,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         caller = await keeper.admit(request, *SEERS)
 
         def look() -> dict[str, Any]:
-            standing = own(caller, timetable.get(request.path_params["schedule_id"]))
+            standing = timetable.get(request.path_params["schedule_id"], caller)
             firings = [
                 {"due_at": moment(f.due_at), "outcome": f.outcome, "at": moment(f.at), "task_id": f.task_id}
                 for f in timetable.history(standing.entry.id)
@@ -105,29 +90,25 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         return _json(await run_in_threadpool(look))
 
     async def pause_schedule(request: Request) -> Response:
-        return await change(request, lambda i, by: timetable.pause(i, by).as_json())
+        return await change(request, lambda i, caller: timetable.pause(i, caller=caller).as_json())
 
     async def resume_schedule(request: Request) -> Response:
-        return await change(request, lambda i, by: timetable.resume(i).as_json())
+        return await change(request, lambda i, caller: timetable.resume(i, caller=caller).as_json())
 
     async def run_schedule(request: Request) -> Response:
-        def run(schedule_id: str, by: str) -> dict[str, Any]:
-            return steward.service.get_status(timetable.run(schedule_id, by)).as_json()
+        def run(schedule_id: str, caller: Caller) -> dict[str, Any]:
+            return steward.service.get_status(timetable.run(schedule_id, caller=caller)).as_json()
 
         return await change(request, run, 202)
 
     async def delete_schedule(request: Request) -> Response:
-        await change(request, lambda i, by: timetable.remove(i))
+        await change(request, lambda i, caller: timetable.remove(i, caller=caller))
         return Response(status_code=204)
 
-    async def change(request: Request, act: Callable[[str, str], Any], status: int = 200) -> Response:
+    async def change(request: Request, act: Callable[[str, Caller], Any], status: int = 200) -> Response:
         caller = await keeper.admit(request, *CHANGERS)
 
-        def acted() -> Any:
-            standing = own(caller, timetable.get(request.path_params["schedule_id"]))
-            return act(standing.entry.id, caller.name)
-
-        return _json(await run_in_threadpool(acted), status)
+        return _json(await run_in_threadpool(act, request.path_params["schedule_id"], caller), status)
 
     number = openapi.parameter("schedule_id", {"type": "string"}, "The schedule's id.", "path")
     key = openapi.parameter(

@@ -1,4 +1,4 @@
-"""Remembers who is signed in, in the browser alone: a sealed cookie, and form tokens that belong to it."""
+"""A session as the browser keeps it: a sealed cookie with its token, and form tokens that belong to it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steward.callers import Caller
 from steward.clock import SECOND, now
 from steward.errors import ConfigurationError
-from steward.ledger.access import Caller
 from steward.sealing import Seal
 from steward.web.problems import FormExpired
 
@@ -27,14 +27,14 @@ _OWNER = "web session"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in person."""
+    """Who is signed in, as they stand at this moment, and the token of their session."""
 
     caller: Caller
-    nonce: str
+    token: str
 
 
 class Sessions:
-    """Opens, reads and ends sessions. Nothing is stored: the cookie is sealed with the service's key."""
+    """Writes and reads the cookies. Whether a session goes on, and what its person may do, the ledger knows."""
 
     def __init__(self, seal: Seal, public_url: str) -> None:
         self._seal = seal
@@ -44,39 +44,31 @@ class Sessions:
         prefix = "__Host-" if self.secure else ""
         self._cookie, self._form_cookie = f"{prefix}steward_session", f"{prefix}steward_form"
 
-    def open(self, response: Response, caller: Caller) -> None:
-        """Sign `caller` in with this response."""
-        content = {
-            "name": caller.name,
-            "scopes": sorted(caller.scopes),
-            "key": caller.key_id,
-            "link": caller.link,
-            "until": now() + LIFE * SECOND,
-            "nonce": secrets.token_urlsafe(16),
-        }
-        sealed = self._seal.close(json.dumps(content).encode(), _OWNER)
+    def open(self, response: Response) -> tuple[str, int]:
+        """Give a new session to the browser with this response; return its token and when it ends (microseconds)."""
+        token, until = secrets.token_urlsafe(32), now() + LIFE * SECOND
+        sealed = self._seal.close(json.dumps({"token": token, "until": until}).encode(), _OWNER)
         self._set(response, self._cookie, base64.urlsafe_b64encode(sealed).decode(), LIFE)
         response.delete_cookie(self._form_cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
+        return token, until
 
-    def read(self, request: Request) -> Session | None:
-        """Return who is signed in, or None: no cookie, an altered one, or its time is over."""
+    def read(self, request: Request) -> str | None:
+        """Return the session's token, or None: no cookie, an altered one, or its time is over."""
         try:
-            sealed = base64.urlsafe_b64decode(request.cookies.get(self._cookie, ""))
+            sealed = base64.b64decode(request.cookies.get(self._cookie, ""), b"-_", validate=True)
             content = json.loads(self._seal.open(sealed, _OWNER))
-        except (binascii.Error, ValueError, ConfigurationError):
+            token, until = str(content["token"]), int(content["until"])
+        except (binascii.Error, KeyError, ValueError, ConfigurationError):
             return None
-        if content["until"] < now():
-            return None
-        scopes, link = frozenset(content["scopes"]), content.get("link", "")
-        return Session(Caller(content["name"], scopes, content["key"], link), content["nonce"])
+        return None if until < now() else token
 
     def end(self, response: Response) -> None:
-        """Sign out with this response."""
+        """Take the cookie out of the browser with this response."""
         response.delete_cookie(self._cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def form_token(self, session: Session) -> str:
         """Return the token that each form of this session carries."""
-        return self._seal.digest(f"form {session.nonce}".encode())
+        return self._seal.digest(f"form {session.token}".encode())
 
     def first_form_token(self, request: Request, response: Response) -> str:
         """Return the token for a form of somebody who is not signed in yet; a cookie of its own goes with it."""

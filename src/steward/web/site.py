@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from steward.callers import Caller
 from steward.conditions import Condition, conditions
 from steward.schedules import find_zone
 from steward.web import words
@@ -56,6 +57,11 @@ _SPEECH = {
 }
 
 
+def sees_outbox(caller: Caller) -> bool:
+    """Whether everybody's letters are theirs to see: an operator's, whose key is not limited to some tasks."""
+    return caller.operates and caller.only is None
+
+
 class Site:
     """Wraps what pages do: `get` for looking, `post` for acting; both turn strangers to the sign-in page."""
 
@@ -70,10 +76,7 @@ class Site:
         """Return an endpoint that draws a page for whoever is signed in and has any of `scopes`."""
 
         async def endpoint(request: Request) -> Response:
-            session = self.sessions.read(request)
-            if session is None:
-                return self.to_sign_in(request)
-            return await run_in_threadpool(self._admit, request, session, scopes, lambda: draw(request, session))
+            return await run_in_threadpool(self._admit, request, scopes, lambda session: draw(request, session))
 
         return endpoint
 
@@ -81,12 +84,16 @@ class Site:
         """Return an endpoint that acts on a form of ours. The form's token is checked before anything else."""
 
         async def endpoint(request: Request) -> Response:
-            session = self.sessions.read(request)
-            if session is None:
+            if self.sessions.read(request) is None:
                 return self.to_sign_in(request)
             values = await read_form(request)
-            self.sessions.check_form(request, (values.get("form_token") or [""])[0], session)
-            return await run_in_threadpool(self._admit, request, session, scopes, lambda: act(request, session, values))
+
+            def acted(session: Session) -> Response:
+                self.sessions.check_form(request, (values.get("form_token") or [""])[0], session)
+                require(session.caller, *scopes)
+                return act(request, session, values)
+
+            return await run_in_threadpool(self._admit, request, (), acted)
 
         return endpoint
 
@@ -112,7 +119,7 @@ class Site:
             "may_ask": not scopes.isdisjoint(SENDERS),
             "sees_tasks": not scopes.isdisjoint(SEERS),
             "sees_plugins": not scopes.isdisjoint(("read", "operate")),
-            "sees_outbox": "operate" in scopes and settings.captures_mail,
+            "sees_outbox": session is not None and sees_outbox(session.caller) and settings.captures_mail,
             "zone": settings.time_zone,
             "style": self.style,
             "refresh": 0,
@@ -154,12 +161,17 @@ class Site:
         found = (d / "pages" / "static" / name for d in self.steward.templates.directories)
         return next((path for path in found if path.is_file()), None)
 
-    def _admit(
-        self, request: Request, session: Session, scopes: Sequence[str], answer: Callable[[], Response]
-    ) -> Response:
-        if not self.keeper.still_stands(session.caller):
+    def session(self, request: Request) -> Session | None:
+        """Return who is signed in, with the scopes of this moment; None if nobody is. It asks the ledger."""
+        token = self.sessions.read(request)
+        caller = None if token is None else self.keeper.signed_in(token)
+        return None if token is None or caller is None else Session(caller, token)
+
+    def _admit(self, request: Request, scopes: Sequence[str], answer: Callable[[Session], Response]) -> Response:
+        session = self.session(request)
+        if session is None:
             response = self.to_sign_in(request)
             self.sessions.end(response)
             return response
         require(session.caller, *scopes)
-        return answer()
+        return answer(session)

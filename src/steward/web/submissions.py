@@ -12,14 +12,12 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from steward.errors import InvalidOption, KeyConflict
-from steward.handlers import Handler
-from steward.ledger.access import Caller
+from steward.errors import InvalidOption
 from steward.results import TaskResult
 from steward.service import Options
 from steward.services.background import during
 from steward.web import openapi, parameters
-from steward.web.auth import Doorkeeper, require
+from steward.web.auth import ASKERS, Doorkeeper, require
 from steward.web.bodies import Array, read_array, read_json
 from steward.web.threads import run_writing
 
@@ -65,38 +63,21 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
     app.add_api_route("/v1/tasks/{name}/bulk", _unknown(steward, keeper), methods=["POST"], include_in_schema=False)
 
 
-async def hand_over(
-    steward: Steward, caller: Caller, name: str, payload: Any, options: Options
-) -> tuple[TaskResult, BackgroundTasks]:
+async def hand_over(steward: Steward, name: str, payload: Any, options: Options) -> tuple[TaskResult, BackgroundTasks]:
     """Accept one task and return it, with what is to run after the response (for the engine that needs it).
 
     Raises:
-        KeyConflict: the key stands for a task of somebody else's.
         StewardError: as `TaskService.submit`.
     """
     service = steward.service
 
     def accept() -> TaskResult:
         accepted = service.submit(name, payload, options)
-        task = accepted.result or service.get_status(accepted.id)
-        if not accepted.created and task.requested_by != caller.name and "operate" not in caller.scopes:
-            raise KeyConflict(
-                "The key has been used for another request", "Somebody else holds it", "Use a key of your own"
-            )
-        return task
+        return accepted.result or service.get_status(accepted.id)
 
     later = BackgroundTasks()
     with during(later):
         return await run_writing(accept), later
-
-
-def require_sender(caller: Caller, handler: Handler) -> None:
-    """Return if `caller` may hand over tasks of this kind: with `send` any, with `reports` those made for staff.
-
-    Raises:
-        MissingScope: neither.
-    """
-    require(caller, "send", *(("reports",) if handler.staff else ()))
 
 
 def _one(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
@@ -104,10 +85,10 @@ def _one(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
 
     async def submit(request: Request) -> Response:
         caller = await keeper.admit(request)
-        require_sender(caller, handler)
+        caller.require_ask(handler.name, handler.scope)  # before a body of 64 MB is read
         options = parameters.options(request, caller)
         payload = await read_json(request)
-        task, later = await hand_over(steward, caller, name, payload, options)
+        task, later = await hand_over(steward, name, payload, options)
         headers = {"Location": f"/v1/tasks/{task.id}"}
         return Response(to_json(task.as_json()), 202, headers, JSON, later)
 
@@ -119,10 +100,10 @@ def _many(steward: Steward, keeper: Doorkeeper, name: str, rooms: dict[str, asyn
 
     async def submit_many(request: Request) -> Response:
         caller = await keeper.admit(request)
-        require_sender(caller, handler)
+        caller.require_ask(handler.name, handler.scope)  # before a body of 64 MB is read
         options = parameters.options(request, caller)
         later = BackgroundTasks()
-        async with rooms.setdefault(caller.key_id, asyncio.Semaphore(BULKS)):
+        async with rooms.setdefault(caller.id, asyncio.Semaphore(BULKS)):
             payloads = await read_array(request)
             with during(later):
                 async with payloads.watched(request):
@@ -143,7 +124,7 @@ def _at_most(payloads: Array, most: int) -> Iterator[Any]:
 
 def _unknown(steward: Steward, keeper: Doorkeeper) -> Callable[..., Any]:
     async def refuse(request: Request) -> Response:
-        require(await keeper.admit(request), "send", "reports")
+        require(await keeper.admit(request), *ASKERS)
         steward.registry.get(request.path_params["name"])
         raise AssertionError("a registered handler has a route of its own")
 

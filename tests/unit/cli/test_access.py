@@ -32,10 +32,60 @@ def test_a_key_is_printed_alone_and_only_once(steward):
 
 def test_a_key_is_ended_by_its_id_or_name(steward):
     first = steward("key", "create", "site", "--scope", "send", "--json").json
-    steward("key", "create", "site", "--scope", "send")
     assert steward("key", "revoke", first["id"]).out == "The key is revoked.\n"
+    steward("key", "create", "site", "--scope", "send")
     assert steward("key", "revoke", "site").code == 0
     assert all(key["revoked_at"] for key in steward("key", "list", "--json").json["keys"])
+
+
+NAMES = [
+    ("", "It is empty"),
+    ("   ", "It is empty"),
+    ("x" * 81, "It has 81"),
+    ("a\nb", "Some are not"),
+    ("a\x1b[31mb", "Some are not"),
+    ("a\u202eb", "Some are not"),
+    ("a\u200bb", "Some are not"),
+]
+
+
+@pytest.mark.parametrize(("name", "why"), NAMES)
+@pytest.mark.parametrize("made", [("key", "create"), ("user", "add")])
+def test_a_name_that_cannot_be_told_apart_is_refused(steward, made, name, why):
+    refused = steward(*made, "--scope", "send", "--", name)
+    assert refused.code == 2
+    assert f"The name cannot be used. {why}. It needs 1 to 80 printable characters." in " ".join(refused.err.split())
+    assert steward("key", "list", "--json").json["keys"] == []
+    assert steward("user", "list", "--json").json["users"] == []
+
+
+def test_a_name_is_one_key_s_while_that_is_in_use(steward):
+    first = steward("key", "create", "  Zo\u00eb ", "--scope", "send", "--json").json
+    assert first["name"] == "Zo\u00eb"
+    for same in ("Zo\u00eb", "Zoe\u0308", "ZO\u00cb "):
+        refused = steward("key", "create", same, "--scope", "operate")
+        assert refused.code == 2
+        assert "A key of the name" in refused.err
+    assert steward("key", "create", "x" * 80, "--scope", "send").code == 0
+    steward("key", "revoke", "Zoe\u0308")
+    assert steward("key", "create", "Zo\u00eb", "--scope", "send", "--json").json["id"] != first["id"]
+
+
+def test_a_person_is_one_however_often_they_are_let_in(steward):
+    for name in ("Ada", " Ada ", "ada"):
+        steward("user", "add", name, "--scope", "reports")
+    assert [user["name"] for user in steward("user", "list", "--json").json["users"]] == ["Ada"]
+
+
+def test_a_key_is_limited_to_tasks_that_there_are(steward):
+    made = steward("key", "create", "app", "--scope", "send", "--only", "welcome_email", "--only", "password_reset")
+    assert "It may send password_reset and welcome_email only, and is not shown again." in " ".join(made.err.split())
+    assert steward("key", "list", "--json").json["keys"][0]["only"] == ["password_reset", "welcome_email"]
+    assert "password_reset welcome_email" in steward("key", "list").out
+    refused = steward("key", "create", "other", "--scope", "send", "--only", "welcome_mail")
+    assert refused.code == 2
+    assert "There is no task named 'welcome_mail'. Did you mean 'welcome_email'?" in " ".join(refused.err.split())
+    assert len(steward("key", "list", "--json").json["keys"]) == 1
 
 
 def test_a_sign_in_link_is_printed_alone_with_its_life(steward, monkeypatch):
@@ -78,7 +128,7 @@ def test_who_is_removed_is_out_at_once_and_nobody_else(steward, opened):
 
     def stands(caller):
         with opened.ledger.read() as connection:
-            return access.session_stands(connection, caller)
+            return access.standing(connection, caller.id) is not None
 
     ada, grace, unused = use(link("Ada")), use(link("Grace")), link("Ada")
     assert stands(ada)

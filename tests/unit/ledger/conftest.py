@@ -10,6 +10,10 @@ from steward.ledger.schema import metadata
 from steward.tasks import State
 
 
+def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> acceptance.Key:
+    return acceptance.Key(caller, text, digest, **changes)
+
+
 def entry(**changes) -> Entry:
     moment = now()
     values = {

@@ -9,7 +9,7 @@ from steward.errors import InvalidOption, KeyConflict, UnknownTask
 from steward.ledger import acceptance, search
 from steward.service import Query
 
-from .conftest import entry
+from .conftest import entry, key
 
 
 def test_fifty_at_once_make_one_task(ledger):
@@ -18,7 +18,7 @@ def test_fifty_at_once_make_one_task(ledger):
     def send():
         mine = entry()
         ready.wait()
-        ids.append(ledger.apply(lambda c: acceptance.accept_once(c, mine, "k", "d"))[0])
+        ids.append(ledger.apply(lambda c: acceptance.accept_once(c, mine, key("k", "d")))[0])
 
     threads = [threading.Thread(target=send) for _ in range(50)]
     for thread in threads:
@@ -32,15 +32,58 @@ def test_fifty_at_once_make_one_task(ledger):
 
 
 def test_another_payload_under_the_key_is_a_conflict(ledger):
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(), "k", "one"))
+    ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "one")))
     with pytest.raises(KeyConflict):
-        ledger.apply(lambda c: acceptance.accept_once(c, entry(), "k", "two"))
+        ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "two")))
+
+
+def test_fifty_bulks_at_once_make_one(ledger):
+    answers, ready = [], threading.Barrier(50)
+
+    def send():
+        mine = [entry() for _ in range(3)]
+        ready.wait()
+        answers.append(tuple(ledger.apply(lambda c: acceptance.accept_all_once(c, mine, key("k")))[0]))
+
+    threads = [threading.Thread(target=send) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 50
+    assert len(set(answers)) == 1
+    with ledger.read() as connection:
+        assert sum(search.counts(connection).values()) == 3
+
+
+def test_a_key_is_its_callers_alone(ledger):
+    made = {}
+    for caller in ("one", "another", "command line", "process"):
+        made[caller] = ledger.apply(lambda c, who=caller: acceptance.accept_once(c, entry(), key("k", who, who)))
+    assert all(created for _, created in made.values())
+    assert len({task_id for task_id, _ in made.values()}) == 4
+    for caller, (task_id, _) in made.items():
+        again = ledger.apply(lambda c, who=caller: acceptance.accept_once(c, entry(), key("k", who, who)))
+        assert again == (task_id, False)
+
+
+def test_one_task_and_a_bulk_of_one_are_two_requests(ledger):
+    ledger.apply(lambda c: acceptance.accept_all_once(c, [], key("none", "of none")))
+    assert ledger.apply(lambda c: acceptance.accept_all_once(c, [], key("none", "of none"))) == ([], False)
+    with pytest.raises(KeyConflict):
+        ledger.apply(lambda c: acceptance.accept_all_once(c, [entry()], key("none", "of one")))
+
+
+def test_a_key_from_before_is_known_by_what_was_compared_then(ledger):
+    ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "name and payload")))
+    found = ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "whole", earlier="name and payload")))
+    assert not found[1]
 
 
 def test_keys_are_kept_two_days(ledger):
     moment = now()
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(created_at=moment - 47 * 3600 * 10**6), "new", "d"))
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(created_at=moment - 49 * 3600 * 10**6), "old", "d"))
+    ledger.apply(lambda c: acceptance.accept_once(c, entry(created_at=moment - 47 * 3600 * 10**6), key("new", "d")))
+    ledger.apply(lambda c: acceptance.accept_once(c, entry(created_at=moment - 49 * 3600 * 10**6), key("old", "d")))
     assert ledger.apply(lambda c: acceptance.forget_keys(c, moment)) == 1
 
 
@@ -59,17 +102,31 @@ def test_pages_show_each_task_once_newest_first(ledger, add):
 
 
 def test_filters(ledger, add):
-    mine = add(recipient="me@example.org", name="reset", requested_by="shop")
+    mine = add(recipient="me@example.org", name="reset", requested_by="shop", owner_id="key 1")
     add()
     for query in (
         Query(recipient="me@example.org"),
         Query(name="reset"),
         Query(requested_by="shop"),
+        Query(owner_id="key 1"),
+        Query(owner_id="key 1", only=["reset", "other"]),
+        Query(only=["reset"]),
         Query(text="me@exam"),
         Query(text=mine[:30]),
     ):
         with ledger.read() as connection:
             assert [t.id for t in search.find(connection, query).tasks] == [mine]
+
+
+def test_an_owner_or_a_limit_that_is_empty_is_nobody_and_nothing(ledger, add):
+    add(owner_id="key 1", requested_by="")
+    with ledger.read() as connection:
+        assert search.find(connection, Query(owner_id="")).tasks == ()
+        assert search.find(connection, Query(only=[])).tasks == ()
+        assert len(search.find(connection, Query(requested_by="")).tasks) == 1
+        assert sum(search.counts(connection, "").values()) == 0
+        assert sum(search.counts(connection, "key 1", ["reset"]).values()) == 0
+        assert sum(search.counts(connection, "key 1").values()) == 1
 
 
 def test_what_does_not_exist_is_said(ledger):

@@ -12,7 +12,7 @@ from steward.errors import RateLimited
 from steward.ledger import Ledger, acceptance, flood, search
 from steward.ledger.schema import keys
 
-from .conftest import entry
+from .conftest import entry, key
 
 LIMITS = ((1, 60), (5, 3600))
 
@@ -81,17 +81,17 @@ def test_of_many_at_once_all_or_none_are_taken(ledger):
 def test_a_repeat_under_its_key_is_not_counted(ledger):
     first = reset()
     for _ in range(10):
-        found = ledger.apply(lambda c: acceptance.accept_once(c, reset() if count(ledger) else first, "k", "d"))
+        found = ledger.apply(lambda c: acceptance.accept_once(c, reset() if count(ledger) else first, key("k", "d")))
         assert found[0] == first.id
     with pytest.raises(RateLimited):
-        ledger.apply(lambda c: acceptance.accept_once(c, reset(), "another", "d"))
+        ledger.apply(lambda c: acceptance.accept_once(c, reset(), key("another", "d")))
 
 
 def test_whoever_goes_on_after_a_refusal_commits_no_key_without_its_task(ledger):
     accept(ledger, reset())
     with ledger.write() as connection:
         with pytest.raises(RateLimited):
-            acceptance.accept_once(connection, reset(), "k", "d")
+            acceptance.accept_once(connection, reset(), key("k", "d"))
         acceptance.accept(connection, [entry(name="the caller's own")])
     with ledger.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(keys)) == 0

@@ -11,7 +11,7 @@ from steward.ledger.schema import keys, metadata, tasks
 from steward.results import Artifact, Outcome
 from steward.tasks import State
 
-from .conftest import entry
+from .conftest import entry, key
 
 
 def finish(ledger, task_id, *, to=(), state=State.SUCCEEDED, at=None):
@@ -50,7 +50,7 @@ def test_the_secrets_of_what_failed_are_erased_after_ten_minutes(ledger, add):
 
 def test_what_ended_long_ago_is_deleted_with_all_that_is_recorded_of_it(ledger, add):
     old, new, waiting = add(), add(), add()
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(), "k", "d"))
+    ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "d")))
     ledger.apply(lambda c: c.execute(keys.update().values(task_id=old)))
     finish(ledger, old, to=["a@x.org"], at=now() - 100 * SECOND)
     finish(ledger, new)

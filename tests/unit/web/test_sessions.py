@@ -8,16 +8,16 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steward.callers import Caller
 from steward.errors import RateLimited
-from steward.ledger.access import Caller
 from steward.sealing import Seal
 from steward.web import sessions as module
 from steward.web.attempts import MOST_FAILURES, WITHIN, Attempts, network_of
 from steward.web.entrance import local
 from steward.web.problems import FormExpired
-from steward.web.sessions import Sessions
+from steward.web.sessions import Session, Sessions
 
-VERA = Caller("Vera", frozenset({"read"}), "key-1")
+VERA = Caller("key-1", "Vera", frozenset({"read"}))
 
 
 def request(cookie: str = "", **headers: str) -> Request:
@@ -46,21 +46,20 @@ def sessions() -> Sessions:
 
 def test_a_session_comes_back_whole(sessions: Sessions) -> None:
     response = Response()
-    sessions.open(response, VERA)
-    session = sessions.read(request(cookie_of(response)))
-    assert session is not None
-    assert session.caller == VERA
+    token, until = sessions.open(response)
+    assert sessions.read(request(cookie_of(response))) == token
+    assert until > module.now()
 
 
 def test_another_installations_session_is_none(sessions: Sessions) -> None:
     response = Response()
-    Sessions(Seal(b"x" * 32), "http://h:1").open(response, VERA)
+    Sessions(Seal(b"x" * 32), "http://h:1").open(response)
     assert sessions.read(request(cookie_of(response))) is None
 
 
 def test_a_session_ends_by_itself(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     response = Response()
-    sessions.open(response, VERA)
+    sessions.open(response)
     later = module.now() + (module.LIFE + 1) * module.SECOND
     monkeypatch.setattr(module, "now", lambda: later)
     assert sessions.read(request(cookie_of(response))) is None
@@ -70,10 +69,10 @@ def test_a_form_token_belongs_to_one_session(sessions: Sessions) -> None:
     found = []
     for _ in range(2):
         response = Response()
-        sessions.open(response, VERA)
-        session = sessions.read(request(cookie_of(response)))
-        assert session is not None
-        found.append(session)
+        sessions.open(response)
+        token = sessions.read(request(cookie_of(response)))
+        assert token is not None
+        found.append(Session(VERA, token))
     sessions.check_form(request(), sessions.form_token(found[0]), found[0])
     with pytest.raises(FormExpired):
         sessions.check_form(request(), sessions.form_token(found[1]), found[0])
