@@ -83,6 +83,7 @@ def _statement(query: Query) -> sa.Select[Any]:
     if query.until:
         statement = statement.where(tasks.c.created_at < _time("until", query.until))
     if query.requested_by is not None:
+        query.requested_by.encode()  # half a character is no name that was shown; what is not printable is left out
         statement = statement.where(tasks.c.requested_by == shown_name(query.requested_by))
     statement = _within(statement, query.owner_id, query.only)
     if query.text:
