@@ -10,8 +10,8 @@ from tests.house.repository import ROOT, imports, modules, name, tree
 
 import steward
 
-# The plugin that looks after the service itself is given the service's own operations.
-INSIDERS = {"plugins/maintenance.py": {"steward.operations"}}
+# The plugins that look after the service itself, and tell of it, are given the service's own operations.
+INSIDERS = {"plugins/maintenance.py": {"steward.operations"}, "plugins/alert.py": {"steward.operations"}}
 
 
 def test_the_list_and_the_homes_agree() -> None:
