@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+
+from steward import clock
 
 # Tests share what stands in tests/ (`from tests.servers.redis import Redis`) however pytest was started.
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -63,3 +66,14 @@ def smtp_sink() -> Iterator[Callable[..., SmtpSink]]:
     yield start
     for sink in sinks:
         sink.close()
+
+
+@pytest.fixture
+def clock_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Sets the clock that Steward reads in this process: it stands at the moment given until it is set again."""
+
+    def set_to(moment: datetime) -> None:
+        stands = clock.micros(moment) * 1000
+        monkeypatch.setattr(clock, "read", lambda: stands)
+
+    return set_to

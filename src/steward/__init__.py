@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from steward.formats import money, number, percent
     from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
+    from steward.periods import Calendar
     from steward.results import Artifact, Delivery, Outcome, TaskResult
     from steward.schedules import Schedule
     from steward.service import Options, Query, TaskService
@@ -27,6 +28,7 @@ _HOMES = {
     "formats": ("money", "number", "percent"),
     "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
     "hookspecs": ("hookimpl",),
+    "periods": ("Calendar",),
     "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
     "schedules": ("Schedule",),
     "service": ("Options", "Query", "TaskService"),
@@ -39,6 +41,7 @@ __all__ = [
     "NO_RETRY",
     "Artifact",
     "Attachment",
+    "Calendar",
     "Column",
     "Cursor",
     "Delivery",

@@ -110,9 +110,9 @@ class Alerts:
         wanted: list[tuple[str, dict[str, Any]]] = []
         if self._to:
             wanted.append((MAIL, self._letter(self._to, ripe)))
-        owners = {each.reason for each in ripe if each.kind == "missed" and "@" in each.reason}
+        owners = {each.owner for each in ripe if "@" in each.owner}
         for owner in sorted(owners - set(self._to)):
-            wanted.append((MAIL, self._letter([owner], [each for each in ripe if each.reason == owner])))
+            wanted.append((MAIL, self._letter([owner], [each for each in ripe if each.owner == owner])))
         if self._urls:
             told = [self._shown(each) for each in ripe[:MOST_TOLD]]
             lines = [f"{each['what']}: {each['reason']}\n{each['link']}".replace(": \n", "\n") for each in told]
@@ -142,13 +142,13 @@ class Alerts:
         base, name = self._settings.public_url, incident.name
         if incident.kind == "stopped":
             link = base + "/"
-        elif incident.kind == "missed":
+        elif incident.kind in ("missed", "ended"):
             link = base + "/schedules"
         else:
             link = f"{base}/tasks/{incident.task_id}"
         return {
             "what": in_words(incident),
-            "reason": "" if incident.kind == "missed" else incident.reason,
+            "reason": incident.reason,
             "since": moment(incident.first_at),
             "link": link,
             "all": f"{base}/?show=failed&name={quote(name)}"
@@ -159,9 +159,10 @@ class Alerts:
 
 def identified(event: Event) -> Event:
     """Return `event` with the digest that it shares with its like: addresses, numbers and quotations do not matter."""
-    reason = event.reason if event.kind == "missed" else _ADDRESS.sub("…", event.reason)[:500]
-    # A lane that stands still is one incident, whatever the server says each time.
-    alike = "" if event.kind == "stopped" else reason if event.kind == "missed" else _PARTICULAR.sub("…", reason)
+    reason = _ADDRESS.sub("…", event.reason)[:500]
+    # A lane that stands still is one incident, whatever the server says each time; so are one owner's schedules.
+    special = {"stopped": "", "missed": event.owner, "ended": f"{event.owner}\n{reason}"}
+    alike = special.get(event.kind, _PARTICULAR.sub("…", reason))
     digest = hashlib.sha256("\n".join((event.kind, event.name, alike[:200])).encode()).hexdigest()
     return replace(event, reason=reason, digest=digest)
 
@@ -186,6 +187,8 @@ def in_words(incident: Incident) -> str:
         return "Mail stands still" if incident.name == "smtp" else f"The lane {incident.name} stands still"
     if incident.kind == "missed":
         return f"{title} was not made on time" + (f", {more} times" if more > 1 else "")
+    if incident.kind == "ended":
+        return f"The schedule of {title} has ended"
     if incident.told:
         return f"{title} goes on failing: {more} more since the last message, {incident.count} in all"
     return f"{title} failed" if more == 1 else f"{title} failed {more} times"

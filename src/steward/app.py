@@ -117,7 +117,11 @@ class Steward:
     @cached_property
     def service(self) -> LedgerTaskService:
         """The service that the settings choose, for accepting tasks. Performing them is the worker's."""
-        shared: dict[str, Any] = {"source": self.source, "guard": self.require_space}
+        shared: dict[str, Any] = {
+            "source": self.source,
+            "calendar": self.settings.calendar,
+            "guard": self.require_space,
+        }
         if self.settings.engine == "background":
             from steward.services.background import BackgroundTaskService  # it loads FastAPI
 
@@ -155,6 +159,7 @@ class Steward:
             self.letters,
             self.source,
             self.spool_folder,
+            self.settings.calendar,
             given or {},
             lambda request: LedgerCursor(self.ledger, self.seal, request),
         )

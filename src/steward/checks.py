@@ -6,12 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from steward.app import Steward
-from steward.clock import now
+from steward.clock import now, present
 from steward.conditions import conditions
 from steward.errors import RenderFailed, StewardError
 from steward.formats import counted
@@ -163,7 +162,7 @@ def layout(steward: Steward) -> Found:
     renderer = WeasyRenderer({}, processes=1)
     try:
         with tempfile.TemporaryDirectory(prefix="steward-check-") as folder:
-            page = Layout("<p>Is Pango there?</p>", "Check", datetime.now(UTC))
+            page = Layout("<p>Is Pango there?</p>", "Check", present())
             renderer.render(page, Path(folder) / "check.pdf")
     except RenderFailed as error:
         yield (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator
 from itertools import islice
@@ -12,13 +11,14 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from steward import schedules as calendar
-from steward.callers import COMMAND_LINE, SERVICE, shown_name
-from steward.clock import SECOND, micros, moment, new_id, now
+from steward.callers import COMMAND_LINE, SERVICE
+from steward.clock import SECOND, micros, moment, now
 from steward.errors import InvalidOption, StewardError
 from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, access
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry
+from steward.occurrences import OVER, Door, Occurrence, moves_along, task_of
 from steward.payload import write
 from steward.plugins import Registry
 from steward.service import Options
@@ -44,6 +44,7 @@ class Clockwork:
     ) -> None:
         self._ledger, self._registry, self._service = ledger, registry, service
         self._zone, self._planned = zone, planned
+        self._door = Door(service)
 
     def declare(self, at: int | None = None) -> None:
         """Enter what plugins and settings declare, take out what they no longer do, and look at every next time."""
@@ -62,7 +63,7 @@ class Clockwork:
             ]
             rows.remove(connection, gone)
             for entry in rows.every(connection):
-                if entry.paused_at is None and (entry.next_at is None or entry.next_at > at):
+                if entry.paused_at is None and entry.ended_at is None and (entry.next_at is None or entry.next_at > at):
                     with contextlib.suppress(InvalidOption):  # `fire` says so when it is due
                         _look_again(connection, entry, at)
 
@@ -107,7 +108,8 @@ class Clockwork:
                     "next_at": None,
                 }
                 made = rows.stable_id("plugin", handler.name, each.cron, zone)
-                yield due_after(Entry(made, handler.name, "plugin", each.cron, zone, **shared), at)
+                about = period_of(handler, each.cron, each.period)
+                yield due_after(Entry(made, handler.name, "plugin", each.cron, zone, **shared, period=about), at)
         for plan in self._planned:
             known = self._registry.handlers.get(plan.name)
             if known is None:
@@ -117,15 +119,15 @@ class Clockwork:
                 # A setting is an operator's: what is the service's own is not theirs to ask for.
                 accepted = self._service.prepare(known, plan.payload, Options(caller=COMMAND_LINE))
                 require_no_secret(accepted)
+                about = period_of(known, plan.cron, plan.period)
             except StewardError as error:
                 log.error("STEWARD_SCHEDULES: %s", error)
                 continue
             text = accepted.payload
             zone = plan.zone or self._zone
             made = rows.stable_id("setting", plan.name, plan.cron, zone, text)
-            entry = Entry(
-                made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None, owner_id=SERVICE.id
-            )
+            ours = {"owner_id": SERVICE.id, "period": about}
+            entry = Entry(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None, **ours)
             yield due_after(entry, at)
 
     def _fire(self, entry: Entry, at: int) -> list[str]:
@@ -143,8 +145,13 @@ class Clockwork:
         newest = times[-1] if following is None or following > at else None
         in_time = newest if newest is not None and at - newest <= GRACE else None
         wanted = times if entry.missed == "all" else [newest if entry.missed == "once" else in_time]
-        who = entry.owner or "schedule"
-        tasks = {due: task_of(entry, handler, due, at, who) for due in wanted if due is not None}
+        occurrences: dict[int, Occurrence] = {}
+        ends = ""
+        for due in times:
+            if due in wanted or due == times[-1]:
+                occurrences[due] = OVER if ends else self._door.occurrence(entry, handler, due)
+                ends = ends or occurrences[due].ends
+        tasks = {due: _task(entry, handler, occurrences[due], at) for due in wanted if due is not None}
 
         def change(connection: sa.Connection) -> list[str]:
             if not rows.move(connection, entry.id, first, following):
@@ -152,17 +159,26 @@ class Clockwork:
             made = []
             for due in times:
                 task = tasks.get(due)
+                if due in occurrences and task is None and occurrences[due].payload is None:
+                    continue  # it is over
                 outcome = "fired" if due == in_time else "missed"
-                if rows.record(connection, entry.id, due, outcome, at, task.id if task else None) and task:
-                    made.append(task)
-            if made:
-                acceptance.accept(connection, made)
-            return [task.id for task in made]
+                if not rows.record(connection, entry.id, due, outcome, at, task.id if task else None) or not task:
+                    continue
+                if refusal := occurrences[due].refusal:
+                    acceptance.refuse(connection, task, refusal, at)
+                else:
+                    acceptance.accept(connection, [task])
+                    made.append(task.id)
+            if ends:
+                rows.end(connection, entry.id, ends, at)
+            return made
 
         made = self._ledger.apply(change)
         missed = len(times) - (in_time is not None)
         if missed:
             log.warning("the schedule of %s missed %d firings while nothing was running", entry.name, missed)
+        if ends:
+            log.info("the schedule %s of %s has ended: %s", entry.id, entry.name, ends)
         return made
 
     def _still_permitted(self, entry: Entry, handler: Handler, at: int) -> bool:
@@ -206,32 +222,26 @@ def _look_again(connection: sa.Connection, entry: Entry, at: int) -> None:
     rows.move(connection, entry.id, entry.next_at, next((m for m in coming if m not in done), None))
 
 
-def moves_along(handler: Handler) -> bool:
-    """Whether the payload has days that move along with a schedule (`json_schema_extra={"schedule_period": ...}`)."""
-    return bool(moving_days(handler))
+def _task(entry: Entry, handler: Handler, asked: Occurrence, at: int) -> acceptance.Entry | None:
+    if asked.payload is None:
+        return None
+    state = State.FAILED if asked.refusal else State.QUEUED
+    return task_of(entry, handler, asked.payload, at, entry.owner or "schedule", state)
 
 
-def moving_days(handler: Handler) -> dict[str, str]:
-    """Return the payload's days that move along, by their names in it, and which of the period each is."""
-    found = {}
-    for name, field in handler.payload.model_fields.items():
-        extra = field.json_schema_extra
-        which = extra.get("schedule_period") if isinstance(extra, dict) else None
-        if which in ("first", "last"):
-            found[name] = str(which)
-    return found
+def period_of(handler: Handler, cron: str, period: str) -> str:
+    """Return which days a new schedule is about, `period` or what `cron` suggests; empty if its days do not move.
 
-
-def _moved_along(entry: Entry, handler: Handler, due: int) -> str:
-    days = moving_days(handler)
-    if not days:
-        return entry.payload
-    first, last = calendar.period(entry.cron, entry.zone, moment(due))
-    moved = {name: (first if which == "first" else last).isoformat() for name, which in days.items()}
-    try:
-        return json.dumps(json.loads(entry.payload) | moved, ensure_ascii=False)
-    except (ValueError, TypeError):  # a row that cannot be read; its task will say so
-        return entry.payload
+    Raises:
+        InvalidOption: a period is named, and the handler has no days that move along.
+    """
+    if moves_along(handler):
+        return period or calendar.suggested(cron)
+    if period:
+        raise InvalidOption(
+            f"A schedule of {handler.name} has no period", "Its payload has no days that move along", "Name no period"
+        )
+    return ""
 
 
 def _after(entry: Entry, at: int) -> Iterator[int]:
@@ -242,27 +252,6 @@ def due_after(entry: Entry, at: int) -> Entry:
     """Return `entry` with the first of its times after `at`."""
     values = {name: getattr(entry, name) for name in Entry.__slots__}
     return Entry(**{**values, "next_at": next(_after(entry, at), None)})
-
-
-def task_of(entry: Entry, handler: Handler, due: int, at: int, by: str) -> acceptance.Entry:
-    """Return the task that a schedule makes at `at` for the time `due`; days marked as its period have moved along."""
-    # The payload was looked at when the schedule was made. What no longer fits shows as a failed task, with the reason.
-    expires = None if handler.expires_after is None else at + int(handler.expires_after.total_seconds() * SECOND)
-    return acceptance.Entry(
-        id=new_id(),
-        name=handler.name,
-        state=State.QUEUED,
-        lane=handler.lane,
-        priority=handler.priority,
-        payload=_moved_along(entry, handler, due),
-        sealed=None,
-        recipient=None,
-        requested_by=shown_name(by),
-        owner_id=entry.owner_id,
-        created_at=at,
-        due_at=at,
-        expires_at=expires,
-    )
 
 
 def latest(entry: Entry, at: int) -> int:

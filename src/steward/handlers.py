@@ -9,7 +9,7 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Literal, overload
 
 from pydantic import BaseModel
@@ -80,6 +80,8 @@ class Handler:
     needs: tuple[tuple[str, str], ...] = ()
     check: Callable[..., None] | None = None
     check_needs: tuple[tuple[str, str], ...] = ()
+    span: Callable[..., tuple[date | None, date | None]] | None = None
+    span_needs: tuple[tuple[str, str], ...] = ()
     schedules: tuple[Schedule, ...] = ()
     scope: Audience = "send"
     at_most: tuple[tuple[int, float], ...] = ()
@@ -115,6 +117,7 @@ def handler(
     on_uncertain: Literal["resend", "hold"] = "resend",
     important: bool = True,
     check: Callable[..., None] | None = None,
+    span: Callable[..., tuple[date | None, date | None]] | None = None,
     schedules: tuple[str | Schedule, ...] = (),
     scope: Audience | None = None,
     staff: bool = False,
@@ -125,10 +128,12 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
     The name is the function's, the payload the annotation of its first parameter (a pydantic model), the summary
     the docstring's first line. Further parameters are asked for by annotation: `source: Source`,
-    `progress: Progress`, `cursor: Cursor`. `example` is a valid payload: it feeds the preview, the form, the
-    documentation and the snapshot test. `check(payload, ...)` looks at a request when it is accepted and raises
-    `Rejected` with the words for the caller. `time_limit` is in seconds. `schedules` says when a task is made by
-    itself: cron expressions, or `Schedule(...)` with a time zone and more.
+    `calendar: Calendar`, `progress: Progress`, `cursor: Cursor`. `example` is a valid payload: it feeds the preview,
+    the form, the documentation and the snapshot test. `check(payload, ...)` looks at a request when it is accepted, and
+    at what a schedule asks for when it is due, and raises `Rejected` with the words for the caller. `time_limit` is in
+    seconds. `schedules` says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone and
+    more. `span(payload, ...)` returns the first and the last day (None: no limit) of what can be asked for: the days of
+    a schedule's period are cut to it, and a schedule ends with it.
 
     `scope` says who may ask for it: "send" (everybody who sends; the default, except for a handler that asks for
     `Operations` or a `Cursor`), "reports" (staff, who find it under "Ask for a report"; `staff=True` says the same),
@@ -192,7 +197,6 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
             "Add such a field, or leave at_most out",
         )
     summary, _, description = (inspect.getdoc(target) or "").partition("\n")
-    check = options.get("check")
     needs = _needs(target, hints, parameters[1:], where)
     options["scope"] = _scope(options.pop("scope", None), options.pop("staff", False), needs, f"{name} at {where}")
     if "schedules" in options:
@@ -206,7 +210,8 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         description=description.strip(),
         example=example,
         needs=needs,
-        check_needs=_check_needs(check, outer),
+        check_needs=_needs_of(options.get("check"), outer),
+        span_needs=_needs_of(options.get("span"), outer),
         origin=where,
         **options,
     )
@@ -229,27 +234,43 @@ def _scope(scope: str | None, staff: bool, needs: tuple[tuple[str, str], ...], w
     return "operate" if any(wanted in ("operations", "cursor") for _, wanted in needs) else "send"
 
 
+def moving_days(model: type[BaseModel]) -> dict[str, str]:
+    """Return the payload's days that move along with a schedule, by their fields' names: each `first` or `last`.
+
+    A field says so in its schema: `json_schema_extra={"schedule_period": "first"}`.
+    """
+    found = {}
+    for name, each in model.model_fields.items():
+        extra = each.json_schema_extra
+        which = extra.get("schedule_period") if isinstance(extra, dict) else None
+        if which in ("first", "last"):
+            found[name] = str(which)
+    return found
+
+
 def _schedules(given: tuple[str | Schedule, ...], model: type[BaseModel], whose: str) -> tuple[Schedule, ...]:
     found = []
     for each in given:
         schedule = Schedule(each) if isinstance(each, str) else each
         try:
-            cron = check_schedule(schedule.cron, schedule.zone or "UTC", schedule.missed)
+            cron = check_schedule(schedule.cron, schedule.zone or "UTC", schedule.missed, schedule.period)
             payload = model() if schedule.payload is None else model.model_validate(schedule.payload)
+            if schedule.period and not moving_days(model):
+                raise InvalidOption(f"It has the period '{schedule.period}', and its payload no days that move along")
         except (InvalidOption, ValueError) as error:
             words = str(error).replace("\n", " ")
             raise PluginError(
                 f"A schedule of {whose} cannot be used", words, "Write Schedule(cron, payload=...)"
             ) from error
-        found.append(Schedule(cron, schedule.zone, schedule.missed, payload))
+        found.append(Schedule(cron, schedule.zone, schedule.missed, payload, schedule.period))
     return tuple(found)
 
 
-def _check_needs(check: Callable[..., None] | None, outer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    if check is None:
+def _needs_of(look: Callable[..., Any] | None, outer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    if look is None:
         return ()
-    hints = typing.get_type_hints(check, localns=outer)
-    return _needs(check, hints, list(inspect.signature(check).parameters.values())[1:], _place(check))
+    hints = typing.get_type_hints(look, localns=outer)
+    return _needs(look, hints, list(inspect.signature(look).parameters.values())[1:], _place(look))
 
 
 def _needs(
@@ -263,7 +284,8 @@ def _needs(
         elif parameter.default is inspect.Parameter.empty:
             raise PluginError(
                 f"{target.__name__} at {where} asks for '{parameter.name}', which nobody provides",
-                "Beside its payload a handler may ask for Source, Progress, Cursor or Operations, by annotation",
+                "Beside its payload a handler may ask for Source, Calendar, Progress, Cursor or Operations, by "
+                "annotation",
             )
     return tuple(found)
 

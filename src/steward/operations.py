@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 
 from steward import backup
-from steward.clock import micros
+from steward.clock import micros, present
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import upkeep
 from steward.ledger.schema import artifacts, tasks
@@ -68,7 +68,7 @@ class Operations:
         target = to or settings.backup_dir or settings.data_dir / "backups"
         keep = settings.backups_kept if keep is None else keep
         key = None if settings.secret_key else settings.data_dir / "secret.key"
-        made = backup.make(self._steward.ledger, self._steward.archive, key, target, datetime.now(UTC))
+        made = backup.make(self._steward.ledger, self._steward.archive, key, target, present())
         verified = backup.verify(made.folder)
         for old in sorted(target.glob("steward-*Z"))[: -max(keep, 1)]:
             shutil.rmtree(old)
@@ -87,7 +87,7 @@ class Operations:
 
     def purge(self, older_than: timedelta) -> int:
         """Delete tasks that ended longer ago than `older_than`, with their files; return how many."""
-        before = micros(datetime.now(UTC) - older_than)
+        before = micros(present() - older_than)
         deleted = 0
         while True:
             with self._steward.ledger.read() as connection:

@@ -23,6 +23,7 @@ from steward.handlers import Handler
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
 from steward.payload import read
+from steward.periods import Calendar
 from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
@@ -45,6 +46,7 @@ class Preparer:
     letters: Letters
     source: Source | None
     folder: Path
+    calendar: Calendar = field(default_factory=Calendar)
     given: dict[str, Any] = field(default_factory=dict)
     cursors: Callable[[Request], Any] = lambda request: None
 
@@ -84,7 +86,12 @@ class Preparer:
     def _prepare(self, request: Request, progress: Callable[[float, str], None]) -> Prepared:
         handler = self.registry.get(request.name)
         payload = self._payload(handler, request)
-        needs = {**self.given, "source": self.source or Source(""), "progress": _Reporter(progress)}
+        needs = {
+            **self.given,
+            "source": self.source or Source(""),
+            "calendar": self.calendar,
+            "progress": _Reporter(progress),
+        }
         if any(wanted == "cursor" for _, wanted in handler.needs):
             needs["cursor"] = self.cursors(request)
         wishes = handler.function(payload, **{name: needs[wanted] for name, wanted in handler.needs})
@@ -173,7 +180,8 @@ class Preparer:
                     report.context,
                     tables={table.name: table for table in tables},
                     organization=self.letters.organization,
-                    created_at=moment(request.date),
+                    created_at=self.calendar.local(moment(request.date)),
+                    read_at=self.calendar.now(),
                     template_version=self.templates.version(report.template),
                     title=report.title or report.name,
                 )

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from steward.clock import present
 from steward.errors import InvalidOption
+from steward.periods import PERIODS, Period, before
 
 Missed = Literal["skip", "once", "all"]
 POLICIES: Final[tuple[Missed, ...]] = ("skip", "once", "all")
@@ -42,20 +44,22 @@ class Schedule:
     `cron` has five fields (minute, hour, day of the month, month, day of the week) as cron(5) describes them; `L` is
     the month's last day. `zone` is a name of the time zone database; empty means the installation's own. `missed`
     says what happens to firings that fell into a time when nothing was running: `skip` them, make up for them
-    `once`, or for `all`. `payload` is what the task is given; without it, the payload's defaults.
+    `once`, or for `all`. `payload` is what the task is given; without it, the payload's defaults. `period` says which
+    days a task is about whose payload has days that move along; empty means what `cron` suggests (see `suggested`).
     """
 
     cron: str
     zone: str = ""
     missed: Missed = "once"
     payload: Any = None
+    period: str = ""
 
 
-def check(cron: str, zone: str, missed: str = "once") -> str:
+def check(cron: str, zone: str, missed: str = "once", period: str = "") -> str:
     """Return `cron` as it is kept: its fields with one space between them, nicknames such as `@daily` written out.
 
     Raises:
-        InvalidOption: it is not a cron expression that is ever due, or there is no such time zone or policy.
+        InvalidOption: it is not a cron expression that is ever due, or there is no such time zone, policy or period.
     """
     text = " ".join(cron.split())
     text = _NICKNAMES.get(text.lower(), text.upper())
@@ -67,9 +71,11 @@ def check(cron: str, zone: str, missed: str = "once") -> str:
         )
     if missed not in POLICIES:
         raise InvalidOption(f"There is no policy '{missed[:20]}'", remedy=f"There are: {', '.join(POLICIES)}")
+    if period and period not in PERIODS:
+        raise InvalidOption(f"There is no period '{period[:20]}'", remedy=f"There are: {', '.join(PERIODS)}")
     where = find_zone(zone)
     try:
-        next(CronSim(text, datetime.now(where)))
+        next(CronSim(text, present().astimezone(where)))
     except CronSimError as error:
         raise InvalidOption(
             f"'{cron[:60]}' is not a cron expression", str(error), "Example: 0 6 * * * is every day at 06:00"
@@ -133,14 +139,52 @@ def last_before(cron: str, zone: str, moment: datetime) -> datetime:
     return found.astimezone(UTC)
 
 
-def period(cron: str, zone: str, due: datetime) -> tuple[date, date]:
-    """Return the first and last day, in `zone`, of the time between the firing before `due` and `due` itself.
+def suggested(cron: str) -> Period:
+    """Return the period that one expects of what is due as `cron` says.
 
-    What is due on the first of each quarter has the quarter before as its period.
+    Once a day: the day before. Once a week: the week before. Once a month, each quarter, each year: the calendar month,
+    quarter, fiscal year before, on whatever day of it. Anything else: the time since the run before.
+    """
+    minute, hour, day, month, weekday = cron.split()
+    if not (minute.isdigit() and hour.isdigit()):
+        return "since_last"
+    once_a_month = (day.isdigit() or day in ("L", "LW")) and weekday == "*"
+    once_a_month = once_a_month or (day == "*" and bool(re.fullmatch(r"\w+#[1-5]|\w+L|L\w+", weekday)))
+    if once_a_month:
+        if month == "*":
+            return "month"
+        if month == "*/3" or _is_every_third(month):
+            return "quarter"
+        return "since_last" if not month.isalnum() else "fiscal_year"
+    if day == month == "*":
+        return "day" if weekday == "*" else "week" if re.fullmatch(r"[0-7]|[A-Z]{3}", weekday) else "since_last"
+    return "since_last"
+
+
+def _is_every_third(months: str) -> bool:
+    names = [each[:3].upper() for each in _MONTHS]
+    found = [names.index(each) + 1 if each in names else int(each) for each in months.split(",") if each.isalnum()]
+    return len(found) == 4 and [each - found[0] for each in found] == [0, 3, 6, 9]
+
+
+def days_of(
+    cron: str, zone: str, due: datetime, period: str, fiscal_month: int, given: tuple[date | None, date | None]
+) -> tuple[date | None, date | None]:
+    """Return the first and the last day, in `zone`, that the firing at `due` is about.
+
+    `period` is one of `PERIODS`, or empty for what `cron` suggests; `given` are the days that were asked for, of which
+    `to_date` keeps the first and `as_given` both.
     """
     here = due.astimezone(find_zone(zone))
+    kind, today = period or suggested(cron), here.date()
+    if kind == "as_given":
+        return given
+    if kind == "to_date":
+        return given[0], today - timedelta(days=1)
+    if kind != "since_last":
+        return before(kind, today, fiscal_month)  # type: ignore[arg-type]  # checked when the schedule was made
     first = last_before(cron, zone, here).astimezone(find_zone(zone)).date()
-    return first, max(first, here.date() - timedelta(days=1))
+    return first, max(first, today - timedelta(days=1))
 
 
 def in_words(cron: str, zone: str = "UTC") -> str:

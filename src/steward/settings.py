@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 
 from steward import proxies, schedules, secret_key
 from steward.errors import ConfigurationError, InvalidOption
+from steward.periods import Calendar
 
 PACKAGE = Path(__file__).parent
 _HELLO: Final = re.compile(
@@ -44,12 +45,14 @@ class Planned(BaseModel):
     zone: str = ""
     missed: schedules.Missed = "once"
     payload: dict[str, Any] = {}
+    period: str = ""
 
     @model_validator(mode="before")
     @classmethod
     def _usable(cls, given: Any) -> Any:
         if isinstance(given, dict) and isinstance(given.get("cron"), str):
-            given = given | {"cron": _plainly(lambda: schedules.check(given["cron"], given.get("zone") or "UTC"))}
+            zone, period = given.get("zone") or "UTC", str(given.get("period") or "")
+            given = given | {"cron": _plainly(lambda: schedules.check(given["cron"], zone, "once", period))}
         return given
 
 
@@ -117,7 +120,11 @@ class Settings(BaseSettings):
     )
     time_zone: str = Field(
         "UTC",
-        description="Time zone of the pages, and of schedules that name none, for example `America/New_York`.",
+        description="Time zone of the pages and of the days in reports, and of schedules that name none, for example "
+        "`America/New_York`.",
+    )
+    fiscal_year_month: int = Field(
+        1, ge=1, le=12, description="Month in which a fiscal year begins, 1 to 12, for schedules about one."
     )
     schedules: tuple[Planned, ...] = Field(
         (),
@@ -166,6 +173,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
+
+    @property
+    def calendar(self) -> Calendar:
+        """The days of this installation."""
+        return Calendar(self.time_zone, self.fiscal_year_month)
 
     @property
     def production(self) -> bool:

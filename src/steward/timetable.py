@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from steward import periods
 from steward import schedules as calendar
 from steward.callers import PROCESS, Caller, shown_name
-from steward.clock import moment, new_id, now
-from steward.clockwork import due_after, latest, require_no_secret, task_of
-from steward.errors import InvalidOption, StateConflict, Unsupported
+from steward.clock import micros, moment, new_id, now
+from steward.clockwork import due_after, latest, period_of, require_no_secret
+from steward.errors import InvalidOption, InvalidRequest, StateConflict, Unsupported
+from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, access
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry, Firing
+from steward.occurrences import Door, moves_along, task_of
 from steward.plugins import Registry
 from steward.service import HandlerLike, Options
 from steward.services.ledgered import LedgerTaskService
@@ -24,11 +28,16 @@ from steward.services.ledgered import LedgerTaskService
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A schedule as it stands: its row, its next three times in its own zone, and the latest of its firings."""
+    """A schedule as it stands: its row, its next three times in its own zone, and the latest of its firings.
+
+    `days` are the first and the last day that the next of its tasks is about; None if they do not move along.
+    """
 
     entry: Entry
     next: tuple[datetime, ...]
     last: Firing | None
+    days: tuple[date, date] | None = None
+    fiscal_month: int = 1
 
     @property
     def words(self) -> str:
@@ -47,18 +56,25 @@ class Standing:
             return {}
         return found if isinstance(found, dict) else {}
 
+    @property
+    def about(self) -> str:
+        """Which days its tasks are about, as one would say it; empty if their days do not move along."""
+        return periods.in_words(self.entry.period, self.fiscal_month) if self.entry.period else ""
+
     def as_json(self) -> dict[str, Any]:
         """Return it as the HTTP interface and `--json` show it."""
         shown = asdict(self.entry)
         del shown["owner_id"]
         shown["payload"] = self.payload
-        for name in ("created_at", "paused_at", "next_at"):
+        for name in ("created_at", "paused_at", "next_at", "ended_at"):
             shown[name] = moment(shown[name])
         last = self.last
         return {
             **shown,
             "words": self.words,
+            "about": self.about,
             "next": [each.isoformat() for each in self.next],
+            "next_days": None if self.days is None else {"first": self.days[0], "last": self.days[1]},
             "last": None
             if last is None
             else {"due_at": moment(last.due_at), "outcome": last.outcome, "task_id": last.task_id},
@@ -70,6 +86,7 @@ class Timetable:
 
     def __init__(self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str) -> None:
         self._ledger, self._registry, self._service, self._zone = ledger, registry, service, zone
+        self._door = Door(service)
 
     def make(
         self,
@@ -79,6 +96,7 @@ class Timetable:
         zone: str = "",
         *,
         missed: str = "once",
+        period: str = "",
         owner: str = "",
         key: str = "",
         caller: Caller = PROCESS,
@@ -87,20 +105,23 @@ class Timetable:
 
         `owner` is the name to show, if it is not the caller's.
 
+        `period` says which days its tasks are about (see `steward.periods.PERIODS`); empty: what `cron` suggests.
+
         Raises:
             NotPermitted: the caller may not ask for such a task.
-            InvalidPayload, InvalidRequest: a task with this payload would not be accepted.
-            InvalidOption: the expression, zone or policy cannot be used.
+            InvalidPayload, InvalidRequest: a task with this payload would not be accepted, or there would never be one.
+            InvalidOption: the expression, zone, policy or period cannot be used.
             Unsupported: the engine cannot schedule.
         """
         self._require_able()
         handler = self._registry.resolve(func)
         zone = zone or self._zone
-        cron = calendar.check(cron, zone, missed)
+        cron = calendar.check(cron, zone, missed, period)
+        period = period_of(handler, cron, period)
         accepted = self._service.prepare(handler, payload, Options(caller=caller))
         require_no_secret(accepted)
         at = now()
-        asked = ("person", caller.id, key, handler.name, cron, zone, accepted.payload)
+        asked = ("person", caller.id, key, handler.name, cron, zone, period, accepted.payload)
         made = Entry(
             id=rows.stable_id(*asked) if key else new_id(),
             name=handler.name,
@@ -113,16 +134,21 @@ class Timetable:
             created_at=at,
             next_at=None,
             owner_id=caller.id,
+            period=period,
         )
         made = due_after(made, at)
+        self._require_days(made, handler)
         self._ledger.apply(lambda c: rows.add(c, made))
         return self.get(made.id)
 
     def find(self, caller: Caller = PROCESS) -> list[Standing]:
         """Return the schedules that are `caller`'s to see, in the order of their names."""
-        with self._ledger.read() as connection:
+
+        def read(connection: sa.Connection) -> list[Entry]:
             found = rows.every(connection, None if caller.operates else caller.id)
-            return self._standings(connection, [each for each in found if caller.knows(each.name)])
+            return [each for each in found if caller.knows(each.name)]
+
+        return self._standings(read)
 
     def get(self, schedule_id: str, caller: Caller = PROCESS) -> Standing:
         """Return one schedule.
@@ -130,11 +156,14 @@ class Timetable:
         Raises:
             UnknownTask: there is none of this id, or it is not `caller`'s to see: the words are the same.
         """
-        with self._ledger.read() as connection:
+
+        def read(connection: sa.Connection) -> list[Entry]:
             entry = rows.get(connection, schedule_id)
             if not caller.sees(entry.name, entry.owner_id):
                 raise rows.unknown(schedule_id)
-            return self._standings(connection, [entry])[0]
+            return [entry]
+
+        return self._standings(read)[0]
 
     def named(self, id_or_name: str) -> Standing:
         """Return the schedule of this id, or the only one that makes tasks of this name.
@@ -189,13 +218,21 @@ class Timetable:
         Raises:
             UnknownTask, UnknownHandler: there is no such schedule, or no plugin offers its task.
             NotPermitted: `caller` may not ask for such a task any more.
+            InvalidRequest: what it asks for would not be accepted today.
             Unsupported: the engine cannot schedule.
         """
         self._require_able()
         entry, at = self.get(schedule_id, caller).entry, now()
         handler = self._registry.get(entry.name)
         self._require_again(entry, caller)
-        task = task_of(entry, handler, latest(entry, at), at, by or caller.name or entry.owner)
+        # A part of the calendar is the last that is over today; the time since the run before ends with the last run.
+        kind = entry.period or calendar.suggested(entry.cron)
+        asked = self._door.occurrence(entry, handler, latest(entry, at) if kind == "since_last" else at)
+        if asked.refusal or asked.payload is None:
+            raise InvalidRequest(
+                asked.refusal or f"The schedule of {handler.title} has nothing left to ask for", "", asked.ends
+            )
+        task = task_of(entry, handler, asked.payload, at, by or caller.name or entry.owner)
 
         def change(connection: sa.Connection) -> None:
             acceptance.accept(connection, [task])
@@ -224,19 +261,41 @@ class Timetable:
         if handler is not None:
             caller.require_again(handler.name, handler.scope)
 
+    def _require_days(self, entry: Entry, handler: Handler) -> None:
+        if entry.period == "as_given" or entry.next_at is None:
+            return
+        asked = self._door.occurrence(entry, handler, entry.next_at)
+        if asked.payload is None:
+            raise InvalidRequest(
+                f"The schedule of {handler.title} would never have anything to do",
+                asked.ends,
+                "Choose another period, or ask for it once",
+            )
+
     def _require_able(self) -> None:
         abilities = self._service.abilities
         if not abilities.schedules:
             raise Unsupported("This engine has no schedules", abilities.why, "Set STEWARD_ENGINE=durable")
 
-    def _standings(self, connection: sa.Connection, entries: list[Entry]) -> list[Standing]:
-        latest = rows.latest(connection, [entry.id for entry in entries])
+    def _standings(self, read: Callable[[sa.Connection], list[Entry]]) -> list[Standing]:
+        with self._ledger.read() as connection:
+            entries = read(connection)
+            latest = rows.latest(connection, [entry.id for entry in entries])
         at = moment(now())
-        return [Standing(entry, _next(entry, at), latest.get(entry.id)) for entry in entries]
+        return [self._standing(entry, _next(entry, at), latest.get(entry.id)) for entry in entries]
+
+    def _standing(self, entry: Entry, coming: tuple[datetime, ...], last: Firing | None) -> Standing:
+        handler, days = self._registry.handlers.get(entry.name), None
+        if handler is not None and moves_along(handler):
+            entry = replace(entry, period=entry.period or calendar.suggested(entry.cron))
+            if coming:
+                first, until = self._door.days(entry, handler, micros(coming[0]))
+                days = (first, until) if first is not None and until is not None else None
+        return Standing(entry, coming, last, days, self._door.fiscal_month)
 
 
 def _next(entry: Entry, at: datetime) -> tuple[datetime, ...]:
-    if entry.paused_at is not None:
+    if entry.paused_at is not None or entry.ended_at is not None:
         return ()
     try:
         return tuple(calendar.upcoming(entry.cron, entry.zone, at))

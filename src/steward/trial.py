@@ -56,7 +56,12 @@ class Trial:
             steward.spool_folder,
         )
         self.service = ImmediateTaskService(
-            steward.ledger, steward.registry, steward.seal, source=steward.source, perform=self._runner.perform
+            steward.ledger,
+            steward.registry,
+            steward.seal,
+            source=steward.source,
+            calendar=settings.calendar,
+            perform=self._runner.perform,
         )
 
     def rehearse(self, handler: Handler, seconds: float = 30) -> str:

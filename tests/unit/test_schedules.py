@@ -1,6 +1,6 @@
 """Cron arithmetic over the changes of the clocks, and what is refused."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steward import Schedule, handler
 from steward.errors import InvalidOption, PluginError
-from steward.schedules import after, check, find_zone, in_words, upcoming
+from steward.schedules import after, check, days_of, find_zone, in_words, suggested, upcoming
 from tests.unit.test_handlers import Joined
 
 
@@ -122,3 +122,70 @@ def test_a_declared_schedule_that_cannot_be_used_is_named_with_its_place():
     def wave(joined: Joined) -> None: ...
 
     assert wave.schedules == (Schedule("0 6 * * *", "Europe/Berlin", "all", ada),)
+
+
+@pytest.mark.parametrize(
+    ("cron", "period"),
+    [
+        ("0 6 * * *", "day"),
+        ("0 6 * * 1", "week"),
+        ("0 6 * * FRI", "week"),
+        ("0 6 * * MON-FRI", "since_last"),
+        ("0 6 1 * *", "month"),
+        ("0 6 10 * *", "month"),
+        ("0 6 L * *", "month"),
+        ("0 6 * * FRI#2", "month"),
+        ("0 6 1 1,4,7,10 *", "quarter"),
+        ("0 6 15 FEB,MAY,AUG,NOV *", "quarter"),
+        ("0 6 1 */3 *", "quarter"),
+        ("0 6 1 1 *", "fiscal_year"),
+        ("0 6 30 SEP *", "fiscal_year"),
+        ("0 6 1 1,7 *", "since_last"),
+        ("0 6 1,15 * *", "since_last"),
+        ("0 6,18 * * *", "since_last"),
+        ("*/15 * * * *", "since_last"),
+    ],
+)
+def test_the_period_that_one_expects_follows_from_how_often(cron, period):
+    assert suggested(check(cron, "UTC")) == period
+
+
+ZONES = ["Europe/Berlin", "America/New_York", "Pacific/Auckland", "Pacific/Kiritimati", "UTC"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 28),
+    st.sampled_from(["month", "quarter", "fiscal_year", "week", "day", "since_last"]),
+    st.sampled_from(ZONES),
+    st.datetimes(datetime(2024, 1, 1), datetime(2036, 12, 31)),
+    st.integers(1, 12),
+)
+def test_the_months_of_a_schedule_follow_one_another_on_whatever_day_it_is_due(day, period, zone, start, fiscal):
+    cron = f"30 0 {day} * *"
+    dues = list(islice(after(cron, zone, start.replace(tzinfo=UTC)), 14))
+    spans = [days_of(cron, zone, due, period, fiscal, (None, None)) for due in dues]
+    for due, (first, last) in zip(dues, spans, strict=True):
+        assert first <= last < due.astimezone(find_zone(zone)).date()
+        if period == "month":
+            assert (first.day, (last + timedelta(days=1)).day) == (1, 1)
+    if period in ("month", "since_last"):  # as often as they are due: without a gap, and without an overlap
+        assert all(b[0] - a[1] == timedelta(days=1) for a, b in pairwise(spans))
+
+
+def test_grant_to_date_keeps_its_first_day_and_given_days_stay():
+    due, given = at(2026, 12, 10, 6), (date(2025, 7, 1), date(2026, 9, 30))
+    assert days_of("0 6 10 * *", "UTC", due, "to_date", 1, given) == (date(2025, 7, 1), date(2026, 12, 9))
+    assert days_of("0 6 10 * *", "UTC", due, "as_given", 1, given) == given
+    # The day is that of the schedule's zone: in Auckland it is the 11th already.
+    assert days_of("0 6 * * *", "Pacific/Auckland", at(2026, 12, 10, 17), "to_date", 1, given)[1] == date(2026, 12, 10)
+
+
+def test_a_period_that_there_is_not_is_refused():
+    with pytest.raises(InvalidOption, match="month, quarter"):
+        check("0 6 * * *", "UTC", "once", "fortnight")
+    ada = Joined(name="Ada", email="ada@example.org")
+    with pytest.raises(PluginError, match="no days that move along"):
+
+        @handler(example=ada, schedules=(Schedule("0 6 * * *", payload=ada, period="month"),))
+        def greet(joined: Joined) -> None: ...

@@ -9,12 +9,12 @@ import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from steward.archive import Stored
+from steward.clock import SECOND, now
 from steward.errors import StorageFull, StorageUnavailable
 from steward.filenames import LONGEST, harmless, split
 
@@ -110,7 +110,7 @@ class FolderArchive:
         count = 0
         for draft in self.root.glob(f"*/*/{_DRAFT}*"):
             with contextlib.suppress(OSError):
-                if time.time() - draft.stat().st_mtime > _STALE:
+                if now() / SECOND - draft.stat().st_mtime > _STALE:
                     draft.unlink()
                     count += 1
         return count

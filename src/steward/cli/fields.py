@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from steward import jsontext
-from steward.clock import micros
+from steward.clock import micros, present
 from steward.errors import FieldProblem, InvalidOption, InvalidPayload
 
 _SPAN = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
@@ -65,7 +65,7 @@ def moment(name: str, text: str | None, *, back: bool = False) -> datetime | Non
         away = timedelta(**{_UNITS[span[2]]: int(span[1])})
     try:
         if span:
-            found = datetime.now(UTC) - away if back else datetime.now(UTC) + away
+            found = present() - away if back else present() + away
         else:
             found = datetime.fromisoformat(text.strip()).astimezone()
         micros(found)

@@ -58,6 +58,14 @@ def add(
     missed: Annotated[
         str, typer.Option("--missed", help="What of firings missed while nothing ran: skip, once or all.")
     ] = "once",
+    period: Annotated[
+        str,
+        typer.Option(
+            "--period",
+            help="Which days each task is about: day, week, month, quarter, year, fiscal_year, to_date, since_last or "
+            "as_given. [default: what --cron suggests]",
+        ),
+    ] = "",
     payload: Annotated[
         str | None, typer.Option("--payload", help="The fields as a JSON object; @FILE reads a file, - standard input.")
     ] = None,
@@ -67,7 +75,9 @@ def add(
     with setup.opened(context) as steward:
         schema = steward.registry.get(name).payload.model_json_schema(by_alias=True)
         given = fields.payload_of(context.args, payload, schema)
-        made = steward.timetable.make(name, given, cron, zone, missed=missed, owner=user(), caller=COMMAND_LINE)
+        made = steward.timetable.make(
+            name, given, cron, zone, missed=missed, period=period, owner=user(), caller=COMMAND_LINE
+        )
     _say(made, as_json=as_json)
     return 0
 
@@ -111,6 +121,8 @@ def delete(context: typer.Context, schedule: Id) -> int:
 def _next(standing: Standing) -> str:
     if standing.entry.paused_at is not None:
         return "paused"
+    if standing.entry.ended is not None:
+        return "ended"
     return at(standing.next[0]) if standing.next else "never again"
 
 
@@ -120,7 +132,13 @@ def _say(standing: Standing, *, as_json: bool) -> None:
         return
     say(f"{standing.entry.name}  {standing.entry.id}")
     say(f"  {standing.words}")
+    if standing.about:
+        say(f"  about {standing.about}")
     if standing.entry.paused_at is not None:
         say("  paused")
+    if standing.entry.ended is not None:
+        say(f"  ended: {standing.entry.ended}")
     for each in standing.next:
         say(f"  next {each:%a %Y-%m-%d %H:%M} {standing.entry.zone}")
+    if standing.days is not None:
+        say(f"  the next is about {standing.days[0]} to {standing.days[1]}")

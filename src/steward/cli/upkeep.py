@@ -122,15 +122,15 @@ def demo(
 
 
 def _count(steward: Steward, older_than: float | None, person: str | None) -> int:
-    from datetime import UTC, datetime, timedelta
+    from datetime import timedelta
 
-    from steward.clock import micros
+    from steward.clock import micros, present
     from steward.ledger import upkeep
 
     with steward.ledger.read() as connection:
         if person is not None:
             return len(upkeep.tasks_of(connection, person))
-        before = micros(datetime.now(UTC) - timedelta(days=older_than or 0))
+        before = micros(present() - timedelta(days=older_than or 0))
         return len(upkeep.finished_before(connection, before, most=sys.maxsize))
 
 

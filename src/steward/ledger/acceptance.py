@@ -64,6 +64,12 @@ class Entry:
 _INSERT = tasks.insert()
 
 
+def refuse(connection: sa.Connection, entry: Entry, words: str, at: int) -> None:
+    """Store a task that nobody was there to be refused: it has failed at once, and says why."""
+    connection.execute(_INSERT, [entry.row()])
+    connection.execute(tasks.update().where(tasks.c.id == entry.id).values(error=words, finished_at=at))
+
+
 def accept(connection: sa.Connection, entries: Sequence[Entry]) -> None:
     """Store `entries`; they are accepted when the transaction has been committed.
 

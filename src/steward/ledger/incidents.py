@@ -17,7 +17,10 @@ MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that an operator should know. `of` is the task or schedule, `task_id` a task to look at."""
+    """Something that an operator should know. `of` is the task or schedule, `task_id` a task to look at.
+
+    `owner` is whoever made the schedule that it is about.
+    """
 
     kind: str
     name: str
@@ -26,6 +29,7 @@ class Event:
     at: int
     task_id: str | None
     digest: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Incident:
     told: int
     told_at: int | None
     closed_at: int | None
+    owner: str = ""
 
 
 def uncounted(connection: sa.Connection, since: int, silent: Sequence[str]) -> list[Event]:
@@ -75,7 +80,19 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str]) -> l
         .limit(MOST)
     )
     # An owner's schedules are an incident of their own, since the owner is told of it.
-    found += [Event("missed", r.name, r.owner, r.schedule_id, r.due_at, r.task_id) for r in connection.execute(missed)]
+    found += [
+        Event("missed", r.name, "", r.schedule_id, r.due_at, r.task_id, owner=r.owner)
+        for r in connection.execute(missed)
+    ]
+    ended = (
+        sa.select(schedules.c.id, schedules.c.name, schedules.c.owner, schedules.c.ended, schedules.c.ended_at)
+        .outerjoin(
+            incident_events,
+            sa.and_(incident_events.c.event == schedules.c.id, incident_events.c.at == schedules.c.ended_at),
+        )
+        .where(schedules.c.ended_at >= since, incident_events.c.event.is_(None))
+    )
+    found += [Event("ended", r.name, r.ended, r.id, r.ended_at, None, owner=r.owner) for r in connection.execute(ended)]
     stopped = (
         sa.select(lanes.c.name, lanes.c.reason, lanes.c.stopped_at)
         .outerjoin(
@@ -114,6 +131,7 @@ def count(connection: sa.Connection, events: Sequence[Event], at: int) -> None:
                     kind=first.kind,
                     name=first.name,
                     reason=first.reason,
+                    owner=first.owner,
                     task_id=first.task_id,
                     first_at=at,
                     last_at=at,

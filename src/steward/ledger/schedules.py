@@ -20,7 +20,10 @@ _SPACE = uuid.UUID("5f0c1d9a-8b57-4c55-9c1f-6a3f0f0d7a55")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A schedule, every value in the ledger's own form. `next_at` is None while it is paused or never due again."""
+    """A schedule, every value in the ledger's own form. `next_at` is None while it is paused or never due again.
+
+    `period` is one of `steward.periods.PERIODS`; `ended` says why there is nothing left to ask for.
+    """
 
     id: str
     name: str
@@ -35,6 +38,9 @@ class Entry:
     paused_at: int | None = None
     paused_by: str | None = None
     owner_id: str = ""
+    period: str = ""
+    ended_at: int | None = None
+    ended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,18 +187,28 @@ def take_over(connection: sa.Connection, schedule_id: str, caller: Caller) -> No
 
 
 def resume(connection: sa.Connection, schedule_id: str, next_at: int | None) -> None:
-    """Let a schedule go on."""
+    """Let a schedule go on, whether it rested or had ended."""
+    still = sa.or_(schedules.c.paused_at.is_not(None), schedules.c.ended_at.is_not(None))
     connection.execute(
         schedules.update()
-        .where(schedules.c.id == schedule_id, schedules.c.paused_at.is_not(None))
-        .values(paused_at=None, paused_by=None, next_at=next_at)
+        .where(schedules.c.id == schedule_id, still)
+        .values(paused_at=None, paused_by=None, ended_at=None, ended=None, next_at=next_at)
+    )
+
+
+def end(connection: sa.Connection, schedule_id: str, why: str, moment: int) -> None:
+    """Let a schedule be over, and say why: there is nothing left to ask for."""
+    connection.execute(
+        schedules.update().where(schedules.c.id == schedule_id).values(ended_at=moment, ended=why, next_at=None)
     )
 
 
 def redeclare(connection: sa.Connection, entry: Entry) -> None:
-    """Bring a declared schedule's policy and payload up to date; its pause and its next time stay."""
+    """Bring a declared schedule's policy, period and payload up to date; its pause and its next time stay."""
     connection.execute(
-        schedules.update().where(schedules.c.id == entry.id).values(missed=entry.missed, payload=entry.payload)
+        schedules.update()
+        .where(schedules.c.id == entry.id)
+        .values(missed=entry.missed, payload=entry.payload, period=entry.period)
     )
 
 

@@ -203,6 +203,11 @@ schedules = sa.Table(
     sa.Column("paused_by", sa.String(80)),
     # The next moment it is due; none while it is paused, or when it will never be due again.
     sa.Column("next_at", Time),
+    # Which days its tasks are about (see `steward.periods.PERIODS`); empty: what the expression suggests.
+    sa.Column("period", sa.String(12), nullable=False, server_default=""),
+    # When it ended by itself, and why: there is nothing left to ask for.
+    sa.Column("ended_at", Time),
+    sa.Column("ended", sa.Text),
     sa.Index("ix_schedules_next_at", "next_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
 )
 
@@ -263,6 +268,8 @@ incidents = sa.Table(
     sa.Column("told", sa.BigInteger, nullable=False),
     sa.Column("told_at", Time),
     sa.Column("closed_at", Time),
+    # Who made the schedule that was missed or has ended: told as well, if the name is an address.
+    sa.Column("owner", sa.String(80), nullable=False, server_default=""),
     sa.Index("ix_incidents_digest", "digest", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 

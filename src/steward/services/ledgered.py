@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +25,7 @@ from steward.errors import (
 from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, control, search
 from steward.payload import keep
+from steward.periods import Calendar
 from steward.plugins import Registry
 from steward.results import TaskResult
 from steward.sealing import Seal
@@ -48,10 +49,12 @@ class LedgerTaskService(TaskService):
         seal: Seal,
         *,
         source: Source | None = None,
+        calendar: Calendar = Calendar(),  # noqa: B008  # frozen
         guard: Callable[[], None] = lambda: None,
     ) -> None:
         """`guard` is called before anything is accepted, and raises if there is no room to keep it."""
         self.ledger, self.registry, self._seal, self._source, self._guard = ledger, registry, seal, source, guard
+        self.calendar = calendar
 
     def enqueue(self, func: HandlerLike, *args: Any, **kwargs: Any) -> str:
         """Accept a task; see `TaskService.enqueue`. With `connection=` it joins that transaction."""
@@ -210,7 +213,7 @@ class LedgerTaskService(TaskService):
         options.caller.require_ask(handler.name, handler.scope)  # here, where every door passes
         self._refuse_unable(handler, options)
         model = validated(handler, payload)
-        self._look(handler, model)
+        self.look(handler, model)
         text, secrets = keep(handler.name, handler.payload, model)
         size = len(text.encode())
         if size > LARGEST_PAYLOAD:
@@ -262,19 +265,32 @@ class LedgerTaskService(TaskService):
             )
         return due, expires
 
-    def _look(self, handler: Handler, model: BaseModel) -> None:
-        """Let the handler look at the request while its sender is still there to mend it."""
-        if handler.check is None:
-            return
-        given = {name: self._source for name, wanted in handler.check_needs if wanted == "source"}
+    def look(self, handler: Handler, model: BaseModel) -> None:
+        """Let the handler look at the request while its sender is still there to mend it.
+
+        Raises:
+            InvalidRequest: it cannot be taken, in the handler's words.
+        """
+        self._ask(handler.check, handler.check_needs, model)
+
+    def span(self, handler: Handler, model: BaseModel) -> tuple[date | None, date | None]:
+        """Return the first and the last day of what can be asked for; None: no limit is known. Raises as `look`."""
+        found: tuple[date | None, date | None] | None = self._ask(handler.span, handler.span_needs, model)
+        return found or (None, None)
+
+    def _ask(self, question: Callable[..., Any] | None, needs: tuple[tuple[str, str], ...], model: BaseModel) -> Any:
+        if question is None:
+            return None
+        offered: dict[str, Any] = {"source": self._source, "calendar": self.calendar}
+        given = {name: offered[wanted] for name, wanted in needs if wanted in offered}
         if None in given.values():
-            return
+            return None
         try:
-            handler.check(model, **given)
+            return question(model, **given)
         except Rejected as error:
             raise InvalidRequest(error.what, error.why, error.remedy) from error
         except SourceUnavailable:
-            return  # the task waits for the source; the look comes again when it runs
+            return None  # the task waits for the source; the look comes again when it runs
 
 
 def _at(options: Options, run_at: datetime) -> Options:

@@ -11,16 +11,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from steward.callers import Caller
-from steward.clockwork import moves_along
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
 from steward.handlers import Handler
+from steward.occurrences import moves_along
 from steward.schedules import find_zone
 from steward.service import Options
 from steward.services.background import during
 from steward.services.payloads import validated
 from steward.web import forms, openapi
 from steward.web.problems import NoSuchPage
-from steward.web.schedule_pages import REPEATS
+from steward.web.schedule_pages import ABOUT, REPEATS
 from steward.web.sessions import Session
 from steward.web.site import SENDERS, Fields, Site
 
@@ -61,6 +61,7 @@ class Asking:
         payload, problems = forms.payload(drawn, values, find_zone(self._steward.settings.time_zone))
         ticket = (values.get("ticket") or [""])[0][:64]
         words: list[str] = []
+        about = (values.get("about") or [""])[0]
         how_often = next((c for value, _, c in REPEATS if c and value == (values.get("how_often") or [""])[0]), "")
         if problems:
             problems += _further(handler, payload, {p.field for p in problems})
@@ -68,7 +69,7 @@ class Asking:
             later = BackgroundTasks()
             try:
                 if how_often:
-                    return self._repeat(handler, payload, how_often, ticket, session)
+                    return self._repeat(handler, payload, how_often, about, ticket, session)
                 with during(later):
                     task_id = self._hand_over(handler, payload, ticket, session.caller)
                 return RedirectResponse(f"/tasks/{task_id}", 303, background=later)
@@ -78,12 +79,15 @@ class Asking:
                 words = [str(error)]
         kept = forms.filled(drawn, values, problems)
         chosen = (values.get("how_often") or [""])[0]
-        return self._draw(session, handler, kept, words + forms.elsewhere(drawn, problems), 422, chosen)
+        return self._draw(session, handler, kept, words + forms.elsewhere(drawn, problems), 422, chosen, about)
 
-    def _repeat(self, handler: Handler, payload: dict[str, Any], cron: str, ticket: str, session: Session) -> Response:
+    def _repeat(
+        self, handler: Handler, payload: dict[str, Any], cron: str, about: str, ticket: str, session: Session
+    ) -> Response:
         """Keep it as a schedule and show that; a second press of the button finds the first one's."""
         key = ticket if ticket.isalnum() else ""
-        made = self._steward.timetable.make(handler, payload, cron, key=key, caller=session.caller)
+        period = about if moves_along(handler) else ""
+        made = self._steward.timetable.make(handler, payload, cron, period=period, key=key, caller=session.caller)
         return RedirectResponse(f"/schedules?new={made.entry.id}#s-{made.entry.id}", 303)
 
     def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, caller: Caller) -> str:
@@ -129,6 +133,7 @@ class Asking:
         words: list[str] | None = None,
         status: int = 200,
         how_often: str = "",
+        about: str = "",
     ) -> Response:
         return self._site.page(
             "ask_one",
@@ -143,7 +148,8 @@ class Asking:
             ticket=secrets.token_hex(16),
             repeats=REPEATS if self._steward.service.abilities.schedules else (),
             how_often=how_often,
-            moves=moves_along(handler),
+            abouts=ABOUT if moves_along(handler) else (),
+            about=about,
         )
 
 

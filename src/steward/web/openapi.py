@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from steward.callers import Caller
 from steward.handlers import Handler
+from steward.periods import PERIODS
 from steward.results import Outcome
 from steward.tasks import State
 
@@ -30,6 +31,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
+_DAY = {"type": "string", "format": "date"}
 _WHOLE = {"type": "integer"}
 
 SCHEMAS: dict[str, Any] = {
@@ -86,14 +88,19 @@ SCHEMAS: dict[str, Any] = {
             "cron": _TEXT,
             "zone": _TEXT,
             "missed": {"type": "string", "enum": ["skip", "once", "all"]},
+            "period": {"type": "string", "enum": ["", *PERIODS]},
             "payload": {"type": "object"},
             "owner": _TEXT,
             "created_at": TIME,
             "paused_at": _maybe(TIME),
             "paused_by": _maybe(_TEXT),
             "next_at": _maybe(TIME),
+            "ended_at": _maybe(TIME),
+            "ended": _maybe(_TEXT),
             "words": _TEXT,
+            "about": _TEXT,
             "next": {"type": "array", "items": TIME},
+            "next_days": _maybe(_object({"first": _DAY, "last": _DAY})),
             "last": _maybe({"$ref": "#/components/schemas/Firing"}),
         }
     ),

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from steward import periods
 from steward import schedules as calendar
-from steward.clock import moment
-from steward.clockwork import moving_days
-from steward.handlers import Handler
+from steward.clock import micros, moment
+from steward.handlers import Handler, moving_days
 from steward.ledger.schedules import Firing
+from steward.occurrences import days_of
 from steward.timetable import Standing
 from steward.web import openapi, words
 from steward.web.auth import CHANGERS, SEERS
@@ -36,6 +37,16 @@ REPEATS: Final = (
     ("year", "Every year, on January 1", "0 6 1 1 *"),
 )
 """What the page of asking offers: the choice, its words, and its cron expression."""
+
+ABOUT: Final = (
+    ("", "The whole week, month, quarter or fiscal year before"),
+    *(
+        (kind, each[:1].upper() + each[1:])
+        for kind in ("month", "quarter", "fiscal_year", "to_date", "as_given")
+        for each in [periods.in_words(kind).partition(" (")[0]]
+    ),
+)
+"""And which days each of them is about: the period (empty: what fits how often), and its words."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -108,22 +119,27 @@ class SchedulePages:
             "next": [local_tag(each) for each in standing.next],
             "owner": entry.owner,
             "origin": entry.origin,
-            "asked": asked(standing, handler),
+            "asked": asked(standing, handler, self._steward.settings.fiscal_year_month),
+            "ended": entry.ended or "",
+            "ended_at": moment(entry.ended_at),
             "last": {"when": last_moment(standing.last), "words": said, "tone": tone, "task": standing.last.task_id}
             if standing.last
             else None,
         }
 
 
-def asked(standing: Standing, handler: Handler | None) -> list[tuple[str, str]]:
+def asked(standing: Standing, handler: Handler | None, fiscal_month: int = 1) -> list[tuple[str, str]]:
     """Return what each task is asked for. Days that move along are told as a period: those that were given are over."""
     payload, schema = standing.as_json()["payload"], openapi.payload_schema(handler) if handler else None
-    moving = moving_days(handler) if handler else {}
+    moving = moving_days(handler.payload) if handler else {}
     pairs = words.asked({name: value for name, value in payload.items() if name not in moving}, schema)
-    if moving:
-        entry, coming = standing.entry, standing.next
-        days = calendar.period(entry.cron, entry.zone, coming[0]) if coming else None  # none: never due again
-        pairs.insert(0, ("Period", words.period(days)))
+    if handler and moving:
+        entry, coming, days = standing.entry, standing.next, standing.days
+        if days is None and coming:
+            first, last = days_of(entry, handler, micros(coming[0]), fiscal_month)
+            days = (first, last) if first is not None and last is not None else None
+        about = periods.in_words(entry.period or calendar.suggested(entry.cron), fiscal_month)
+        pairs.insert(0, ("Period", words.period(about, days)))
     return [(name, value) for name, value in pairs if value != "–"]
 
 

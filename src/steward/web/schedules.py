@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from steward.callers import Caller
 from steward.clock import moment
+from steward.periods import Period
 from steward.schedules import LONGEST, Missed
 from steward.services.payloads import as_model
 from steward.timetable import Standing
@@ -35,6 +36,9 @@ class Order(BaseModel):
     cron: str = Field(max_length=LONGEST, description="Minute, hour, day of the month, month, day of the week.")
     zone: str = Field("", description="A time zone such as `Europe/Berlin`; empty means the installation's.")
     missed: Missed = Field("once", description="What happens to firings missed while nothing was running.")
+    period: Literal["", Period] = Field(
+        "", description="Which days each task is about, if its days move along; empty: what `cron` suggests."
+    )
 
 
 def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
@@ -70,7 +74,14 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
         def make() -> Standing:
             return timetable.make(
-                order.name, order.payload, order.cron, order.zone, missed=order.missed, key=key, caller=caller
+                order.name,
+                order.payload,
+                order.cron,
+                order.zone,
+                missed=order.missed,
+                period=order.period,
+                key=key,
+                caller=caller,
             )
 
         made = await run_in_threadpool(make)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from steward.clock import present
 from steward.results import Delivery, Outcome, TaskResult
 from steward.tasks import RETRYABLE, TRANSITIONS, State
 from steward.values import MASK
@@ -175,7 +176,7 @@ def may_cancel(task: TaskResult) -> bool:
 
 def may_retry(task: TaskResult) -> bool:
     """Whether a person could have the task tried again."""
-    over = task.expires_at is not None and task.expires_at <= datetime.now(UTC)
+    over = task.expires_at is not None and task.expires_at <= present()
     return task.state in RETRYABLE and not over
 
 
@@ -186,7 +187,7 @@ def when(moment: datetime | None, now: datetime | None = None, *, zone: tzinfo =
     """
     if moment is None:
         return "–"
-    moment, now = moment.astimezone(zone), (now or datetime.now(UTC)).astimezone(zone)
+    moment, now = moment.astimezone(zone), (now or present()).astimezone(zone)
     clock = f"{moment:%H:%M %Z}"
     if moment.date() == now.date():
         return clock
@@ -194,9 +195,9 @@ def when(moment: datetime | None, now: datetime | None = None, *, zone: tzinfo =
     return f"{day}, {clock}"
 
 
-def period(days: tuple[date, date] | None) -> str:
+def period(about: str, days: tuple[date, date] | None) -> str:
     """Return what a report made again and again is about, with the `days` of the next one if they are known."""
-    said = "The time between each run and the one before"
+    said = about[:1].upper() + about[1:]
     if days is None:
         return said
     first, last = (f"{day.day} {day:%B %Y}" for day in days)

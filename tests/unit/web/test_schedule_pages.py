@@ -38,9 +38,10 @@ def still(days: Days) -> Note:
     return Note(f"{days.begin} to {days.end}")
 
 
-def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *") -> Standing:
+def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *", period: str = "") -> Standing:
     payload = json.dumps({"grant": "DOL", "begin": "2026-01-01", "end": "2026-03-31"})
-    return Standing(Entry("id", "account", "person", cron, "UTC", "once", payload, "Sam", 0, None), coming, None)
+    entry = Entry("id", "account", "person", cron, "UTC", "once", payload, "Sam", 0, None, period=period)
+    return Standing(entry, coming, None)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +49,27 @@ def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *") -> Standing:
     [
         (
             standing(datetime(2026, 10, 1, 6, tzinfo=UTC), datetime(2027, 1, 1, 6, tzinfo=UTC)),
-            "The time between each run and the one before; next: 1 July 2026 to 30 September 2026",
+            "The calendar quarter before; next: 1 July 2026 to 30 September 2026",
         ),
-        (standing(), "The time between each run and the one before"),
+        (standing(), "The calendar quarter before"),
+        (
+            standing(datetime(2027, 2, 10, 6, tzinfo=UTC), cron="0 6 10 * *"),
+            "The calendar month before; next: 1 January 2027 to 31 January 2027",
+        ),
+        (
+            standing(datetime(2027, 2, 10, 6, tzinfo=UTC), cron="0 6 10 * *", period="to_date"),
+            "From the first day given to the day before; next: 1 January 2026 to 9 February 2027",
+        ),
+        (
+            standing(datetime(2027, 2, 10, 6, tzinfo=UTC), cron="0 6 10 * *", period="as_given"),
+            "Always the days given; next: 1 January 2026 to 31 March 2026",
+        ),
+        (
+            standing(datetime(2027, 2, 16, 6, tzinfo=UTC), cron="0 6 1,16 * *"),
+            "The time since the run before; next: 1 February 2027 to 15 February 2027",
+        ),
     ],
-    ids=["due", "resting"],
+    ids=["due", "resting", "on the 10th", "to date", "as given", "twice a month"],
 )
 def test_a_period_that_moves_is_never_shown_as_the_days_that_were_given(given: Standing, said: str) -> None:
     assert asked(given, account) == [("Period", said), ("Grant", "DOL")]
