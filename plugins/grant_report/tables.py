@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from steward import Column, Table
@@ -13,13 +14,13 @@ NOT_SHOWN = "not shown"
 PAYMENTS = {"ach": "ACH"}
 
 
-def tables(money: Money, people: People) -> list[Table]:
-    """Return every table of the report, in its order."""
+def tables(money: Money, people: People, at_its_end: str = "at the end of the period") -> list[Table]:
+    """Return every table of the report, in its order; `at_its_end` says for which moment standings are told."""
     found = [_budget(money), _months(money)]
     if money.not_allowable:
         found.append(_not_allowable(money))
     if people.served:
-        found += [_people(people), _groups(people)]
+        found += [_people(people, at_its_end), _groups(people)]
     if people.marks:
         found += [_attendance(people), _attendance_by_month(people)]
     if people.certificates:
@@ -29,6 +30,12 @@ def tables(money: Money, people: People) -> list[Table]:
     if people.served or people.placed.count:
         found.append(_costs(money, people))
     return [*found, _ledger(money)]
+
+
+def statement_table(stated: Iterable[tuple[str, str]]) -> Table:
+    """Return the statement of the figures as a table, so that the spreadsheets say it as well."""
+    columns = [Column("subject", "Subject", width=3), Column("statement", "Statement", width=9)]
+    return Table("statement", columns, stated, "Statement of the figures")
 
 
 def title(name: str) -> str:
@@ -96,9 +103,9 @@ def _not_allowable(money: Money) -> Table:
     )
 
 
-def _people(people: People) -> Table:
+def _people(people: People, at_its_end: str) -> Table:
     columns = [
-        Column("standing", "Standing at the end of the period", width=5),
+        Column("standing", f"Standing {at_its_end}", width=5),
         Column("people", "People", "integer", 2),
         Column("share", "Share of those served", "percent", 2),
     ]

@@ -22,6 +22,11 @@ def in_words(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
+def many(number: int, one: str, more: str) -> str:
+    """Return a number with its noun: `1 entry`, `1,204 entries`."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
 def key_facts(grant: Grant, money: Money, people: People) -> list[tuple[str, str]]:
     """Return the few figures that a reader of the letter wants first."""
     facts = [

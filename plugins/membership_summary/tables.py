@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from decimal import Decimal
 
 from steward import Column, Table
 
 from .figures import Figures
 from .reading import Member
-from .words import label, span
+from .words import as_on_record, label, span
 
 
-def tables(figures: Figures, *, roster: bool) -> list[Table]:
-    """Return every table of the summary that has something to say, in its order."""
+def tables(figures: Figures, read: date, *, roster: bool) -> list[Table]:
+    """Return every table of the summary that has something to say, in its order; `read` is the records' day."""
+    today = as_on_record(read)
     found = [] if figures.statuses else [_roll(figures)]
-    found += [_statuses(figures), _classes(figures)]
+    found += [_statuses(figures, today), _classes(figures, today)]
     if figures.apprentices:
-        found.append(_apprentices(figures))
+        found.append(_apprentices(figures, today))
     found.append(_movements(figures))
     if figures.ages:
         found.append(_groups("ages", "Members by age", "Age", figures.ages))
     if figures.towns:
-        found.append(_groups("towns", "Members by town", "Town", figures.towns))
-    return [*found, _roster(figures)] if roster else found
+        found.append(_groups("towns", f"Members by town, {today}", "Town", figures.towns))
+    return [*found, _roster(figures, today)] if roster else found
+
+
+def statement_table(stated: Iterable[tuple[str, str]]) -> Table:
+    """Return the statement of the figures as a table, so that the spreadsheets say it as well."""
+    columns = [Column("subject", "Subject", width=3), Column("statement", "Statement", width=9)]
+    return Table("statement", columns, stated, "Statement of the figures")
 
 
 def _roll(figures: Figures) -> Table:
@@ -31,8 +39,9 @@ def _roll(figures: Figures) -> Table:
     return Table("roll", columns, figures.years, "Members on the roll over the years")
 
 
-def _statuses(figures: Figures) -> Table:
-    return _groups("statuses", "Members by status", "Status", [(label(n), c) for n, c in figures.by_status.items()])
+def _statuses(figures: Figures, today: str) -> Table:
+    counts = [(label(name), count) for name, count in figures.by_status.items()]
+    return _groups("statuses", f"Members by status, {today}", "Status", counts)
 
 
 def _groups(name: str, title: str, heading: str, counts: Iterable[tuple[str, int]]) -> Table:
@@ -51,7 +60,7 @@ def _groups(name: str, title: str, heading: str, counts: Iterable[tuple[str, int
     )
 
 
-def _classes(figures: Figures) -> Table:
+def _classes(figures: Figures, today: str) -> Table:
     statuses = list(figures.by_status)
     whole = figures.records.counted
     return Table(
@@ -66,12 +75,12 @@ def _classes(figures: Figures) -> Table:
             (label(name), *(figures.crossed.get((name, status), 0) for status in statuses), count, share(count, whole))
             for name, count in figures.by_class.items()
         ],
-        "Members by classification and status",
+        f"Members by classification and status, {today}",
         ("Total", *figures.by_status.values(), whole, share(whole, whole)),
     )
 
 
-def _apprentices(figures: Figures) -> Table:
+def _apprentices(figures: Figures, today: str) -> Table:
     whole = sum(every for every, _ in figures.apprentices.values())
     new = sum(fresh for _, fresh in figures.apprentices.values())
     return Table(
@@ -86,7 +95,7 @@ def _apprentices(figures: Figures) -> Table:
             (label(name).partition(", ")[2].capitalize(), every, share(every, whole), fresh)
             for name, (every, fresh) in figures.apprentices.items()
         ],
-        "Apprentices by year",
+        f"Apprentices by year, {today}",
         ("Total", whole, share(whole, whole), new),
     )
 
@@ -113,7 +122,7 @@ def _movements(figures: Figures) -> Table:
     )
 
 
-def _roster(figures: Figures) -> Table:
+def _roster(figures: Figures, today: str) -> Table:
     return Table(
         "roster",
         [
@@ -125,7 +134,7 @@ def _roster(figures: Figures) -> Table:
             Column("town", "Town", width=2.6),
         ],
         map(_line, figures.roster),
-        "Roster",
+        f"Roster, {today}",
     )
 
 

@@ -60,24 +60,34 @@ def listed(parts: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
-def summary(figures: Figures) -> list[str]:
-    """Return the sentences of the summary, one paragraph each."""
-    return [text for text in (_standing(figures), _movement(figures), _training(figures), _kinds(figures)) if text]
+def as_on_record(read: date) -> str:
+    """Return for which day the statuses, classifications and towns are told: that on which the records were read."""
+    return f"as on record on {day(read)}"
 
 
-def statement(figures: Figures) -> list[tuple[str, str]]:
-    """Return how the figures were arrived at: names and explanations."""
+def summary(figures: Figures, read: date) -> list[str]:
+    """Return the sentences of the summary, one paragraph each; the records were read on the day `read`."""
+    texts = (_standing(figures), _movement(figures), _training(figures, read), _kinds(figures, read))
+    return [text for text in texts if text]
+
+
+def statement(figures: Figures, period: str, read: date) -> list[tuple[str, str]]:
+    """Return how the figures for `period` (in words), read on the day `read`, were arrived at: names and words."""
     records = figures.records
     aside = [f"{records.deleted:,} deleted"] if records.deleted else []
     aside += [f"{records.later:,} who joined after {day(figures.end)}"] if records.later else []
     aside += [f"{records.other:,} of another status"] if records.other else []
     unseen = f"; {records.unseen:,} more left on a day that is not recorded" if records.unseen else ""
     return [
-        ("Period", f"{period(figures.start, figures.end)}, both days included"),
+        ("Period", f"{period}, both days included"),
         ("Filter", f"status {chosen(figures.statuses)}" if figures.statuses else "none"),
         (
             "Cut-off",
-            f"the records as they were when read; the newest entry is of {day(records.latest or figures.end)}",
+            f"{as_on_record(read)}; the newest entry is of {day(records.latest or figures.end)}",
+        ),
+        (
+            "Status, classification, town",
+            f"those on record on {day(read)}, whatever they were in the period: earlier ones are not recorded",
         ),
         ("Records read", f"{records.read:,}, {listed(aside) or 'none'} set aside"),
         (
@@ -125,7 +135,7 @@ def _movement(figures: Figures) -> str:
     return f"{joined} in the period, and {left:,} left: {listed(kinds)}."
 
 
-def _training(figures: Figures) -> str:
+def _training(figures: Figures, read: date) -> str:
     learning = sum(every for every, _ in figures.apprentices.values())
     if not learning:
         return ""
@@ -133,15 +143,19 @@ def _training(figures: Figures) -> str:
     are = "member is an apprentice" if learning == 1 else "members are apprentices"
     whom = f"of the {figures.people:,} {'chosen' if figures.statuses else 'on the roll'}"
     begun = "one of these" if new == 1 else f"{new:,} of these" if new else "none of these"
-    return f"{learning:,} {are}, {percent(learning / figures.people)} {whom}; {begun} joined in the period."
+    return (
+        f"{learning:,} {are}, {percent(learning / figures.people)} {whom}; {begun} joined in the period. "
+        f"Who is an apprentice is told {as_on_record(read)}."
+    )
 
 
-def _kinds(figures: Figures) -> str:
+def _kinds(figures: Figures, read: date) -> str:
     largest = max(figures.by_class.items(), key=lambda item: item[1], default=None)
     if largest is None or len(figures.by_class) < 2:
         return ""
     return (
-        f"The records hold {count(figures.records.counted)} in {len(figures.by_class)} classifications; the largest is "
+        f"As on record on {day(read)} there are {count(figures.records.counted)} in "
+        f"{len(figures.by_class)} classifications; the largest is "
         f"{label(largest[0]).lower()}, with {largest[1]:,} ({percent(largest[1] / figures.records.counted)})."
     )
 

@@ -126,7 +126,7 @@ class Clockwork:
             text = accepted.payload
             zone = plan.zone or self._zone
             made = rows.stable_id("setting", plan.name, plan.cron, zone, text)
-            ours = {"owner_id": SERVICE.id, "period": about}
+            ours: dict[str, Any] = {"owner_id": SERVICE.id, "period": about}
             entry = Entry(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None, **ours)
             yield due_after(entry, at)
 

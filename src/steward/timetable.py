@@ -103,9 +103,7 @@ class Timetable:
     ) -> Standing:
         """Keep a schedule of `caller` and return it; twice with one `key` makes one.
 
-        `owner` is the name to show, if it is not the caller's.
-
-        `period` says which days its tasks are about (see `steward.periods.PERIODS`); empty: what `cron` suggests.
+        `owner` is the name to show, if it is not the caller's. `period` says which days its tasks are about (see `steward.periods.PERIODS`); empty: what `cron` suggests.
 
         Raises:
             NotPermitted: the caller may not ask for such a task.
@@ -262,10 +260,8 @@ class Timetable:
             caller.require_again(handler.name, handler.scope)
 
     def _require_days(self, entry: Entry, handler: Handler) -> None:
-        if entry.period == "as_given" or entry.next_at is None:
-            return
-        asked = self._door.occurrence(entry, handler, entry.next_at)
-        if asked.payload is None:
+        asked = None if entry.next_at is None else self._door.occurrence(entry, handler, entry.next_at)
+        if asked is not None and asked.payload is None:
             raise InvalidRequest(
                 f"The schedule of {handler.title} would never have anything to do",
                 asked.ends,

@@ -11,9 +11,10 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from typing import Any
 import psycopg
 import pypdf
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from steward import Source, TaskResult, sample, settings
+from steward import Calendar, Source, TaskResult, sample, settings
 from steward.clock import micros
 from steward.errors import InvalidRequest
-from steward.prepared import Prepared, Request
+from steward.prepared import Failure, Prepared, Request
 from steward.renderer import Layout
 from steward.renderers.weasy import WeasyRenderer
 from steward.trial import Trial, trial
@@ -490,3 +493,120 @@ def test_what_cannot_become_a_report_is_refused_at_once_with_the_remedy(
     with pytest.raises(InvalidRequest) as refusal:
         made.trial.service.enqueue("grant_report", {**WISH, **change})
     assert words in str(refusal.value)
+
+
+# What the data cannot know
+
+
+def page_of(outcome: Prepared) -> str:
+    html = outcome.documents[0].html
+    assert html is not None
+    return words_of(re.sub(r"<[^>]+>", " ", html.read_text(encoding="utf-8")))
+
+
+def test_a_period_that_is_not_over_is_marked_wherever_its_figures_stand(
+    made: Made, clock_at: Callable[[datetime], None]
+) -> None:
+    clock_at(datetime(2026, 8, 15, 12, tzinfo=UTC))
+    outcome = prepared(made, {**WISH, "start": "2026-07-01", "formats": ["pdf", "csv", "xlsx"]})
+    document, page = outcome.documents[0], page_of(outcome)
+    assert document.name.endswith("-2026-07-01-2026-09-30-provisional.pdf")
+    assert document.title.endswith(", provisional"), "the running head and the heading of every page"
+    until_then = "CAST(day AS TEXT) BETWEEN '2026-07-01' AND '2026-08-15'"
+    whole = "CAST(day AS TEXT) BETWEEN '2026-07-01' AND '2026-09-30'"
+    assert made.spent(until_then) != made.spent(whole)
+    assert f"{dollars(made.spent(until_then))} spent in the period" in page
+    assert dollars(made.spent(whole)) not in page
+    assert "provisional: figures up to 15 August 2026" in page
+    assert "as on record on 15 August 2026, before the period is over" in page
+    assert "Provisional. The period ends on 30 September 2026." in page
+    assert "at the end of the period" not in page
+    passed = Decimal((date(2026, 8, 15) - date(2025, 7, 1)).days + 1) / (
+        (date(2027, 6, 30) - date(2025, 7, 1)).days + 1
+    )
+    assert f"By then {100 * passed:.1f}" in page
+    files = {name: path for name, _, path in document.files}
+    assert all("-provisional" in name for name in files)
+    stated = next(path for name, path in files.items() if name.endswith("-statement.csv")).read_text("utf-8-sig")
+    assert "provisional: the period is over after 30 September 2026" in stated
+    with zipfile.ZipFile(next(path for name, path in files.items() if name.endswith(".xlsx"))) as workbook:
+        assert b"Statement of the figures" in workbook.read("xl/workbook.xml")
+    assert "provisional" in outcome.letters[0].subject
+
+
+def test_a_period_that_is_over_is_final_from_the_next_day_on_in_the_installation_s_zone(
+    made: Made, clock_at: Callable[[datetime], None]
+) -> None:
+    auckland = replace(made.trial.steward.preparer(), calendar=Calendar("Pacific/Auckland"))
+    request = Request("another", "grant_report", json.dumps({**WISH, "formats": ["pdf"]}), [], 0)
+    clock_at(datetime(2026, 9, 30, 23, 30, tzinfo=UTC))  # in Auckland it is 1 October
+    there = auckland.prepare(request)
+    assert isinstance(there, Prepared), there
+    assert not there.documents[0].name.endswith("-provisional.pdf")
+    assert "at the end of 30 September 2026, as on record on 1 October 2026" in page_of(there)
+    here = prepared(made, {**WISH, "formats": ["pdf"]})
+    assert here.documents[0].name.endswith("-provisional.pdf")
+
+
+def test_a_period_still_to_come_is_refused(made: Made, clock_at: Callable[[datetime], None]) -> None:
+    clock_at(datetime(2026, 3, 1, tzinfo=UTC))
+    for even in (False, True):
+        with pytest.raises(
+            InvalidRequest, match=r"Nothing can be known yet of the period from 2026-04-01 to 2026-06-30"
+        ):
+            made.trial.service.enqueue(
+                "grant_report", {**WISH, "start": "2026-04-01", "end": "2026-06-30", "even_if_empty": even}
+            )
+
+
+def test_what_was_so_when_it_was_asked_for_is_looked_at_again_when_it_is_made(made: Made) -> None:
+    request = Request("another", "grant_report", json.dumps({**WISH, "end": "2031-12-31"}), [], 0)
+    outcome = made.trial.steward.preparer().prepare(request)
+    assert isinstance(outcome, Failure)
+    assert outcome.final
+    assert "lies outside the grant" in outcome.words
+
+
+@given(st.dates(date(2025, 7, 1), date(2027, 6, 30)), st.integers(0, 800), st.integers(-200, 1200))
+def test_never_more_than_all_of_the_time_has_passed_nor_figures_beyond_today(
+    start: date, length: int, today: int
+) -> None:
+    end = min(start + timedelta(days=length), date(2027, 6, 30))
+    standing = plugin("statement").Standing(end, date(2026, 6, 30) + timedelta(days=today))
+    assert standing.until <= end
+    assert standing.until <= standing.read
+    assert standing.provisional == (standing.read <= end)
+    assert plugin("people").share((standing.until - date(2025, 7, 1)).days + 1, 730) <= 1
+    assert ("provisional" in standing.period(start)) == standing.provisional
+
+
+def test_a_report_with_nothing_in_it_is_made_on_purpose(made: Made, clock_at: Callable[[datetime], None]) -> None:
+    clock_at(datetime(2027, 6, 1, tzinfo=UTC))
+    nothing = {**WISH, "start": "2027-01-01", "end": "2027-03-31", "formats": ["pdf", "csv"], "recipients": []}
+    with pytest.raises(InvalidRequest, match="or have it made even if nothing was entered"):
+        made.trial.service.enqueue("grant_report", nothing)
+    service = made.trial.service
+    task = service.get_status(service.enqueue("grant_report", {**nothing, "even_if_empty": True}))
+    assert task.state == "succeeded", task.error
+    pages = words_of("\n".join(pages_of(next(p for n, p in made.trial.files(task).items() if n.endswith(".pdf")))))
+    assert "No expense, no enrollment and no attendance was entered for this period." in pages
+    assert "Training Fund spent $0.00 under the grant" in pages
+
+
+def test_a_schedule_ends_with_its_grant(made: Made, clock_at: Callable[[datetime], None]) -> None:
+    clock_at(datetime(2027, 6, 1, tzinfo=UTC))
+    steward = made.trial.steward
+    wish = {**WISH, "even_if_empty": True}
+    standing = steward.timetable.make("grant_report", wish, "0 6 10 1,4,7,10 *", owner="Ada", missed="all")
+    assert standing.days == (date(2027, 4, 1), date(2027, 6, 30))
+    clock_at(datetime(2028, 2, 1, tzinfo=UTC))
+    steward.clockwork.fire()
+    ended = steward.timetable.get(standing.entry.id)
+    assert ended.entry.ended == "There is nothing to ask for after 30 June 2027."
+    tasks = [steward.service.get_status(f.task_id) for f in steward.timetable.history(standing.entry.id) if f.task_id]
+    assert [(task.payload["start"], task.payload["end"]) for task in tasks] == [("2027-04-01", "2027-06-30")]
+    clock_at(datetime(2027, 8, 1, tzinfo=UTC))
+    with pytest.raises(
+        InvalidRequest, match=r"would never have anything to do\. There is nothing to ask for after 30 June"
+    ):
+        steward.timetable.make("grant_report", wish, "0 6 10 1,4,7,10 *", owner="Ada")

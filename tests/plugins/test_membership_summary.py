@@ -6,9 +6,9 @@ import csv
 import re
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pypdf
 import pytest
 import sqlalchemy as sa
 
-from steward import Report, Source, TaskResult, sample, settings
+from steward import Calendar, Report, Source, TaskResult, sample, settings
 from steward.errors import InvalidRequest
 from steward.trial import Trial, trial
 
@@ -124,7 +124,7 @@ def wished(place: Trial, source: Source, **fields: Any) -> Report:
     """Return the report that the handler asks for, its rows not yet read."""
     handler = place.steward.registry.get("membership_summary")
     payload = handler.payload.model_validate({"start": START, "end": END, **fields})
-    (report,) = handler(payload, source)
+    (report,) = handler(payload, source, place.steward.settings.calendar)
     return report
 
 
@@ -376,3 +376,65 @@ def test_an_empty_database_is_said_in_words(place: Trial, postgres_url: str) -> 
     engine.dispose()
     with pytest.raises(Exception, match=r"There are no members to sum up\."):
         wished(place, Source(postgres_url))
+
+
+def test_a_period_that_is_not_over_tells_of_the_roll_as_it_is_known(
+    place: Trial, database: sqlite3.Connection, clock_at: Callable[[datetime], None]
+) -> None:
+    clock_at(datetime(2026, 11, 27, 12, tzinfo=UTC))
+    report = wished(place, place.steward.source, start="2026-07-01", end="2030-12-31")
+    figures = report.context["figures"]
+    assert figures.end == date(2026, 11, 27)
+    assert report.context["summary"][0].startswith("On 27 November 2026 the roll held ")
+    assert report.context["period"] == "1 July 2026 to 31 December 2030, provisional: figures up to 27 November 2026"
+    assert (report.name, report.title) == (
+        "membership-summary-2026-07-01-2030-12-31-provisional",
+        "Membership summary, provisional",
+    )
+    assert not any("2030" in text for text in report.context["summary"])
+    stated = dict(table(report, "statement"))
+    assert "provisional: figures up to 27 November 2026" in stated["Period"]
+    assert "as on record on 27 November 2026" in stated["Cut-off"]
+    over = wished(place, place.steward.source)
+    assert over.name == f"membership-summary-{START}-{END}"
+
+
+def test_what_is_today_s_is_said_to_be_today_s(
+    place: Trial, database: sqlite3.Connection, clock_at: Callable[[datetime], None]
+) -> None:
+    clock_at(datetime(2026, 11, 26, 23, 0, tzinfo=UTC))
+    handler = place.steward.registry.get("membership_summary")
+    payload = handler.payload(start="2020-01-01", end="2020-12-31", roster=True)
+    (report,) = handler(payload, place.steward.source, Calendar("Pacific/Auckland"))
+    today = "as on record on 27 November 2026"  # in Auckland
+    titles = {each.name: each.title for each in report.tables}
+    for name in ("statuses", "classifications", "apprentices", "towns", "roster"):
+        assert titles[name].endswith(today), name
+    assert "not those of 31 December 2020" in rendered(place, report)
+    for text in report.context["summary"][2:]:
+        assert today in text[:1].lower() + text[1:]
+    assert dict(table(report, "statement"))["Status, classification, town"].startswith("those on record on 27 November")
+
+
+def rendered(place: Trial, report: Report) -> str:
+    """Return the page that the template makes, in one line."""
+    page = place.steward.templates.render(
+        "membership_summary/report.html.j2",
+        report.context,
+        tables={each.name: each for each in report.tables},
+        organization="Local 214",
+        created_at=datetime(2026, 11, 26, 23, 0, tzinfo=UTC),
+        template_version="1",
+        title=report.title,
+    )
+    return re.sub(r"\s+", " ", page)
+
+
+def test_a_summary_of_nobody_is_made_on_purpose(place: Trial, database: sqlite3.Connection) -> None:
+    nobody = {"start": "1971-01-01", "end": "1972-01-01", "statuses": ["suspended"], "formats": ["pdf", "csv", "xlsx"]}
+    with pytest.raises(InvalidRequest, match="or have it made even if there is nobody"):
+        place.service.enqueue("membership_summary", nobody)
+    found = make(place, database, {**nobody, "even_if_empty": True})
+    assert "0 members have the status suspended, of all who had joined by 1 January 1972." in re.sub(
+        r"\s+", " ", found.text
+    )

@@ -203,9 +203,8 @@ schedules = sa.Table(
     sa.Column("paused_by", sa.String(80)),
     # The next moment it is due; none while it is paused, or when it will never be due again.
     sa.Column("next_at", Time),
-    # Which days its tasks are about (see `steward.periods.PERIODS`); empty: what the expression suggests.
+    # Which days its tasks are about, empty for what the expression suggests; when it ended by itself, and why.
     sa.Column("period", sa.String(12), nullable=False, server_default=""),
-    # When it ended by itself, and why: there is nothing left to ask for.
     sa.Column("ended_at", Time),
     sa.Column("ended", sa.Text),
     sa.Index("ix_schedules_next_at", "next_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),

@@ -75,7 +75,7 @@ class LedgerTaskService(TaskService):
         if run_at is None:
             raise InvalidOption("No time was given", "A scheduled task needs run_at", "Use enqueue to have it done now")
         payload, options = arguments(handler, args, kwargs)
-        return self._accept(handler, payload, _at(options, run_at)).id
+        return self._accept(handler, payload, replace(options, run_at=run_at)).id
 
     def submit(self, func: HandlerLike, payload: Any, options: Options) -> Accepted:
         """Accept one task; see `TaskService.submit`."""
@@ -291,10 +291,6 @@ class LedgerTaskService(TaskService):
             raise InvalidRequest(error.what, error.why, error.remedy) from error
         except SourceUnavailable:
             return None  # the task waits for the source; the look comes again when it runs
-
-
-def _at(options: Options, run_at: datetime) -> Options:
-    return replace(options, run_at=run_at)
 
 
 def _acted(connection: sa.Connection, task_id: str, by: str, action: str) -> None:
