@@ -103,7 +103,8 @@ class Timetable:
     ) -> Standing:
         """Keep a schedule of `caller` and return it; twice with one `key` makes one.
 
-        `owner` is the name to show, if it is not the caller's. `period` says which days its tasks are about (see `steward.periods.PERIODS`); empty: what `cron` suggests.
+        `owner` is the name to show, if it is not the caller's. `period` says which days its tasks are about (see
+        `steward.periods.PERIODS`); empty: what `cron` suggests.
 
         Raises:
             NotPermitted: the caller may not ask for such a task.
