@@ -8,11 +8,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from steward import working_folders
 from steward.app import Steward
 from steward.clock import SECOND, new_id, now
 from steward.errors import StewardError, StorageBusy
@@ -205,7 +206,7 @@ class Performer:
             self._register(connection)  # frozen for so long that it was forgotten: it must not work without a lease
 
     def _keep_house(self) -> None:
-        last = 0.0
+        last = float("-inf")
         while not self.stopping.wait(1.0):
             try:
                 self._probe_mail()
@@ -226,8 +227,21 @@ class Performer:
                 # What could not be made now is made at the next look, or recorded as missed.
                 log.warning("schedules and failures could not be looked at: %s", error)
 
+    def _sweep(self) -> None:
+        """Delete the files of attempts that are no more: cancelled, killed, or given to others."""
+
+        def running(ids: Sequence[str]) -> Mapping[str, str]:
+            with self.steward.ledger.read() as connection:
+                return attempts.running_among(connection, ids)
+
+        left = working_folders.sweep(self.steward.spool_folder, running)
+        left += self.steward.archive.sweep()
+        if left:
+            log.info("deleted the files of %d attempts that have not ended here", left)
+
     def _tidy(self) -> None:
         moment = now()
+        self._sweep()
         self.writer.apply(lambda c: acceptance.forget_keys(c, moment))
         self.writer.apply(lambda c: upkeep.erase_secrets(c, moment))
         self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import shutil
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from steward import working_folders
 from steward.cells import clean
 from steward.clock import moment
 from steward.compose import Enclosed, compose
@@ -144,9 +144,8 @@ class Preparer:
 
     def _enclosed(self, files: Sequence[Attachment], request: Request, number: int) -> list[Enclosed]:
         """Return the files of a letter as they lie in the task's working folder, once for all recipients."""
-        folder = self.folder / request.task_id / f"letter-{number}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
+        own = working_folders.of(self.folder, request.task_id, request.claim)
+        folder = working_folders.fresh(own / f"letter-{number}")
         found = []
         for n, file in enumerate(files):
             path = folder / str(n)
@@ -156,9 +155,7 @@ class Preparer:
         return found
 
     def _document(self, report: Report, request: Request, n: int, *, kept: bool) -> Document:
-        folder = self.folder / request.task_id / str(n)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder = working_folders.fresh(working_folders.of(self.folder, request.task_id, request.claim) / str(n))
         with contextlib.ExitStack() as stack:
             tables = [stack.enter_context(spool(table, folder)) for table in report.tables]
             files: list[tuple[str, str, Path]] = []

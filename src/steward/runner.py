@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +12,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from steward import endings
+from steward import endings, working_folders
 from steward.archive import Archive
 from steward.clock import SECOND, new_id, now
 from steward.dispatch import Dispatch
@@ -101,7 +100,8 @@ class Runner:
             self._beginning.add(claim)
         begun: list[Task] = []
         try:
-            begun = self._writer.apply(lambda c: attempts.begin(c, ids, self.worker, claim, now()))
+            alone = len(ids) == 1
+            begun = self._writer.apply(lambda c: attempts.begin(c, ids, self.worker, claim, now(), suspects=alone))
         except StorageUnavailable as error:
             log.warning("%d tasks could not be started: %s", len(ids), error)
         finally:
@@ -229,8 +229,8 @@ class Runner:
         )
         ended.wait()
         for performance in going:
-            if performance.has_files:
-                shutil.rmtree(self._spool / performance.task.id, ignore_errors=True)
+            if performance.has_files:  # what a cancelled one has left is swept
+                working_folders.remove(self._spool, performance.task.id, claim)
 
     def _progress(self, by_id: dict[str, Performance], claim: str) -> Callable[[str, float, str], None]:
         seen: dict[str, int] = {}

@@ -235,6 +235,25 @@ def test_drafts_of_interrupted_writers_are_swept_when_they_are_old(tmp_path: Pat
     assert sorted(path.name for path in folder.iterdir()) == [".draft-new", "a.pdf"]
 
 
+def test_the_draft_of_a_process_of_this_host_goes_when_the_process_does(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    writing = (
+        "import os, sys; from pathlib import Path; from steward.archives.folder import FolderArchive\n"
+        "os.fsync = lambda _: (print('half', flush=True), sys.stdin.read())\n"
+        "FolderArchive(Path(sys.argv[1])).store(sys.argv[2], 'a.pdf', Path(sys.argv[3]))"
+    )
+    (tmp_path / "source").write_bytes(b"ada@example.org")
+    FolderArchive(root).store(TASK, "first.pdf", tmp_path / "source")  # so that the folders are there
+    words = [sys.executable, "-c", writing, str(root), TASK, str(tmp_path / "source")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "half\n"
+        assert FolderArchive(root).sweep() == 0
+        writer.kill()
+        writer.wait()
+    assert FolderArchive(root).sweep() == 1
+
+
 def test_only_its_owner_may_read(archive: Archive, source: Callable[[bytes], Path]) -> None:
     path = archive.path(archive.store(TASK, "a.pdf", source(b"x")).location)
     assert path.stat().st_mode & 0o777 == 0o600

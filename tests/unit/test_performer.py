@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from steward import working_folders
 from steward.app import Steward
 from steward.clock import SECOND, now
 from steward.ledger import attempts, due
@@ -91,3 +92,17 @@ def test_whoever_leaves_hands_back_what_it_holds_and_is_gone(steward):
     with steward.ledger.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(workers)) == 1
         assert due.dead_holders(connection, now()) == []
+
+
+def test_the_files_of_a_report_that_was_cancelled_or_killed_are_swept_at_the_start(steward):
+    """The attempt that owns its files goes on with them."""
+    kept, gone = (steward.service.enqueue("nothing") for _ in range(2))
+    steward.ledger.apply(lambda c: attempts.begin(c, [kept], "elsewhere", "c1", now()))
+    for task_id in (kept, gone):
+        folder = working_folders.fresh(working_folders.of(steward.spool_folder, task_id, "c1") / "0")
+        (folder / "roster.csv").write_text("Ada,ada@example.org")
+    performer = Performer(steward, engine="durable")
+    performer.start()
+    until(lambda: not (steward.spool_folder / gone).exists())
+    assert (steward.spool_folder / kept / "c1" / "0" / "roster.csv").exists()
+    performer.stop()

@@ -9,10 +9,12 @@ import os
 import re
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from steward import processes
 from steward.archive import Stored
 from steward.clock import SECOND, now
 from steward.errors import StorageFull, StorageUnavailable
@@ -20,7 +22,7 @@ from steward.filenames import LONGEST, harmless, split
 
 _CHUNK: Final = 1 << 18
 _DRAFT: Final = ".draft-"
-_STALE: Final = 3600.0  # seconds; another process may be writing a younger draft
+_STALE: Final = 3600.0  # seconds; a process on another host may be writing a younger draft
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -40,7 +42,7 @@ class FolderArchive:
         """
         folder = self._folder(task_id)
         place = folder / safe_name(name)
-        draft = folder / f"{_DRAFT}{secrets.token_hex(8)}"
+        draft = folder / f"{_DRAFT}{_writer()}-{secrets.token_hex(8)}"
         with _in_words(f"The file '{place.name}' could not be kept"):
             self._make(folder)
             try:
@@ -106,11 +108,14 @@ class FolderArchive:
         return count
 
     def sweep(self) -> int:
-        """Delete what interrupted writers left behind over an hour ago; return how many drafts there were."""
+        """Delete what interrupted writers left behind; return how many drafts there were.
+
+        What a process of this host left goes at once, what others left after an hour.
+        """
         count = 0
         for draft in self.root.glob(f"*/*/{_DRAFT}*"):
             with contextlib.suppress(OSError):
-                if now() / SECOND - draft.stat().st_mtime > _STALE:
+                if _is_dead(draft.name) or now() / SECOND - draft.stat().st_mtime > _STALE:
                     draft.unlink()
                     count += 1
         return count
@@ -127,6 +132,21 @@ class FolderArchive:
         for new in (folder.parent, folder):
             new.mkdir(exist_ok=True, mode=0o700)
             _sync(new.parent)
+
+
+def _writer() -> str:
+    """Return what names this process among all that may write here, on whatever host."""
+    return f"{_host()}.{os.getpid()}.{processes.born(os.getpid()) or 0}"
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _is_dead(draft: str) -> bool:
+    """Return whether a draft's name says that a process of this host wrote it, which is no more."""
+    named = re.fullmatch(rf"{re.escape(_DRAFT)}([0-9a-f]+)[.](\d+)[.](\d+)-[0-9a-f]+", draft)
+    return named is not None and named[1] == _host() and processes.born(int(named[2])) != int(named[3])
 
 
 def safe_name(name: str) -> str:

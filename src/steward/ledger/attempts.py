@@ -43,13 +43,21 @@ _BEGIN = (
     )
 )
 
+# A message that a broker delivers again may name tasks in whose hand a process has died meanwhile.
+_BEGIN_TOGETHER = _BEGIN.where(tasks.c.lost == 0)
 
-def begin(connection: sa.Connection, ids: Sequence[str], worker: str, claim: str, now: int) -> list[Task]:
+
+def begin(
+    connection: sa.Connection, ids: Sequence[str], worker: str, claim: str, now: int, *, suspects: bool = True
+) -> list[Task]:
     """Start an attempt for each of `ids` that is queued and in nobody else's hand; return those that were started.
 
-    `claim` fences the attempt: every later write names it, and is refused once the task has another.
+    `claim` fences the attempt: every later write names it, and is refused once the task has another. Without
+    `suspects` those in whose hand a process has died are left: they are handed over again, each alone.
     """
-    found = connection.execute(_BEGIN, {"b_ids": ids, "b_worker": worker, "b_claim": claim, "b_now": now}).all()
+    found = connection.execute(
+        _BEGIN if suspects else _BEGIN_TOGETHER, {"b_ids": ids, "b_worker": worker, "b_claim": claim, "b_now": now}
+    ).all()
     if found:
         connection.execute(
             attempts.insert(),
@@ -205,6 +213,16 @@ def running(connection: sa.Connection, worker: str) -> dict[str, str]:
     """Return the tasks that run in `worker`'s hand: id to claim."""
     found = sa.select(tasks.c.id, tasks.c.claim).where(tasks.c.worker == worker, tasks.c.state == State.RUNNING)
     return {r.id: r.claim for r in connection.execute(found)}
+
+
+def running_among(connection: sa.Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Return those of `ids` that run, in whoever's hand: id to claim."""
+    found: dict[str, str] = {}
+    for first in range(0, len(ids), 500):
+        some = tasks.c.id.in_(ids[first : first + 500])
+        rows = connection.execute(sa.select(tasks.c.id, tasks.c.claim).where(some, tasks.c.state == State.RUNNING))
+        found |= {row.id: row.claim for row in rows}
+    return found
 
 
 def say_progress(connection: sa.Connection, task_id: str, claim: str, fraction: float, text: str) -> None:
