@@ -64,7 +64,8 @@ def backup(order: BackupOrder, operations: Operations) -> Note:
     made = operations.backup(keep=order.keep)
     return Note(
         f"{made.folder.name}: {_counted(made.tasks, 'task')} and {_counted(made.files, 'file')}, "
-        f"{made.size / 1e6:,.1f} MB, verified.",
+        f"{made.size / 1e6:,.1f} MB, verified"
+        + (" with its key." if made.key == "inside" else "; its key is kept apart, in STEWARD_SECRET_KEY."),
         {"tasks": made.tasks, "files": made.files, "bytes": made.size},
     )
 

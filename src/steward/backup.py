@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -12,30 +14,55 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
+from steward import secret_key
 from steward.archives.folder import FolderArchive
+from steward.clock import SECOND, now
 from steward.errors import ConfigurationError, StorageUnavailable
 from steward.ledger import Ledger, copying, search, upkeep
 from steward.ledger.schema import artifacts
+from steward.sealing import Seal
 
-MANIFEST = "backup.json"
-LEDGER = "ledger.sqlite3"
+MANIFEST: Final = "backup.json"
+LEDGER: Final = "ledger.sqlite3"
+_PROOF: Final = "steward backup"
+"""Owner and content of a sealed value in the manifest, which only the right key opens."""
+_ABANDONED: Final = 6 * 3600.0
+"""Seconds after which a copy that was never finished is taken for that of a process that died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A finished copy: its folder, how many tasks and files it holds, and its size in bytes."""
+    """A finished copy: its folder, how many tasks and files it holds, and its size in bytes.
+
+    `key` says whether the key that opens what is sealed is inside, or kept apart because a setting holds it; `sealed`
+    how many values it opened, and `lost` how many were sealed with an earlier key, and cannot be opened anywhere.
+    """
 
     folder: Path
     tasks: int
     files: int
     size: int
+    key: Literal["inside", "apart"] = "inside"
+    sealed: int = 0
+    lost: int = 0
 
 
-def make(ledger: Ledger, archive: FolderArchive, key_file: Path | None, target: Path, moment: datetime) -> Backup:
-    """Copy the ledger, the archived files and the key into a new folder below `target`; whole, or not at all.
+def make(
+    ledger: Ledger,
+    archive: FolderArchive,
+    key_file: Path,
+    target: Path,
+    moment: datetime,
+    *,
+    key: bytes | None = None,
+) -> Path:
+    """Copy the ledger, the archived files and the key into a new folder below `target`, and return it: whole, or none.
+
+    `key` is the one in use, `key_file` where it is kept if no setting holds it. What a setting holds is not copied.
 
     Raises:
         ConfigurationError: the target cannot be written.
@@ -44,6 +71,7 @@ def make(ledger: Ledger, archive: FolderArchive, key_file: Path | None, target: 
     folder = target / f"steward-{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     try:
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sweep(target)
         draft = Path(tempfile.mkdtemp(prefix=".backup-", dir=target))
     except OSError as error:
         raise ConfigurationError(
@@ -53,18 +81,27 @@ def make(ledger: Ledger, archive: FolderArchive, key_file: Path | None, target: 
         _copy_ledger(ledger, draft / LEDGER)
         copied = Ledger(f"sqlite:///{draft / LEDGER}")
         with copied.read() as connection:
-            counts = search.counts(connection)
             locations = connection.scalars(sa.select(artifacts.c.location)).all()
         copied.close()
         for location in locations:
             source, place = archive.path(location), draft / "archive" / location
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
-        if key_file is not None and key_file.exists():
-            shutil.copyfile(key_file, draft / key_file.name)
-            (draft / key_file.name).chmod(0o600)
+        inside = key_file.is_file() and key in (None, _key_in(key_file))
+        if inside:
+            shutil.copyfile(key_file, draft / secret_key.FILE)
+        in_use = key or _key_in(key_file)
+        for path in draft.rglob("*"):
+            path.chmod(0o700 if path.is_dir() else 0o600)
         sums = {str(p.relative_to(draft)): _checksum(p) for p in sorted(draft.rglob("*")) if p.is_file()}
-        (draft / MANIFEST).write_text(json.dumps({"made_at": moment.isoformat(), "files": sums}, indent=1))
+        told = {
+            "made_at": moment.isoformat(),
+            "key": "inside" if inside else "apart",
+            "proof": base64.b64encode(Seal(in_use).close(_PROOF.encode(), _PROOF)).decode(),
+            "files": sums,
+        }
+        (draft / MANIFEST).write_text(json.dumps(told, indent=1))
+        (draft / MANIFEST).chmod(0o600)
         _sync(draft)
         draft.rename(folder)
     except FileNotFoundError as error:
@@ -73,35 +110,45 @@ def make(ledger: Ledger, archive: FolderArchive, key_file: Path | None, target: 
         raise StorageUnavailable("The backup could not be written", error.strerror or str(error)) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    return Backup(folder, sum(counts.values()), len(locations), size)
+    return folder
 
 
-def verify(folder: Path) -> Backup:
-    """Restore `folder` into a temporary place, open it, and check every file and rule; return what it holds.
+def verify(folder: Path, key: bytes | None = None) -> Backup:
+    """Restore `folder` into a temporary place, open it, and check every file, rule and sealed value.
+
+    `key` is used where the backup's own is kept apart.
 
     Raises:
-        ConfigurationError: it is no backup, or not whole; the words say what differs.
+        ConfigurationError: it is no backup, not whole, or its key is not there or another; the words say which.
     """
     try:
-        wanted: dict[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+        told: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        wanted: dict[str, str] = dict(told["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{folder} is not a backup", f"{MANIFEST} cannot be read: {error}") from error
     for name, checksum in wanted.items():
         path = folder / name
         if not path.is_file() or _checksum(path) != checksum:
             raise ConfigurationError(f"The backup {folder.name} is not whole", f"{name} is missing or was altered")
-    with tempfile.TemporaryDirectory(prefix="steward-verify-") as place:
-        shutil.copyfile(folder / LEDGER, Path(place) / LEDGER)
-        ledger = Ledger(f"sqlite:///{Path(place) / LEDGER}")
+    inside = secret_key.FILE in wanted
+    with tempfile.TemporaryDirectory(prefix="steward-verify-") as temporary:
+        place = Path(temporary)
+        for name in (LEDGER, *([secret_key.FILE] if inside else [])):
+            shutil.copyfile(folder / name, place / name)
+        seal = Seal(_key_in(place / secret_key.FILE) if inside else _given(key, folder.name))
+        proved = _fits(seal, told, folder.name)
+        ledger = Ledger(f"sqlite:///{place / LEDGER}")
         try:
             ledger.open()
             with ledger.read() as connection:
                 broken = upkeep.breaches(connection)
                 counts = search.counts(connection)
                 files = connection.execute(sa.select(artifacts.c.location, artifacts.c.sha256)).all()
+                opened, lost = _open_all(connection, seal)
         finally:
             ledger.close()
+    if lost and not proved:
+        raise _another_key(folder.name)
     if broken:
         raise ConfigurationError(f"The backup {folder.name} breaks a rule", "; ".join(b.rule for b in broken))
     for location, checksum in files:
@@ -109,7 +156,65 @@ def verify(folder: Path) -> Backup:
         if not path.is_file() or _checksum(path) != checksum:
             raise ConfigurationError(f"The backup {folder.name} lacks a report", f"{location} is missing or altered")
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    return Backup(folder, sum(counts.values()), len(files), size)
+    return Backup(folder, sum(counts.values()), len(files), size, "inside" if inside else "apart", opened, lost)
+
+
+def _given(key: bytes | None, name: str) -> bytes:
+    if key is None:
+        raise ConfigurationError(
+            f"It cannot be proved that the backup {name} can be restored",
+            "Its key is not in it: it was kept in STEWARD_SECRET_KEY, and no key is set here",
+            "Set STEWARD_SECRET_KEY to the key of that installation, and verify again",
+        )
+    return key
+
+
+def _fits(seal: Seal, told: dict[str, Any], name: str) -> bool:
+    """Return whether the key is proved to be the right one; a backup of an earlier version has no proof in it."""
+    if "proof" not in told:
+        return False
+    try:
+        fits = seal.open(base64.b64decode(told["proof"]), _PROOF) == _PROOF.encode()
+    except (ConfigurationError, ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise _another_key(name)
+    return True
+
+
+def _open_all(connection: sa.Connection, seal: Seal) -> tuple[int, int]:
+    """Open every value that is sealed; return how many could be, and could not be."""
+    opened = lost = 0
+    for owner, content in upkeep.sealed(connection):
+        try:
+            seal.open(content, owner)
+            opened += 1
+        except ConfigurationError:
+            lost += 1
+    return opened, lost
+
+
+def _another_key(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The backup {name} cannot be restored with this key",
+        "What is sealed in it was sealed with another",
+        "Set STEWARD_SECRET_KEY, or put into place the secret.key, that was in use when it was made",
+    )
+
+
+def _key_in(path: Path) -> bytes:
+    try:
+        return path.read_text().encode()
+    except OSError as error:
+        raise ConfigurationError(f"The key {path.name} cannot be read", error.strerror or str(error)) from error
+
+
+def _sweep(target: Path) -> None:
+    """Delete copies that were never finished: they hold everything."""
+    for draft in target.glob(".backup-*"):
+        with contextlib.suppress(OSError):
+            if now() / SECOND - draft.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(draft)
 
 
 def _copy_ledger(ledger: Ledger, target: Path) -> None:

@@ -96,10 +96,11 @@ class _Watch:
         limit: Callable[[str], float],
         suspect: Callable[[str], None],
         pass_by: Callable[[Request, Sequence[Request]], None],
+        patience: float,
     ) -> None:
-        """`pass_by` is called with who takes long, and those who come after it."""
+        """`pass_by` is called with who takes longer than `patience`, and those who come after it."""
         self._requests, self._work, self._limit = requests, work, limit
-        self._suspect, self._pass_by = suspect, pass_by
+        self._suspect, self._pass_by, self._patience = suspect, pass_by, patience
         self._place, self._since = -1, time.monotonic()
         self.left_alone: Request | None = None
         self.timed_out = False
@@ -114,7 +115,7 @@ class _Watch:
         request, took = self._requests[self._place], moment - self._since
         if took > STALL:
             self._suspect(request.name)
-        if self.left_alone is None and took > PATIENCE and call.set_aside():
+        if self.left_alone is None and took > self._patience and call.set_aside():
             self.left_alone = request
             self._pass_by(request, self._requests[self._place + 1 :])
         if self.left_alone is None:
@@ -239,7 +240,9 @@ class HostedPreparer:
                 log.warning("%s takes long; %d handlers go on without it", one.name, len(rest))
                 work.beside(self._together, rest, work)
 
-        return _Watch(requests, work, self._limit, self._suspect, pass_by)
+        # Who did so before will do so again: another process is made ready at once.
+        patience = 0.0 if self._is_suspected(requests[0].name) else PATIENCE
+        return _Watch(requests, work, self._limit, self._suspect, pass_by, patience)
 
     def _say_nothing_came(self, requests: Sequence[Request], work: _Work) -> None:
         for request in work.open(requests):

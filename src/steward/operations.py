@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 
-from steward import backup
+from steward import backup, secret_key
 from steward.clock import micros, present
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import upkeep
@@ -67,9 +67,10 @@ class Operations:
         settings = self._steward.settings
         target = to or settings.backup_dir or settings.data_dir / "backups"
         keep = settings.backups_kept if keep is None else keep
-        key = None if settings.secret_key else settings.data_dir / "secret.key"
-        made = backup.make(self._steward.ledger, self._steward.archive, key, target, present())
-        verified = backup.verify(made.folder)
+        # Not `settings.secret_key`: a handler's process is given the key there, wherever it is kept.
+        kept = settings.data_dir / secret_key.FILE
+        made = backup.make(self._steward.ledger, self._steward.archive, kept, target, present(), key=settings.key)
+        verified = backup.verify(made, settings.key)
         for old in sorted(target.glob("steward-*Z"))[: -max(keep, 1)]:
             shutil.rmtree(old)
         return verified

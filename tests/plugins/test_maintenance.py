@@ -80,7 +80,7 @@ def test_a_backup_is_kept_where_and_as_often_as_the_settings_say(start: Callable
     assert kept[0] == "steward-20200102T000000Z"
     assert len(kept) == 2
     assert kept[1] in done.note
-    assert backup.verify(tmp_path / "elsewhere" / kept[1]).tasks == 1
+    assert backup.verify(tmp_path / "elsewhere" / kept[1], place.steward.settings.key).tasks == 1
 
 
 def test_purge_follows_the_settings_and_deletes_the_files_too(start: Callable[..., Trial]) -> None:

@@ -15,6 +15,7 @@ from steward.cli.wording import FAILED
 if TYPE_CHECKING:
     from steward.app import Steward
     from steward.backup import Backup
+    from steward.settings import Settings
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -64,11 +65,12 @@ def backup(
     """Make a copy of everything, and prove that it can be restored.
 
     It holds the ledger, the kept files and the key, all of one moment, and may be made while the service runs.
+    A key that STEWARD_SECRET_KEY holds is not copied; a copy without its key is proved with the one that is set.
     """
     if verify is not None:
         from steward import backup as backups
 
-        done = backups.verify(verify)
+        done = backups.verify(verify, _key_here(setup.settings_of(context)))
     else:
         from steward.operations import Operations
 
@@ -145,12 +147,23 @@ def _confirm(count: int, person: str | None) -> None:
     typer.confirm(f"{what}? It cannot be undone.", abort=True)
 
 
+def _key_here(chosen: Settings) -> bytes | None:
+    """Return the key of this installation, if it has one: none is made for a backup of another's."""
+    from steward import secret_key
+
+    return chosen.key if chosen.secret_key or (chosen.data_dir / secret_key.FILE).is_file() else None
+
+
 def _say_backup(done: Backup, as_json: bool) -> None:
     if as_json:
         said = {"folder": str(done.folder), "tasks": done.tasks, "files": done.files, "size": done.size}
-        say_json(said | {"verified": True})
-    else:
-        from steward.formats import counted
+        say_json(said | {"key": done.key, "sealed": done.sealed, "lost": done.lost, "verified": True})
+        return
+    from steward.formats import counted
 
-        size = f"{done.size / 1_000_000:,.1f} MB"
-        say(f"{done.folder}: {counted(done.tasks, 'task')}, {counted(done.files, 'file')}, {size}; it can be restored")
+    size = f"{done.size / 1_000_000:,.1f} MB"
+    say(f"{done.folder}: {counted(done.tasks, 'task')}, {counted(done.files, 'file')}, {size}; it can be restored")
+    if done.key == "apart":
+        say("Its key is not in it: keep what STEWARD_SECRET_KEY holds, in another place.")
+    if done.lost:
+        say(f"{counted(done.lost, 'sealed value was', 'sealed values were')} sealed with an earlier key.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from steward.clock import SECOND
 from steward.errors import StateConflict
-from steward.ledger.schema import actions, artifacts, attempts, deliveries, enclosures, keys, schedules, tasks
+from steward.ledger.schema import actions, artifacts, attempts, cursors, deliveries, enclosures, keys, schedules, tasks
 from steward.tasks import FINAL, FINISHED, OPEN, State
 
 SECRET_LIFE = 10 * 60 * SECOND
@@ -31,6 +31,20 @@ def erase_secrets(connection: sa.Connection, now: int) -> int:
     unneeded = sa.exists().where(tasks.c.id == enclosures.c.task_id, sa.or_(over, tasks.c.state.in_(FINAL)))
     connection.execute(enclosures.delete().where(unneeded))
     return connection.execute(tasks.update().where(over, tasks.c.sealed.is_not(None)).values(sealed=None)).rowcount
+
+
+def sealed(connection: sa.Connection) -> Iterator[tuple[str, bytes]]:
+    """Yield everything that is sealed, each with the owner that it was sealed for, one at a time."""
+    places: list[tuple[sa.Column[Any], str, tuple[sa.Column[Any], ...]]] = [
+        (tasks.c.sealed, "{}", (tasks.c.id,)),
+        (deliveries.c.wire, "{}", (deliveries.c.task_id,)),
+        (enclosures.c.content, "{}", (enclosures.c.task_id,)),
+        (cursors.c.sealed, "cursor/{}/{}", (cursors.c.name, cursors.c.scope)),
+    ]
+    for content, owner, of in places:
+        statement = sa.select(content, *of).where(content.is_not(None)).execution_options(yield_per=50)
+        for row in connection.execute(statement):
+            yield owner.format(*row[1:]), row[0]
 
 
 def finished_before(connection: sa.Connection, moment: int, most: int = 500) -> list[str]:
