@@ -167,8 +167,12 @@ def test_a_link_is_written_and_not_followed(renderer: Renderer, tmp_path: Path) 
         "<table><tr><td>" + "<div style='display: inline-flex'><p>x " * 40,
         "<p>" + "x" * 1_000_000,
         "<div style='columns: 9'>" + "<p>words and more of them " * 60_000,
+        "<style>@page { size: 1mm; margin: 0 }</style><p>" + "words " * 20_000,
+        "<p style='page-break-after: always'>x" * 20_000,
+        "<svg width='9' height='9'>" + ("<path d='M0 0" + " C 1 2 3 4 5 6" * 90 + "'/>") * 9_000 + "</svg>",
+        "<style>" + "p:not(:has(a)) > p ~ p { color: red } " * 3000 + "</style>" + "<p>x" * 3000,
     ],
-    ids=["nested boxes", "one word", "too much"],
+    ids=["nested boxes", "one word", "too much", "tiny pages", "many pages", "a huge drawing", "many selectors"],
 )
 def test_endless_work_is_stopped(make: Callable[..., Renderer], tmp_path: Path, html: str) -> None:
     renderer = make(seconds=1.5)

@@ -103,6 +103,27 @@ def parts(count, seconds):
         done.append(part)
     return done
 
+def deaf():
+    for number in (signal.SIGXCPU, signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        pass
+
+def shout(descriptor):
+    os.set_blocking(descriptor, True)
+    while True:
+        os.write(descriptor, b"x" * 1000 + b"\\n")
+
+def chatter():
+    while True:
+        send("x" * 1000)
+
+def orphan_shouts():
+    code = "import os\\nwhile True: os.write(2, b'x' * 60000)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    send(process.pid)
+    signal.pause()
+
 def main(argument):
     warmed = time.monotonic()
     actions = {
@@ -117,7 +138,8 @@ def main(argument):
         "die at": lambda place: (stand_at(place), os._exit(3)), "fail at": lambda place: (stand_at(place), 1 / 0),
         "last words": last_words, "connect": connect, "connect below": connect_below,
         "raw socket": lambda: (ctypes.CDLL(None).socket(2, 1, 0)), "pair": lambda: socket.socketpair() and "pair",
-        "raise and end": raise_and_end,
+        "raise and end": raise_and_end, "deaf": deaf, "shout": lambda: shout(2), "chatter": chatter,
+        "regex": lambda: __import__("re").match("(a+)+$", "a" * 64 + "b"), "orphan shouts": orphan_shouts,
         "files": lambda: sorted(os.listdir("/proc/self/fd")), "environment": lambda: dict(os.environ),
     }
     return lambda request: actions[request[0]](*request[1:])
@@ -269,6 +291,28 @@ def test_the_clock_ends_it_and_all_that_it_started(pool: Children) -> None:
     assert not error.value.of_processor
     assert len(started) == 1 and wait_for_end(started[0])
     assert pool.call(["echo", 1]) == [1]
+
+
+@pytest.mark.parametrize("action", ["spin", "deaf", "shout", "chatter", "regex", "orphan shouts"])
+def test_the_clock_needs_no_good_will_of_the_child(pool: Children, action: str) -> None:
+    pool.call(["echo"])
+    heard: list[object] = []
+    begin = time.monotonic()
+    with pytest.raises(ChildTimedOut, match=r"0\.5 seconds"):
+        pool.call([action], seconds=0.5, on_message=heard.append)
+    took = time.monotonic() - begin
+    for pid in (each for each in heard if isinstance(each, int)):  # it left its parent's session; nobody else ends it
+        os.kill(pid, signal.SIGKILL)
+    assert 0.5 <= took < 0.5 + 5
+    assert pool.call(["echo", 1]) == [1]
+
+
+def test_one_that_is_deaf_to_the_kernel_is_stopped_at_its_processor_time() -> None:
+    with Children("kid:main", limits=Limits(seconds=30, cpu_seconds=1, memory_mb=300), name="kid") as pool:
+        begin = time.monotonic()
+        with pytest.raises(ChildTimedOut, match="1 seconds of processor time"):
+            pool.call(["deaf"])
+        assert time.monotonic() - begin < 25
 
 
 def test_processor_time_counts_for_each_call() -> None:

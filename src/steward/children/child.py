@@ -38,6 +38,9 @@ TICK: Final = 0.1  # seconds between looks at the clock, the memory and `cancell
 START_SECONDS: Final = 60.0
 _BOOT: Final = str(Path(__file__).with_name("boot.py"))
 _PAGE: Final = resource.getpagesize()
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+MOST_PIECES: Final = 16  # of 64 KiB of what a child says on its standard error, between two looks at the clock
+DEAF: Final = 2.0  # seconds of processor time for which the kernel's signal is waited for
 _MB: Final = 1 << 20
 
 
@@ -57,6 +60,7 @@ class Child:
         self._words: deque[str] = deque(maxlen=20)
         self._word = b""
         self._memory = 0
+        self._used: float | None = None
         path = json.dumps(sys.path).encode() + b"\n"
         self._outgoing = memoryview(path + frames.frame(frames.ORDER, pickle.dumps(order)))
         self._ending = threading.Lock()
@@ -129,6 +133,7 @@ class Child:
                 self._exchange(START_SECONDS, cancelled, None)
                 self._ready = True
             self.uses += 1
+            self._used = self._processor()
             self._outgoing = memoryview(frames.frame(frames.REQUEST, request))
             return self._exchange(seconds, cancelled, on_message)
         except ChildRaised as error:
@@ -220,6 +225,9 @@ class Child:
     def _check(self, cancelled: Callable[[], bool]) -> None:
         if self._cancelled or cancelled():
             raise ChildCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
+        # The kernel's own signal (SIGXCPU) comes first, unless the process has made itself deaf to it.
+        if self._used is not None and self._processor() - self._used > self._order.limits.cpu_seconds + DEAF:
+            raise ChildTimedOut(self.name, self._order.limits.cpu_seconds, of_processor=True)
         if self._resident() > self._order.limits.memory_mb * _MB:
             raise ChildOverMemory(self.name, self._order.limits.memory_mb)
         if not self.is_alive and not self._has_news():  # what it said before it ended comes first
@@ -275,7 +283,10 @@ class Child:
     def _listen(self) -> bool:
         """Take what the child wrote to its standard error; return whether more may come."""
         try:
-            while piece := os.read(self._stderr, 1 << 16):
+            for _ in range(MOST_PIECES):  # one that never falls silent must not keep the clock from being looked at
+                piece = os.read(self._stderr, 1 << 16)
+                if not piece:
+                    return False
                 *lines, self._word = (self._word + piece).split(b"\n")
                 self._word = self._word[-4096:]
                 for line in lines:
@@ -283,8 +294,16 @@ class Child:
                     self._words.append(text)
                     log.info("%s[%d]: %s", self.name, self.pid, text)
         except BlockingIOError:
-            return True
-        return False
+            pass
+        return True
+
+    def _processor(self) -> float:
+        """Return the seconds of processor time that the process has used so far (proc(5): utime and stime)."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS if len(fields) > 12 else 0.0
 
     def _resident(self) -> int:
         try:
