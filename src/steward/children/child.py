@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import pickle
-import resource
 import select
 import signal
 import socket
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from steward import errors
-from steward.children import frames, last_words
+from steward.children import frames, last_words, usage
 from steward.children.failures import (
     ChildCancelled,
     ChildFailed,
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 TICK: Final = 0.1  # seconds between looks at the clock, the memory and `cancelled`, while a call runs and only then
 START_SECONDS: Final = 60.0
 _BOOT: Final = str(Path(__file__).with_name("boot.py"))
-_PAGE: Final = resource.getpagesize()
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 MOST_PIECES: Final = 16  # of 64 KiB of what a child says on its standard error, between two looks at the clock
 DEAF: Final = 2.0  # seconds of processor time for which the kernel's signal is waited for
 _MB: Final = 1 << 20
@@ -133,7 +130,7 @@ class Child:
                 self._exchange(START_SECONDS, cancelled, None)
                 self._ready = True
             self.uses += 1
-            self._used = self._processor()
+            self._used = usage.processor(self.pid)
             self._outgoing = memoryview(frames.frame(frames.REQUEST, request))
             return self._exchange(seconds, cancelled, on_message)
         except ChildRaised as error:
@@ -225,8 +222,8 @@ class Child:
     def _check(self, cancelled: Callable[[], bool]) -> None:
         if self._cancelled or cancelled():
             raise ChildCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
-        # The kernel's own signal (SIGXCPU) comes first, unless the process has made itself deaf to it.
-        if self._used is not None and self._processor() - self._used > self._order.limits.cpu_seconds + DEAF:
+        # The kernel's own signal (SIGXCPU) comes first, unless the process is deaf to it.
+        if self._used is not None and usage.processor(self.pid) - self._used > self._order.limits.cpu_seconds + DEAF:
             raise ChildTimedOut(self.name, self._order.limits.cpu_seconds, of_processor=True)
         if self._resident() > self._order.limits.memory_mb * _MB:
             raise ChildOverMemory(self.name, self._order.limits.memory_mb)
@@ -284,8 +281,7 @@ class Child:
         """Take what the child wrote to its standard error; return whether more may come."""
         try:
             for _ in range(MOST_PIECES):  # one that never falls silent must not keep the clock from being looked at
-                piece = os.read(self._stderr, 1 << 16)
-                if not piece:
+                if not (piece := os.read(self._stderr, 1 << 16)):
                     return False
                 *lines, self._word = (self._word + piece).split(b"\n")
                 self._word = self._word[-4096:]
@@ -297,19 +293,7 @@ class Child:
             pass
         return True
 
-    def _processor(self) -> float:
-        """Return the seconds of processor time that the process has used so far (proc(5): utime and stime)."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / _TICKS if len(fields) > 12 else 0.0
-
     def _resident(self) -> int:
-        try:
-            fields = Path(f"/proc/{self.pid}/statm").read_bytes().split()
-        except (FileNotFoundError, ProcessLookupError):
-            return 0
-        if len(fields) > 5 and int(fields[1]):
-            self._memory = int(fields[5]) * _PAGE
-        return int(fields[1]) * _PAGE if fields else 0
+        resident, data = usage.memory(self.pid)
+        self._memory = data if resident else self._memory
+        return resident
