@@ -15,11 +15,13 @@ import pytest
 from tests.contracts.services import ENGINES, Subject, running
 
 from steward import Options, Query, TaskResult, TaskService
+from steward.callers import Caller
 from steward.clock import new_id
 from steward.errors import (
     InvalidOption,
     InvalidPayload,
     KeyConflict,
+    MissingScope,
     NotAHandler,
     StateConflict,
     UnknownHandler,
@@ -224,7 +226,44 @@ def test_bulk_is_accepted_whole_or_not_at_all(subject: Subject) -> None:
     assert [subject.settled(each).deliveries[0].to for each in ids] == wanted
     assert subject.do(lambda service: service.enqueue_many("letter", [])) == []
     with pytest.raises(InvalidOption, match="key"):
-        subject.do(lambda service: service.enqueue_many("letter", [{"to": wanted[0]}], options=Options(key="k")))
+        subject.do(lambda service: service.enqueue_many("letter", [{"to": wanted[0]}], options=Options(key="k" * 256)))
+
+
+def test_a_bulk_under_a_key_is_accepted_once(subject: Subject) -> None:
+    key, wanted = new_id(), [{"to": somebody()} for _ in range(3)]
+
+    def send(payloads: list[dict[str, str]], **options: Any) -> list[str]:
+        given = Options(key=key, **options)
+        ids: list[str] = subject.do(lambda service: service.enqueue_many("letter", payloads, options=given))
+        return ids
+
+    ids = send(wanted)
+    assert len(set(ids)) == 3
+    assert send(wanted) == ids
+    other = Caller("another", "another", frozenset(("send",)))
+    assert not set(send(wanted, caller=other)) & set(ids)
+    for payloads, options in (
+        (wanted[:2], {}),
+        (wanted[::-1], {}),
+        (wanted, {"expires_at": datetime(2090, 1, 1, tzinfo=UTC)}),
+    ):
+        with pytest.raises(KeyConflict):
+            send(payloads, **options)
+    with pytest.raises(KeyConflict):
+        subject.do(lambda service: service.enqueue("letter", wanted[0], key=key))
+    assert [subject.settled(each).deliveries[0].to for each in ids] == [each["to"] for each in wanted]
+
+
+def test_who_may_not_ask_is_refused_before_anything_is_stored(subject: Subject) -> None:
+    before = sum(subject.house.counts().values())
+    reader = Options(caller=Caller("reader", "reader", frozenset(("read",))))
+    for ask in (
+        lambda service: service.submit("letter", {"to": "not even an address"}, reader),
+        lambda service: service.enqueue_many("letter", [{"to": somebody()}], options=reader),
+    ):
+        with pytest.raises(MissingScope, match="needs the scope send"):
+            subject.do(ask)
+    assert sum(subject.house.counts().values()) == before
 
 
 def test_what_has_expired_is_never_sent(subject: Subject) -> None:

@@ -76,7 +76,7 @@ SCHEMAS: dict[str, Any] = {
     "Firing": _object(
         {
             "due_at": TIME,
-            "outcome": {"type": "string", "enum": ["fired", "missed", "by hand"]},
+            "outcome": {"type": "string", "enum": ["fired", "missed", "refused", "by hand"]},
             "task_id": _maybe(_TEXT),
         }
     ),
