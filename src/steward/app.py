@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from email.utils import parseaddr
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward import plugins
+from steward.addresses import mailbox
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
 from steward.clockwork import Clockwork
 from steward.cursors import LedgerCursor
-from steward.errors import ConfigurationError, StorageFull
+from steward.errors import ConfigurationError, Rejected, StorageFull
 from steward.ledger import Ledger
 from steward.letters import Letters
 from steward.plugins import Registry
@@ -79,13 +79,14 @@ class Steward:
     @cached_property
     def letters(self) -> Letters:
         """What writes letters from templates."""
-        _name, sender = parseaddr(self.settings.mail_from)
-        if "@" not in sender:
+        try:
+            _name, sender = mailbox(self.settings.mail_from)
+        except Rejected as error:
             raise ConfigurationError(
-                "STEWARD_MAIL_FROM is not an address",
-                f"It is '{self.settings.mail_from}'",
-                "Example: STEWARD_MAIL_FROM='Local 214 <office@example.org>'",
-            )
+                "STEWARD_MAIL_FROM is not one sender",
+                f"{error.what}: {error.why}",
+                "Example: STEWARD_MAIL_FROM='Local 214 <office@example.org>'; quote a name with @ or a comma in it",
+            ) from error
         return Letters(
             self.templates,
             sender=self.settings.mail_from,
@@ -170,6 +171,7 @@ class Steward:
         Raises:
             ConfigurationError: production without a mail server, or an address that cannot be used.
         """
+        _ = self.letters  # a sender that cannot be used is refused before anything is sent
         if self.settings.captures_mail:
             return OutboxTransport(self.outbox_folder)
         self.settings.require_mail_server()

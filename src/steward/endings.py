@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -98,6 +99,15 @@ def delivered(
     if refused:
         return Ending(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
     return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note)
+
+
+def delayed(policy: RetryPolicy, delays: Sequence[float]) -> RetryPolicy:
+    """Return `policy` with an operator's delays. How long it goes on is still its own affair: a day, unless it says.
+
+    The usual number of attempts is made for the usual delays, and would end shorter ones within hours.
+    """
+    attempts = sys.maxsize if policy.attempts == RetryPolicy().attempts else policy.attempts
+    return replace(policy, delays=tuple(delays), then=delays[-1], attempts=attempts)
 
 
 def never_later(ending: Ending) -> Ending:

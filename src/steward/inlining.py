@@ -31,6 +31,9 @@ _RAW: Final = re.compile(
     r"|<!---?>|--!>",
     re.IGNORECASE,
 )
+_REVEALED: Final = re.compile(
+    r"<!--.*?-->|(?P<revealed><!\[\s*(?:if\b[^\]<>]*|endif)\s*\]>)", re.DOTALL | re.IGNORECASE
+)
 _COMMENT: Final = re.compile("<!--.*?-->", re.DOTALL)
 _PLAIN: Final = re.compile(
     r"(?:[^<>]|<!doctype[^<>]*>"
@@ -85,7 +88,28 @@ _seen: Final[set[int]] = set()
 
 
 def inlined(html: str) -> str:
-    """Return `html` with its style rules written into the elements."""
+    """Return `html` with its style rules written into the elements.
+
+    What shows a part to all but Outlook (`<![if !mso]>` to `<![endif]>`) stays as it is: a parser takes it for a
+    mistake.
+    """
+    if "<![" not in html:
+        return _inlined(html)
+    kept: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        if found["revealed"] is None:
+            return found[0]
+        kept.append(found[0])
+        return f"<!--steward-keeps-{len(kept) - 1}-->"
+
+    done = _inlined(_REVEALED.sub(keep, html))
+    for n, text in enumerate(kept):
+        done = done.replace(f"<!--steward-keeps-{n}-->", text, 1)
+    return done
+
+
+def _inlined(html: str) -> str:
     cut = _cut(html)
     if cut is None:
         return _inliner.inline(html)

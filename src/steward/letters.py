@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from email.utils import parseaddr
 
-from steward.addresses import address, normal
+from steward.addresses import address, mailbox, normal
 from steward.compose import Enclosed, Message
 from steward.errors import Rejected, TemplateError
 from steward.inlining import inlined
 from steward.mime import neutral
+from steward.pictures import shown_within
 from steward.templates import Templates
 from steward.values import Attachment, Email
 
@@ -21,8 +21,7 @@ class Letters:
     def __init__(self, templates: Templates, *, sender: str, organization: str, public_url: str, domain: str) -> None:
         self._templates, self._public_url = templates, public_url
         self.organization = organization
-        name, sender_address = parseaddr(sender)
-        self.envelope_sender = address(sender_address)
+        name, self.envelope_sender = mailbox(sender)
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         self._sender = f'"{quoted}" <{self.envelope_sender}>' if name else self.envelope_sender
         self._domain = domain if domain.isascii() else self.envelope_sender.rpartition("@")[2]
@@ -65,11 +64,20 @@ class Letters:
         given = {"organization": self.organization, "public_url": self._public_url}
         subject = self._templates.render(f"{email.template}/subject.txt.j2", email.context, **given)
         subject = neutral(subject)
+        if not subject:
+            raise TemplateError(
+                f"The letter '{email.template}' has an empty subject",
+                "Readers and spam filters take such a letter for junk",
+                f"Let {email.template}/subject.txt.j2 say something in every case",
+            )
         given["subject"] = subject
         text = self._templates.render(f"{email.template}/body.txt.j2", email.context, **given)
         html = None
         if self._templates.exists(f"{email.template}/body.html.j2"):
             html = inlined(self._templates.render(f"{email.template}/body.html.j2", email.context, **given))
+        pictures: tuple[Enclosed, ...] = ()
+        if html is not None and "asset:" in html:
+            html, pictures = shown_within(html, self._templates.assets, f"{task_id}.{{}}@{self._domain}")
         reply_to = address(email.reply_to) if email.reply_to else None
         return [
             Message(
@@ -81,6 +89,7 @@ class Letters:
                 message_id=f"<{task_id}.{first + n}@{self._domain}>",
                 date=created_at,
                 attachments=tuple(attachments),
+                pictures=pictures,
                 reply_to=reply_to,
                 unsubscribe=email.unsubscribe,
             )

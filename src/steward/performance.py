@@ -75,8 +75,7 @@ class Performance:
     ) -> None:
         self.task, self.claim, self._parts, self._is_lost, self._tell_over = task, claim, parts, is_lost, over
         if parts.retry_delays:
-            policy = dataclasses.replace(handler.retry, delays=parts.retry_delays, then=parts.retry_delays[-1])
-            handler = dataclasses.replace(handler, retry=policy)
+            handler = dataclasses.replace(handler, retry=endings.delayed(handler.retry, parts.retry_delays))
         self._handler = handler
         self.copies: list[deliveries.Copy] = []
         self.artifacts: list[Artifact] = []

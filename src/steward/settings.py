@@ -80,9 +80,14 @@ class Settings(BaseSettings):
         description="`smtp://user:password@host:587` (STARTTLS required), `smtps://host:465` (TLS), "
         "`smtp+plain://127.0.0.1:25` (no TLS, loopback only). Empty outside production: the outbox captures mail.",
     )
-    smtp_connections: int = Field(8, ge=1, le=64, description="Connections kept open to the mail server.")
+    smtp_connections: int = Field(
+        8, ge=1, le=64, description="Connections kept open to the mail server, by each worker."
+    )
     smtp_in_flight: int = Field(
-        16, ge=1, le=256, description="Mails on the wire at once: the most that a crash can send twice."
+        16,
+        ge=1,
+        le=256,
+        description="Mails on the wire at once, for each worker: the most that a crash can send twice.",
     )
     smtp_ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
     smtp_hello_name: str = Field(
@@ -116,7 +121,9 @@ class Settings(BaseSettings):
     )
     free_space_mb: int = Field(64, ge=0, description="Below this much free disk space nothing is accepted.")
     retry_delays: tuple[float, ...] | None = Field(
-        None, description="Seconds before each further attempt, for every handler; the last one repeats."
+        None,
+        description="Seconds before each further attempt, for every handler; the last one repeats, "
+        "for a day or as long as the handler says.",
     )
     time_zone: str = Field(
         "UTC",

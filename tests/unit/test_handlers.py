@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from steward import Email, Progress, RetryPolicy, Source, handler
+from steward import NO_RETRY, Email, Progress, RetryPolicy, Source, handler
+from steward.endings import delayed
 from steward.errors import PluginError
 
 
@@ -135,3 +136,16 @@ def _taking(model):
 
     job.__annotations__["order"] = model
     return job
+
+
+@pytest.mark.parametrize("delays", [(30.0, 120.0, 360.0), (5.0,), (60.0, 7200.0)])
+def test_an_operator_s_delays_go_on_for_a_day(delays):
+    policy = delayed(RetryPolicy(), delays)
+    waited, failures = 0.0, 0
+    while waited <= policy.within.total_seconds():
+        failures += 1
+        delay = policy.delay(failures, 0.5)
+        assert delay == (delays[failures - 1] if failures <= len(delays) else delays[-1])
+        waited += delay
+    assert delayed(RetryPolicy(attempts=2), delays).delay(2) is None, "what the handler says stands"
+    assert delayed(NO_RETRY, delays).delay(1) is None

@@ -97,3 +97,20 @@ def test_many_shapes_do_not_fill_the_memory():
         for _ in range(2):
             inlined(letter(more=f"<b id=b{n}>x</b>"))
     assert 0 < len(inlining._shapes) <= inlining.MOST_SHAPES
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<![if !mso]><p>b</p><![endif]>",
+        "<![if gte mso 9]><p>b</p><![endif]>",
+        "<!--[if !mso]><!--><p>b</p><!--<![endif]-->",
+        "<!--[if mso]><table><![if gte mso 12]><tr><![endif]></table><![endif]-->",
+        "<!--[if !mso]>--><p>b</p><!--<![endif]-->",
+    ],
+)
+def test_what_is_for_one_mail_program_alone_stays_as_it_is(part):
+    for name in ("Ada", "Bob", "Eve"):  # the third comes from a shape, where there is one
+        found = inlined(f"<style>i {{ color: red }}</style><i>{name}</i>{part}")
+        assert part in found
+        assert '<i style="color: red;">' in found

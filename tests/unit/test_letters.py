@@ -1,5 +1,7 @@
 """Letters from templates: who gets one, under which words, and that a repeat is the same to the byte."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.parser import BytesParser
 from email.policy import default
@@ -60,6 +62,102 @@ def test_each_recipient_gets_a_message_of_their_own(letters):
     for message in messages:
         assert str(read(message)["To"]) == message.recipient
         assert b"bob@" not in compose(message) or message.recipient.startswith("bob@")
+
+
+def test_an_empty_subject_is_refused_in_words(templates, letters):
+    for text in ("", "  \n", "{{ nothing }}", "\u0007"):
+        (templates / "hello" / "subject.txt.j2").write_text(text)
+        with pytest.raises(TemplateError, match="'hello' has an empty subject"):
+            write(make(templates), context={"name": "Ada", "nothing": ""})
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ("office@example.org", "office@example.org"),
+        ("Local 214 Büro <office@example.org>", "Local 214 Büro <office@example.org>"),
+        ('"a@x.org, Inc." <office@example.org>', '"a@x.org, Inc." <office@example.org>'),
+        ('"The \\"Hall\\"" <office@example.org>', '"The \\"Hall\\"" <office@example.org>'),
+        ("<office@example.org>", "office@example.org"),
+    ],
+)
+def test_the_sender_is_the_one_that_was_set(templates, sender, shown):
+    letters = make(templates, sender)
+    assert letters.envelope_sender == "office@example.org"
+    assert str(read(write(letters)[0])["From"]) == shown
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "a@x.org <office@example.org>",
+        "a@x.org, office@example.org",
+        "Local, Inc. <office@example.org>",
+        "Local (214) <office@example.org>",
+        "Local 214 office@example.org",
+        "<office@example.org> Local",
+        '"Local <office@example.org>',
+        "Local <office@example.org",
+        "Local <a@x.org> <office@example.org>",
+        "Local <>",
+        "office",
+        "",
+        "Local\r\nBcc: eve@x.org <office@example.org>",
+    ],
+)
+def test_a_sender_that_could_be_read_in_two_ways_is_refused(templates, sender):
+    with pytest.raises(Rejected):
+        make(templates, sender)
+
+
+PICTURE = bytes.fromhex("89504e470d0a1a0a")
+
+
+def with_picture(templates, html):
+    (templates / "assets" / "sub").mkdir(parents=True, exist_ok=True)
+    (templates / "assets" / "logo.png").write_bytes(PICTURE)
+    (templates / "assets" / "sub" / "sign.gif").write_bytes(b"GIF89a")
+    (templates / "assets" / "list.txt").write_text("words")
+    (templates / "hello" / "body.html.j2").write_text(f"<style>p {{ color: red }}</style>{html}")
+    return make(templates)
+
+
+def test_pictures_of_the_assets_travel_within_the_letter(templates):
+    html = (
+        "<img src=\"asset:logo.png\" alt=\"Local 214\"><p>asset: words stay</p><IMG alt='' SRC='asset:logo.png'>"
+        '<div style="background: url(asset:sub/sign.gif)">x</div>'
+    )
+    (message,) = write(with_picture(templates, html), attachments=())
+    parsed = read(replace(message, attachments=(Attachment("a.csv", b"1", "text/csv"),)))
+    mixed = list(parsed.iter_parts())
+    assert (parsed.get_content_type(), mixed[0].get_content_type()) == ("multipart/mixed", "multipart/alternative")
+    text, related = mixed[0].iter_parts()
+    assert (text.get_content_type(), related.get_content_type()) == ("text/plain", "multipart/related")
+    assert related.get_param("type") == "text/html"
+    body, *pictures = related.iter_parts()
+    shown = body.get_content()
+    assert "asset:logo" not in shown
+    assert "asset: words stay" in shown
+    kept = {str(p["Content-ID"]).strip("<>"): (p.get_content_type(), p.get_content()) for p in pictures}
+    assert sorted(kept.values()) == [("image/gif", b"GIF89a"), ("image/png", PICTURE)]
+    assert set(re.findall(r"cid:([^\"')]+)", shown)) == set(kept)
+    assert {p.get_content_disposition() for p in pictures} == {"inline"}
+    assert [p.get_filename() for p in parsed.iter_attachments()] == ["a.csv"]
+    assert compose(message) == compose(write(with_picture(templates, html))[0])
+
+
+@pytest.mark.parametrize(
+    ("html", "words"),
+    [
+        ('<img src="asset:logo.png">', "has no alt"),
+        ('<img src="asset:lgoo.png" alt="x">', "Did you mean 'logo.png'"),
+        ('<img src="asset:../secret" alt="x">', "There is no asset"),
+        ('<img src="asset:list.txt" alt="x">', "is no picture"),
+    ],
+)
+def test_a_picture_that_cannot_be_shown_is_refused_in_words(templates, html, words):
+    with pytest.raises(TemplateError, match=re.escape(words)):
+        write(with_picture(templates, html))
 
 
 def test_one_mailbox_gets_one_copy_however_its_address_is_written(letters):

@@ -97,6 +97,8 @@ class Captured:
     text: str = ""
     html: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    pictures: tuple[tuple[str, str, bytes], ...] = ()
+    """What the HTML shows within the letter: Content-ID, media type, content."""
 
 
 def messages(folder: Path, limit: int = 200) -> list[Captured]:
@@ -142,4 +144,9 @@ def _read(path: Path, *, whole: bool) -> Captured:
         text=plain.get_content() if plain else "",
         html=html.get_content() if html else None,
         attachments=files,
+        pictures=tuple(
+            (str(part["Content-ID"]).strip().strip("<>"), part.get_content_type(), part.get_payload(decode=True) or b"")  # type: ignore[misc]  # bytes, when decoded
+            for part in (parsed.walk() if whole else ())
+            if part["Content-ID"] and part.get_content_maintype() == "image"
+        ),
     )

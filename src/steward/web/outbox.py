@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from starlette.requests import Request
@@ -68,9 +69,12 @@ class Outbox:
 
     def looks(self, request: Request, session: Session) -> Response:
         """Return the letter's HTML alone, for the frame on its page."""
-        html = self._letter(request).html
+        letter = self._letter(request)
+        html = letter.html
         if html is None:
             raise NoSuchPage("This letter has no HTML part")
+        for cid, media_type, content in letter.pictures:
+            html = html.replace(f"cid:{cid}", f"data:{media_type};base64,{base64.b64encode(content).decode()}")
         framed = _HEAD.sub(lambda found: f'{found[0]}<base target="_blank">', html, count=1)
         return HTMLResponse(framed, 200, {"Content-Security-Policy": LETTER_POLICY, "X-Frame-Options": "SAMEORIGIN"})
 
