@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,10 @@ class TaskService(ABC):
     object, or its fields by keyword. Options: `key` (idempotency), `expires_at` (nothing is sent after it),
     `priority` (-100 to 100, higher first), `requested_by`. Where a payload has a field of the same name, pass
     the payload as one object.
+
+    `connection` hands a task over inside a transaction on the ledger's own database: it is accepted if and when that is
+    committed. It is a Connection in a transaction or a Session of SQLAlchemy; for the methods that are awaited, an
+    AsyncConnection or AsyncSession. Anything else is refused before anything is written.
     """
 
     abilities: ClassVar[Abilities] = Abilities()
@@ -126,11 +131,34 @@ class TaskService(ABC):
         """Accept one task, payload and options apart, and say whether it is new. Raises as `enqueue`."""
 
     @abstractmethod
-    def enqueue_many(self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None) -> list[str]:
+    def enqueue_many(
+        self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None, connection: Any = None
+    ) -> list[str]:
         """Accept all payloads in one commit, or none, and return the ids in order. Raises as `enqueue`.
 
         Under a key a repeat returns the same ids.
         """
+
+    @abstractmethod
+    async def aenqueue(self, func: HandlerLike, *args: Any, **kwargs: Any) -> str:
+        """Accept a task as `enqueue` does, and never hold up the event loop. Raises as `enqueue`.
+
+        If the await is cancelled, it is not known whether the task was accepted: ask again under the same `key`.
+        """
+
+    @abstractmethod
+    async def aschedule(self, func: HandlerLike, run_at: datetime, *args: Any, **kwargs: Any) -> str:
+        """Accept a task that starts at `run_at`, as `schedule` does; as `aenqueue`."""
+
+    @abstractmethod
+    async def aenqueue_many(
+        self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None, connection: Any = None
+    ) -> list[str]:
+        """Accept all payloads, or none, as `enqueue_many` does; as `aenqueue`."""
+
+    async def aget_status(self, task_id: str) -> TaskResult:
+        """Return the task as it stands, as `get_status` does, and never hold up the event loop."""
+        return await asyncio.to_thread(self.get_status, task_id)
 
     @abstractmethod
     def cancel(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:

@@ -86,6 +86,7 @@ class Trial:
 
     def messages(self) -> list[Captured]:
         """Return every captured message, whole, oldest first."""
+        self.service.catch_up()
         folder = self.steward.outbox_folder
         return [outbox.read(folder, each.name) for each in reversed(outbox.messages(folder, limit=10_000))]
 

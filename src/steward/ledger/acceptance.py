@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -146,6 +146,11 @@ def accept_all_once(
             "Use a new key for a new request",
         )
     return [found.task_id] if found.ids is None else json.loads(found.ids), False
+
+
+def known(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
+    """Return those of `ids` that are accepted: those of a transaction that is open, or was undone, are not."""
+    return set(connection.scalars(sa.select(tasks.c.id).where(tasks.c.id.in_(list(ids)))))
 
 
 def forget_keys(connection: sa.Connection, at: int) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import sqlalchemy as sa
 from fastapi import BackgroundTasks
 
 from steward.callers import PROCESS, Caller
@@ -14,12 +17,15 @@ from steward.clock import now
 from steward.engine import Perform
 from steward.errors import Unsupported
 from steward.handlers import Handler
-from steward.ledger import orphans
+from steward.ledger import acceptance, orphans
 from steward.results import TaskResult
 from steward.service import Abilities, Options
 from steward.services.ledgered import LedgerTaskService
 
 _request: ContextVar[BackgroundTasks | None] = ContextVar("steward_request", default=None)
+
+LONGEST_TRANSACTION = 60.0
+"""Seconds for which a task waits for the transaction that it joined; after them, until a stop interrupts it."""
 
 WHY = "BackgroundTasks live in the web process and end with it"
 
@@ -37,7 +43,9 @@ def during(tasks: BackgroundTasks) -> Iterator[None]:
 class BackgroundTaskService(LedgerTaskService):
     """Tasks are committed before the 202 and run after the response; what a stop interrupts shows as interrupted."""
 
-    abilities = Abilities(survives_restart=False, schedules=False, retries_later=False, priorities=False, why=WHY)
+    abilities = Abilities(
+        survives_restart=False, schedules=False, retries_later=False, priorities=False, in_transaction=True, why=WHY
+    )
 
     def __init__(
         self, *args: Any, perform: Perform | None = None, allow_important: bool = False, **kwargs: Any
@@ -75,6 +83,33 @@ class BackgroundTaskService(LedgerTaskService):
                 WHY,
                 "Send it over HTTP, or set STEWARD_ENGINE=durable",
             )
+
+    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+        tasks = _request.get()
+        if tasks is not None:  # _refuse_unable has seen to it
+            tasks.add_task(self._perform_committed, ids)
+
+    def _perform_committed(self, ids: list[str]) -> None:
+        """Perform `ids` once their transaction is committed.
+
+        It usually is by now. Where a dependency commits after the response, it does so after this has returned.
+        """
+        if self._still_open(ids):
+            threading.Thread(target=self._follow, args=(ids,), name="uncommitted", daemon=True).start()
+
+    def _follow(self, ids: list[str]) -> None:
+        until, paused, pause = time.monotonic() + LONGEST_TRANSACTION, threading.Event(), 0.01
+        while time.monotonic() < until and self._still_open(ids):
+            paused.wait(pause)
+            pause = min(pause * 1.5, 1.0)
+
+    def _still_open(self, ids: list[str]) -> bool:
+        """Perform `ids` and return False, or True if they are not in the ledger yet."""
+        with self.ledger.read() as connection:
+            there = acceptance.known(connection, ids)
+        if there and self._perform is not None:
+            self._perform(ids)
+        return not there
 
     def _announce(self, ids: list[str]) -> None:
         tasks = _request.get()

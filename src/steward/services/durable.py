@@ -13,11 +13,10 @@ import sqlalchemy as sa
 
 from steward.clock import new_id, now
 from steward.engine import Perform
-from steward.handlers import Handler
 from steward.ledger import notices, postgres, workers
 from steward.ledger.ledger import storage_error
 from steward.nudge import NudgeSender
-from steward.service import Abilities, Accepted, Options
+from steward.service import Abilities
 from steward.services.ledgered import LedgerTaskService
 
 if TYPE_CHECKING:
@@ -48,13 +47,8 @@ class DurableTaskService(LedgerTaskService):
         self._nudge.send()
         self._notices.send()
 
-    def _accept(
-        self, handler: Handler, payload: Any, options: Options, connection: sa.Connection | None = None
-    ) -> Accepted:
-        accepted = super()._accept(handler, payload, options, connection)
-        if connection is not None and accepted.created:
-            notices.join(connection)  # the relays hear of it when the application commits
-        return accepted
+    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+        notices.join(connection)  # the relays hear of it when the application commits
 
 
 class DurableEngine:

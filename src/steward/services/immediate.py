@@ -4,27 +4,56 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
+
 from steward.clock import now
 from steward.engine import Perform
-from steward.ledger import due
-from steward.service import Abilities
+from steward.ledger import acceptance, due
+from steward.results import TaskResult
+from steward.service import Abilities, Page, Query
 from steward.services.ledgered import LedgerTaskService
 
 
 class ImmediateTaskService(LedgerTaskService):
-    """When `enqueue` returns, the attempt is over. Scheduled and retrying tasks run at the next `run_due()`."""
+    """When `enqueue` returns, the attempt is over. Scheduled and retrying tasks run at the next `run_due()`.
 
-    abilities = Abilities(why="Nothing runs by itself; run_due() performs what is due")
+    A task that joined a transaction (`connection=`) is performed when somebody looks after the commit.
+    """
+
+    abilities = Abilities(in_transaction=True, why="Nothing runs by itself; run_due() performs what is due")
 
     def __init__(self, *args: Any, perform: Perform, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._perform = perform
+        self._uncommitted: set[str] = set()
+
+    def get_status(self, task_id: str) -> TaskResult:
+        """Return the task as it stands; one that has joined a transaction is performed now if that is committed."""
+        self.catch_up()
+        return super().get_status(task_id)
+
+    def find(self, query: Query | None = None) -> Page:
+        """Return one page of tasks; as `get_status`."""
+        self.catch_up()
+        return super().find(query)
+
+    def catch_up(self) -> None:
+        """Perform what has joined a transaction that is committed by now."""
+        if self._uncommitted:
+            with self.ledger.read() as connection:
+                there = acceptance.known(connection, self._uncommitted)
+            if there:
+                self._uncommitted -= there
+                self._run_queued()
 
     def run_due(self, at: int | None = None) -> int:
         """Perform everything that is due at `at` (microseconds; default now) and return how many tasks that was."""
         moment = now() if at is None else at
         self.ledger.apply(lambda c: (due.expire(c, moment), due.wake(c, moment)))
         return self._run_queued()
+
+    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+        self._uncommitted.update(ids)
 
     def _announce(self, ids: list[str]) -> None:
         self._run_queued()

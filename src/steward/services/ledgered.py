@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -12,10 +11,9 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from steward.callers import PROCESS, Caller, shown_name
-from steward.clock import LATEST, SECOND, micros, new_id, now
+from steward.clock import micros, new_id, now
 from steward.errors import (
     FieldProblem,
-    InvalidOption,
     InvalidPayload,
     InvalidRequest,
     Rejected,
@@ -29,17 +27,18 @@ from steward.periods import Calendar
 from steward.plugins import Registry
 from steward.results import TaskResult
 from steward.sealing import Seal
-from steward.service import Accepted, HandlerLike, Options, Page, Query, TaskService
-from steward.services.payloads import MOST_PROBLEMS, arguments, as_text, recipient, validated
+from steward.service import Accepted, HandlerLike, Options, Page, Query
+from steward.services import options as options_of
+from steward.services.awaited import Awaited, Change
+from steward.services.joining import joined
+from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
 from steward.source import Source
 from steward.tasks import State
 
 LARGEST_PAYLOAD = 256 * 1024
-LONGEST_KEY = 255
-HIGHEST_PRIORITY = 100
 
 
-class LedgerTaskService(TaskService):
+class LedgerTaskService(Awaited):
     """Accepts into the ledger and announces; a subclass says by whom tasks are then performed."""
 
     def __init__(
@@ -57,68 +56,25 @@ class LedgerTaskService(TaskService):
         self.calendar = calendar
 
     def enqueue(self, func: HandlerLike, *args: Any, **kwargs: Any) -> str:
-        """Accept a task; see `TaskService.enqueue`. With `connection=` it joins that transaction."""
-        handler = self.registry.resolve(func)
-        connection = kwargs.pop("connection", None) if "connection" not in handler.payload.model_fields else None
-        if connection is not None and not self.abilities.in_transaction:
-            raise Unsupported(
-                "This engine cannot take a task inside a transaction",
-                self.abilities.why or "It performs what it is given at once",
-                "Hand the task over after the commit, or set STEWARD_ENGINE=durable",
-            )
-        payload, options = arguments(handler, args, kwargs)
+        """Accept a task; see `TaskService.enqueue`."""
+        handler, connection, payload, options = self._call(func, args, kwargs)
         return self._accept(handler, payload, options, connection).id
 
     def schedule(self, func: HandlerLike, run_at: datetime, *args: Any, **kwargs: Any) -> str:
         """Accept a task for later; see `TaskService.schedule`."""
-        handler = self.registry.resolve(func)
-        if run_at is None:
-            raise InvalidOption("No time was given", "A scheduled task needs run_at", "Use enqueue to have it done now")
-        payload, options = arguments(handler, args, kwargs)
-        return self._accept(handler, payload, replace(options, run_at=run_at)).id
+        handler, connection, payload, options = self._call(func, args, kwargs)
+        return self._accept(handler, payload, options_of.later(options, run_at), connection).id
 
     def submit(self, func: HandlerLike, payload: Any, options: Options) -> Accepted:
         """Accept one task; see `TaskService.submit`."""
         return self._accept(self.registry.resolve(func), payload, options)
 
-    def enqueue_many(self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None) -> list[str]:
+    def enqueue_many(
+        self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None, connection: Any = None
+    ) -> list[str]:
         """Accept all payloads in one commit, or none; see `TaskService.enqueue_many`."""
-        handler = self.registry.resolve(func)
-        options = options or Options()
-        options.caller.require_ask(handler.name, handler.scope)
-        self._guard()
-        entries, bodies, problems = [], [], []
-        for index, payload in enumerate(payloads):
-            try:
-                entry, body = self._entry(handler, payload, options)
-                entries.append(entry)
-                bodies.append(body)
-            except InvalidPayload as error:
-                problems += [FieldProblem(f"{index}.{p.field}", p.message, p.nearest) for p in error.problems]
-                if len(problems) >= MOST_PROBLEMS:  # whoever errs so often is told the first, and waits for no more
-                    break
-        if problems:
-            raise InvalidPayload(
-                f"Some of the payloads of {handler.name} are not valid; none was accepted",
-                problems[:MOST_PROBLEMS],
-                f"Mend them; what comes after the first {MOST_PROBLEMS} problems was not looked at"
-                if len(problems) >= MOST_PROBLEMS
-                else "",
-            )
-        key = self._key(handler, bodies, options)
-
-        def change(connection: sa.Connection) -> tuple[list[str], bool]:
-            if key is not None:
-                return acceptance.accept_all_once(connection, entries, key)
-            acceptance.accept(connection, entries)
-            return [entry.id for entry in entries], True
-
-        if not entries and key is None:
-            return []
-        ids, created = self.ledger.apply(change)
-        if created and ids:
-            self._announce(ids)
-        return ids
+        change = self._offer_many(self.registry.resolve(func), payloads, options or Options())
+        return self._write(change, connection)[0]
 
     def get_status(self, task_id: str) -> TaskResult:
         """Return the task as it stands; see `TaskService.get_status`."""
@@ -171,23 +127,83 @@ class LedgerTaskService(TaskService):
                 "Give no priority, or set STEWARD_ENGINE=durable",
             )
 
-    def _accept(
-        self, handler: Handler, payload: Any, options: Options, connection: sa.Connection | None = None
-    ) -> Accepted:
+    def _accept(self, handler: Handler, payload: Any, options: Options, connection: Any = None) -> Accepted:
+        entry, change = self._offer(handler, payload, options)
+        ids, created = self._write(change, connection)
+        return Accepted(ids[0], created, entry.as_result() if created else None)
+
+    def _write(self, change: Change, connection: Any, home: tuple[Any, ...] | None = None) -> tuple[list[str], bool]:
+        """Make `change` in a transaction of its own, or in the caller's: then its end is left to the caller."""
+        if connection is not None:
+            with joined(connection, self.ledger, home) as open_connection:
+                ids, created = change(open_connection)
+                if created and ids:
+                    self._joined(open_connection, ids)
+            return ids, created
+        ids, created = self.ledger.apply(change)
+        if created and ids:
+            self._announce(ids)
+        return ids, created
+
+    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+        """Say that `ids` are due once the transaction of `connection` is committed."""
+
+    def _call(
+        self, func: HandlerLike, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Handler, Any, Any, Options]:
+        """Return the handler, the connection, the payload and the options of a call."""
+        handler = self.registry.resolve(func)
+        mine = "connection" in handler.payload.model_fields and not args
+        connection = None if mine else kwargs.pop("connection", None)
+        return (handler, connection, *arguments(handler, args, kwargs))
+
+    def _offer(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.Entry, Change]:
+        """Return a task and what accepts it in a transaction. What can be refused before has been."""
         self._guard()
         entry, body = self._entry(handler, payload, options)
         key = self._key(handler, body, options)
 
-        def change(open_connection: sa.Connection) -> tuple[str, bool]:
+        def change(connection: sa.Connection) -> tuple[list[str], bool]:
             if key is not None:
-                return acceptance.accept_once(open_connection, entry, key)
-            acceptance.accept(open_connection, [entry])
-            return entry.id, True
+                task_id, created = acceptance.accept_once(connection, entry, key)
+                return [task_id], created
+            acceptance.accept(connection, [entry])
+            return [entry.id], True
 
-        task_id, created = change(connection) if connection is not None else self.ledger.apply(change)
-        if created and connection is None:
-            self._announce([task_id])
-        return Accepted(task_id, created, entry.as_result() if created else None)
+        return entry, change
+
+    def _offer_many(self, handler: Handler, payloads: Iterable[Any], options: Options) -> Change:
+        """Return what accepts all of them in a transaction; as `_offer`."""
+        options.caller.require_ask(handler.name, handler.scope)
+        self._guard()
+        entries, bodies, problems = [], [], []
+        for index, payload in enumerate(payloads):
+            try:
+                entry, body = self._entry(handler, payload, options)
+                entries.append(entry)
+                bodies.append(body)
+            except InvalidPayload as error:
+                problems += [FieldProblem(f"{index}.{p.field}", p.message, p.nearest) for p in error.problems]
+                if len(problems) >= MOST_PROBLEMS:  # whoever errs so often is told the first, and waits for no more
+                    break
+        if problems:
+            raise InvalidPayload(
+                f"Some of the payloads of {handler.name} are not valid; none was accepted",
+                problems[:MOST_PROBLEMS],
+                f"Mend them; what comes after the first {MOST_PROBLEMS} problems was not looked at"
+                if len(problems) >= MOST_PROBLEMS
+                else "",
+            )
+        key = self._key(handler, bodies, options)
+
+        def change(connection: sa.Connection) -> tuple[list[str], bool]:
+            if key is not None:
+                return acceptance.accept_all_once(connection, entries, key)
+            if entries:
+                acceptance.accept(connection, entries)
+            return [entry.id for entry in entries], True
+
+        return change
 
     def _key(self, handler: Handler, body: Sequence[Any], options: Options) -> acceptance.Key | None:
         """Return the key of a request with what it stands for: the name, the payload or payloads, and the options.
@@ -197,8 +213,7 @@ class LedgerTaskService(TaskService):
         text = options.key
         if text is None:
             return None
-        if not (isinstance(text, str) and 0 < len(text) <= LONGEST_KEY and text.isprintable()):
-            raise InvalidOption("The key cannot be used", f"It needs 1 to {LONGEST_KEY} printable characters")
+        options_of.require_key(text)
         times = [None if each is None else micros(each) for each in (options.run_at, options.expires_at)]
         said = [options.span or times, options.priority]
         whole, earlier = json.dumps([handler.name, body, said]), json.dumps([handler.name, *body])
@@ -223,24 +238,18 @@ class LedgerTaskService(TaskService):
                 "Hand over a reference to the data instead of the data",
             )
         moment = now()
-        due, expires = self._times(handler, options, moment)
+        due, expires = options_of.times(handler, options, moment)
         task_id = new_id()
-        priority = handler.priority if options.priority is None else options.priority
-        if type(priority) is not int or not -HIGHEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
-            raise InvalidOption(
-                f"The priority {str(priority)[:40]} cannot be used",
-                "It is a whole number from -100 to 100, higher first",
-            )
         entry = acceptance.Entry(
             id=task_id,
             name=handler.name,
             state=State.SCHEDULED if due > moment else State.QUEUED,
             lane=handler.lane,
-            priority=priority,
+            priority=options_of.priority(handler, options),
             payload=text,
             sealed=self._seal.close_texts(secrets, task_id),
             recipient=recipient(model),
-            requested_by=shown_name(as_text("requested_by", options.requested_by or options.caller.name)),
+            requested_by=shown_name(options_of.as_text("requested_by", options.requested_by or options.caller.name)),
             owner_id=options.caller.id,
             created_at=moment,
             due_at=due,
@@ -248,22 +257,6 @@ class LedgerTaskService(TaskService):
             at_most=handler.at_most,
         )
         return entry, (text, secrets)
-
-    def _times(self, handler: Handler, options: Options, moment: int) -> tuple[int, int | None]:
-        try:
-            due = moment if options.run_at is None else max(micros(options.run_at), moment)
-            expires = None if options.expires_at is None else micros(options.expires_at)
-        except ValueError as error:
-            raise InvalidOption("A time cannot be used", str(error)) from error
-        if expires is None and handler.expires_after is not None:
-            expires = min(due + int(handler.expires_after.total_seconds() * SECOND), LATEST)
-        if expires is not None and expires <= due:
-            raise InvalidOption(
-                "The task would expire before it starts",
-                "expires_at is not after the time it is due",
-                "Choose a later expires_at",
-            )
-        return due, expires
 
     def look(self, handler: Handler, model: BaseModel) -> None:
         """Let the handler look at the request while its sender is still there to mend it.

@@ -151,21 +151,6 @@ def _of_another_import(handler: Handler, payload: BaseModel) -> BaseModel:
         raise InvalidPayload(f"The payload of {handler.name} is not valid", found) from error
 
 
-def as_text(name: str, value: Any) -> str:
-    """Return `value`, an option or part of a query, which every store can keep and compare.
-
-    Raises:
-        InvalidOption: it is no text, or holds what has no form in UTF-8 (a lone surrogate).
-    """
-    if not isinstance(value, str):
-        raise InvalidOption(f"{name} cannot be used", f"It is no text but of type {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidOption(f"{name} cannot be used", "It holds bytes that are no UTF-8") from error
-    return value
-
-
 def arguments(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Options]:
     """Return the payload and the options of a call to `enqueue` or `schedule`; the options are taken out of `kwargs`.
 
