@@ -47,8 +47,11 @@ class _Work:
         progress: Callable[[str, float, str], None],
         cancelled: Callable[[str], bool],
         begins: Callable[[str], None],
+        crashed: Callable[[str], None],
     ) -> None:
+        """`crashed` is called with a task whose handler has cost a process, or would have."""
         self._ready, self._progress, self.cancelled, self.begins = ready, progress, cancelled, begins
+        self._crashed = crashed
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -67,6 +70,8 @@ class _Work:
             if task_id in self._told:
                 return
             self._told.add(task_id)
+        if isinstance(outcome, Failure) and outcome.crashed:
+            self._crashed(task_id)
         self._ready(task_id, outcome)
 
     def open(self, requests: Sequence[Request]) -> list[Request]:
@@ -155,7 +160,8 @@ class HostedPreparer:
 
         `begins` is called just before a handler that runs alone is given its request.
         """
-        work = _Work(ready, progress, cancelled, begins)
+        names = {request.task_id: request.name for request in requests}
+        work = _Work(ready, progress, cancelled, begins, lambda task_id: self._suspect(names[task_id]))
         together: dict[str, list[Request]] = {}
         for request in requests:
             together.setdefault(request.name if self._is_suspected(request.name) else "", []).append(request)

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,21 @@ def test_a_handler_that_has_died_is_kept_from_the_others_for_a_while(settings, t
     assert all(first[pill.task_id].crashed == 1 for pill in pills[:1])
     assert all(second[pill.task_id].crashed == 1 for pill in pills[1:])
     assert sum(isinstance(outcome, Prepared) for outcome in (first | second).values()) == 4
+    hosted.close()
+
+
+def test_one_that_ran_out_of_memory_is_kept_from_the_others_too(settings):
+    """Its process says so itself, and ends in order; the next time it must not stand before a letter."""
+    registry = load_plugins([TRIALS], entry_points=False)
+    registry.handlers["devour"] = replace(registry.handlers["devour"], lane="mail")
+    hosted = HostedPreparer(settings, registry)
+    hosted.warm()
+    hosted.await_warm()
+    assert prepare(hosted, [request("devour")]).popitem()[1].crashed == 1
+    hungry, one = request("devour"), letter(1)
+    answers = prepare(hosted, [hungry, one])
+    assert list(answers) == [one.task_id, hungry.task_id]
+    assert isinstance(answers[one.task_id], Prepared)
     hosted.close()
 
 
