@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 
-from steward import backup, secret_key
+from steward import backup, erasure, secret_key
 from steward.clock import micros, present
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import upkeep
@@ -102,17 +102,12 @@ class Operations:
             deleted += len(ids)
 
     def forget(self, address: str) -> int:
-        """Remove a person from finished tasks, and delete what was made for nobody else; return how many tasks.
+        """Remove a person from everything kept here (see `erasure.erase`); return how many tasks that were.
 
         Raises:
             StateConflict: a task for this person is still open.
         """
-        with self._steward.ledger.write() as connection:
-            ids = upkeep.tasks_of(connection, address)
-            alone = upkeep.forget(connection, address, ids)
-        for task_id in alone:
-            self._steward.archive.remove(task_id)
-        return len(ids)
+        return erasure.erase(self._steward, address).tasks
 
 
 def operations_for(steward: Steward) -> Operations:

@@ -15,6 +15,7 @@ from steward.cli.wording import FAILED
 if TYPE_CHECKING:
     from steward.app import Steward
     from steward.backup import Backup
+    from steward.erasure import Erased
     from steward.settings import Settings
 
 
@@ -94,6 +95,7 @@ def purge(
     """Delete old tasks, or what is kept of a person, for good."""
     from datetime import timedelta
 
+    from steward import erasure
     from steward.errors import InvalidOption
     from steward.formats import counted
     from steward.operations import Operations
@@ -103,13 +105,13 @@ def purge(
     with setup.opened(context) as steward:
         if not yes:
             _confirm(_count(steward, older_than, person), person)
-        operations = Operations(steward)
-        done = operations.forget(person) if person is not None else operations.purge(timedelta(days=older_than or 0))
+        if person is not None:
+            return _say_erased(erasure.erase(steward, person), person, as_json)
+        done = Operations(steward).purge(timedelta(days=older_than or 0))
     if as_json:
         say_json({"tasks": done})
     else:
-        removed = f"{person} was removed from {counted(done, 'task')}."
-        say(removed if person else f"{counted(done, 'task was', 'tasks were')} deleted.")
+        say(f"{counted(done, 'task was', 'tasks were')} deleted.")
     return 0
 
 
@@ -145,6 +147,31 @@ def _confirm(count: int, person: str | None) -> None:
     if not sys.stdin.isatty():
         raise InvalidOption(f"{what}: this needs a yes", "Nobody can be asked here", "Give --yes if you mean it")
     typer.confirm(f"{what}? It cannot be undone.", abort=True)
+
+
+def _say_erased(done: Erased, person: str, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from steward.formats import counted
+
+    if as_json:
+        say_json(asdict(done))
+        return FAILED if done.left else 0
+    say(f"{person} was removed from {counted(done.tasks, 'task')}.")
+    cleared = [
+        (done.letters, "letter in the outbox", "letters in the outbox"),
+        (done.files, "file", "files"),
+        (done.keys, "idempotency key", "idempotency keys"),
+        (done.rows, "other row", "other rows"),
+    ]
+    said = [counted(count, one, several) for count, one, several in cleared if count]
+    if said:
+        say(f"Cleared too: {', '.join(said)}.")
+    for path in done.left:
+        say(f"{path} still holds the address.")
+    if done.backups:
+        say(f"{counted(done.backups, 'backup')} made before may hold it still; delete them, or let them run out.")
+    return FAILED if done.left else 0
 
 
 def _key_here(chosen: Settings) -> bytes | None:

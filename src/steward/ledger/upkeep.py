@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from steward.clock import SECOND
 from steward.errors import StateConflict
-from steward.ledger.schema import actions, artifacts, attempts, cursors, deliveries, enclosures, keys, schedules, tasks
+from steward.ledger.schema import (
+    actions,
+    artifacts,
+    attempts,
+    cursors,
+    deliveries,
+    enclosures,
+    keys,
+    metadata,
+    schedules,
+    tasks,
+)
 from steward.tasks import FINAL, FINISHED, OPEN, State
 
 SECRET_LIFE = 10 * 60 * SECOND
@@ -126,6 +138,56 @@ def forget(connection: sa.Connection, address: str, ids: list[str]) -> list[str]
     connection.execute(enclosures.delete().where(enclosures.c.task_id.in_(ids)))
     connection.execute(attempts.update().where(attempts.c.task_id.in_(ids)).values(error=None))
     return alone
+
+
+PERSONAL: Final = (
+    "tasks",
+    "attempts",
+    "deliveries",
+    "enclosures",
+    "artifacts",
+    "actions",
+    "idempotency_keys",
+    "lanes",
+    "cursors",
+    "synced",
+    "incidents",
+)
+"""Tables in whose rows a person may stand. Those of keys, people and schedules are accounts, and ended by hand."""
+
+
+def forget_keys_of(connection: sa.Connection, ids: list[str], forms: Sequence[str]) -> int:
+    """Delete the idempotency keys of these tasks, and those in which one of `forms` stands; return how many."""
+    told = [keys.c.key.ilike(_like(form), escape="\\") for form in forms]
+    return connection.execute(keys.delete().where(sa.or_(keys.c.task_id.in_(ids), *told))).rowcount
+
+
+def replace_in_rows(connection: sa.Connection, forms: Sequence[str]) -> int:
+    """Replace each of `forms` wherever it still stands in the text of `PERSONAL`; return in how many rows.
+
+    What makes a row that very row (its key) is left: to change it would be to lose the row.
+    """
+    said = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE)
+    count = 0
+    for name in PERSONAL:
+        table = metadata.tables[name]
+        own = list(table.primary_key.columns)
+        texts = [c for c in table.columns if isinstance(c.type, (sa.String, sa.Text)) and not c.primary_key]
+        if not texts:
+            continue
+        found = connection.execute(
+            sa.select(*own, *texts).where(sa.or_(*(c.ilike(_like(f), escape="\\") for c in texts for f in forms)))
+        ).all()
+        for row in found:
+            new = {c: said.sub(ERASED, value) for c, value in zip(texts, row[len(own) :], strict=True) if value}
+            this = [c == value for c, value in zip(own, row[: len(own)], strict=True)]
+            connection.execute(table.update().where(*this).values(new))
+        count += len(found)
+    return count
+
+
+def _like(text: str) -> str:
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class OutboxTransport:
         return Reply(Outcome.CAPTURED, Phase.DONE, None, f"captured as {path.name}")
 
     def _write(self, parcel: Parcel) -> Path:
-        stem = _UNSAFE.sub("_", f"{parcel.message_id.strip('<>').partition('@')[0]}-{parcel.recipient}")[:180]
+        stem = f"{file_stem(parcel.message_id.strip('<>').partition('@')[0])}-{file_stem(parcel.recipient)}"[:180]
         descriptor, draft = tempfile.mkstemp(prefix=".draft-", dir=self._folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -80,6 +80,11 @@ class OutboxTransport:
             raise FileExistsError(stem)
         finally:
             Path(draft).unlink()
+
+
+def file_stem(text: str) -> str:
+    """Return `text` as it stands in the names of captured messages."""
+    return _UNSAFE.sub("_", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,176 @@
+"""Takes a person out of everything that an installation keeps, and says what it could not reach."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from steward import working_folders
+from steward.errors import StorageUnavailable
+from steward.ledger import Ledger, attempts, upkeep
+from steward.transports.outbox import file_stem
+
+if TYPE_CHECKING:
+    from steward.app import Steward
+
+_CHUNK: Final = 1 << 20
+_PATIENCE: Final = 20.0
+"""Seconds for which readers are waited for, until the write-ahead log can be emptied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was cleared of a person, by kind; and where the address still stands.
+
+    `rows` are rows about other things in which it was replaced. `left` are files that hold it still, relative to the
+    data folder: reports that were made for others, the settings of schedules and keys. `backups` were made before.
+    """
+
+    tasks: int
+    keys: int
+    rows: int
+    letters: int
+    files: int
+    left: tuple[str, ...] = ()
+    backups: int = 0
+
+
+def erase(steward: Steward, address: str) -> Erased:
+    """Remove a person from finished tasks and from every file in the data folder, and look whether it is gone.
+
+    Raises:
+        StateConflict: a task for this person is still open, or a schedule will make more.
+        StorageUnavailable: the rows are cleared, and the store could not be rewritten: do it again.
+    """
+    forms = spellings(address)
+    with steward.ledger.write() as connection:
+        ids = upkeep.tasks_of(connection, address)
+        alone = upkeep.forget(connection, address, ids)
+        keys = upkeep.forget_keys_of(connection, ids, forms)
+        rows = upkeep.replace_in_rows(connection, forms)
+    files = sum(steward.archive.remove(task_id) for task_id in alone)
+    letters = _clear_outbox(steward.outbox_folder, address, forms)
+    _sweep(steward)
+    rewrite(steward.ledger, steward.stores)
+    folder = steward.settings.data_dir
+    backups = steward.settings.backup_dir or folder / "backups"
+    left = tuple(str(path.relative_to(folder)) for path in holding(_files(folder, backups), forms))
+    made_before = len(list(backups.glob("steward-*Z")))
+    return Erased(len(ids), keys, rows, letters, files, left, made_before)
+
+
+def spellings(address: str) -> tuple[str, ...]:
+    """Return the ways in which an address may stand in text: plain, and as JSON, URLs, HTML and DNS write it."""
+    local, _, domain = address.rpartition("@")
+    found = [address, quote(address, safe=""), quote(address, safe="@"), html.escape(address)]
+    found += [json.dumps(address)[1:-1], json.dumps(address, ensure_ascii=False)[1:-1]]
+    with contextlib.suppress(UnicodeError):
+        found.append(f"{local}@{domain.encode('idna').decode()}")
+    with contextlib.suppress(UnicodeError):
+        found.append(f"{local}@{domain.encode('ascii').decode('idna')}")
+    return tuple(dict.fromkeys(each.lower() for each in found))
+
+
+def rewrite(ledger: Ledger, stores: Iterable[Path]) -> None:
+    """Write the stores anew without what was deleted: free pages and the write-ahead log hold it until then.
+
+    Raises:
+        StorageUnavailable: there is no room, or others were at it all the time.
+    """
+    if not ledger.is_sqlite:
+        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in upkeep.PERSONAL:
+                connection.execute(sa.text(f"VACUUM FULL {table}"))
+        return
+    for store in stores:
+        if store.exists():
+            _rewrite(store)
+
+
+def holding(paths: Iterable[Path], forms: Iterable[str]) -> list[Path]:
+    """Return those of `paths` in whose bytes one of `forms` stands, in whatever case."""
+    wanted = re.compile(b"|".join(re.escape(form.encode()) for form in forms), re.IGNORECASE)
+    overlap = max(len(form.encode()) for form in forms)
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            before = b""
+            while chunk := file.read(_CHUNK):
+                if wanted.search(before + chunk):
+                    found.append(path)
+                    break
+                before = chunk[-overlap:]
+    return found
+
+
+def _rewrite(store: Path) -> None:
+    try:
+        with contextlib.closing(sqlite3.connect(store, timeout=_PATIENCE, isolation_level=None)) as connection:
+            connection.execute("PRAGMA secure_delete=ON")
+            connection.execute("VACUUM")
+            end = time.monotonic() + _PATIENCE
+            while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > end:
+                    raise StorageUnavailable(
+                        "The write-ahead log could not be emptied", f"{store.name} is being read", "Do it again later"
+                    )
+    except sqlite3.Error as error:
+        raise StorageUnavailable(
+            "The rows were cleared, and the store could not be rewritten", str(error), "Do it again"
+        ) from error
+
+
+def _clear_outbox(folder: Path, address: str, forms: tuple[str, ...]) -> int:
+    """Delete captured letters to the person, and those in which the address stands; return how many."""
+    count = 0
+    stem = file_stem(address).lower()
+    for path in [*folder.glob("*"), *folder.glob(".draft-*")]:
+        if path.is_file() and (stem in path.name.lower() or holding([path], forms) or _says(path, forms)):
+            path.unlink(missing_ok=True)
+            count += 1
+    return count
+
+
+def _says(path: Path, forms: tuple[str, ...]) -> bool:
+    """Return whether a message says one of `forms`, however its headers and parts are encoded."""
+    with path.open("rb") as file:
+        message = BytesParser(EmailMessage, policy=policy.default).parse(file)
+    for part in message.walk():
+        for _, value in part.items():
+            if any(form in str(value).lower() for form in forms):
+                return True
+        content = part.get_payload(decode=True)
+        if isinstance(content, bytes):
+            text = content.decode(errors="replace").lower()
+            if any(form in text for form in forms):
+                return True
+    return False
+
+
+def _sweep(steward: Steward) -> None:
+    def running(ids: object) -> dict[str, str]:
+        with steward.ledger.read() as connection:
+            return attempts.running_among(connection, list(ids))  # type: ignore[call-overload]
+
+    working_folders.sweep(steward.spool_folder, running)
+    steward.archive.sweep()
+
+
+def _files(folder: Path, backups: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and backups not in path.parents:
+            yield path

@@ -1,0 +1,96 @@
+"""A person who is erased is in no byte of the data folder any more, and it is said what could not be reached."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from steward import erasure, working_folders
+from steward.app import Steward
+from steward.clock import new_id, now
+from steward.ledger import acceptance
+from steward.ledger.schema import actions, incidents, lanes
+from steward.operations import operations_for
+from steward.settings import load
+from steward.trial import Trial
+
+TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+
+
+@pytest.fixture
+def trial(tmp_path):
+    steward = Steward(load(data_dir=tmp_path / "data", plugins_dir=TRIALS, free_space_mb=0))
+    trial = Trial(steward)
+    yield trial
+    trial.close()
+    steward.close()
+
+
+def everywhere(folder):
+    """Return every byte of every file and file name below `folder`, in small letters."""
+    paths = list(folder.rglob("*"))
+    return b"\n".join([str(p).lower().encode() for p in paths] + [p.read_bytes().lower() for p in paths if p.is_file()])
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("ada@example.org", "Dear Ada Lovelace"),
+        ("Ada.Lovelace+news@Example.org", "Dear Ada Lovelace"),
+        ("ada_l@example.org", "Zoë schrieb: früh, grüßt Ada Lovelace " * 30),  # quoted-printable or base64
+        ("o'hara@example.org", "<b>Dear Ada Lovelace</b>"),
+    ],
+)
+def test_nothing_of_the_person_is_left_in_any_file(trial, tmp_path, address, words):
+    steward, folder = trial.steward, tmp_path / "data"
+    other = trial.service.enqueue("letter", to="grace@example.org", words="Dear Grace")
+    task_id = trial.service.enqueue("letter", to=address, words=words, key=f"welcome-{address}")
+    both = trial.service.enqueue("letter", to=[address, "grace@example.org"])
+    waiting = trial.service.schedule("letter", datetime.now(UTC) + timedelta(days=1), to=address)
+    trial.service.cancel(waiting, by=address)
+    with steward.ledger.write() as connection:
+        acceptance.note_action(connection, new_id(), other, now(), address, "downloaded", f"{address}.csv")
+        connection.execute(lanes.insert().values(name="x", reason=f"550 <{address.upper()}> refused"))
+        facts = {"first_at": now(), "last_at": now(), "count": 1, "told": 0}
+        reason = f"no such user {address}"
+        connection.execute(
+            incidents.insert().values(id=new_id(), digest="d", kind="task", name="letter", reason=reason, **facts)
+        )
+    left = working_folders.fresh(working_folders.of(steward.spool_folder, task_id, "gone") / "0")
+    (left / "roster.csv").write_text(address)
+    with closing(sqlite3.connect(steward.stores[1], isolation_level=None)) as engine:
+        engine.execute("CREATE TABLE said (words)")
+        engine.execute("INSERT INTO said VALUES (?)", (address * 50,))
+        engine.execute("DELETE FROM said")
+    assert address.lower().encode() in everywhere(folder)
+
+    done = erasure.erase(steward, address)
+    assert (done.tasks, done.keys, done.letters, done.left) == (3, 1, 2, ())
+    assert done.rows >= 3
+    kept = everywhere(folder)
+    for form in (address, "Lovelace", *erasure.spellings(address)):
+        assert form.lower().encode() not in kept, form
+    assert b"grace@example.org" in kept
+    assert [d.to for d in trial.service.get_status(both).deliveries] == ["erased", "grace@example.org"]
+    with steward.ledger.read() as connection:
+        assert connection.scalar(sa.select(actions.c.actor).where(actions.c.task_id == other)) == "erased"
+    assert operations_for(steward).integrity().problems == ()
+
+
+def test_what_could_not_be_reached_is_named(trial, tmp_path):
+    steward = trial.steward
+    trial.service.enqueue("letter", to="ada@example.org")
+    operations_for(steward).backup()
+    (tmp_path / "data" / "note.txt").write_text("call ADA@example.org")
+    done = erasure.erase(steward, "ada@example.org")
+    assert (done.left, done.backups) == (("note.txt",), 1)
+
+
+def test_an_address_that_holds_another_s_takes_only_its_own(trial):
+    trial.service.enqueue("letter", to="ada@example.org")
+    longer = trial.service.enqueue("letter", to="grace@example.org", words="Dear Grace")
+    assert erasure.erase(trial.steward, "nobody@example.org").tasks == 0
+    assert trial.service.get_status(longer).payload["words"] == "Dear Grace"
