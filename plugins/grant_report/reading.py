@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
-from steward import Source, to_date, to_decimal
+from steward import Record, Source
 
-# What a grant's people did counts from the day they were enrolled in it, whatever else they take part in.
-_PEOPLE = """
-    SELECT student_id, MIN(enrolled_date) AS since FROM grant_enrollments
-    WHERE grant_id = :grant AND status <> 'applicant' AND enrolled_date <= :until GROUP BY student_id
-"""
+from .attendance import PEOPLE, Sessions, sessions
+from .standings import STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +63,6 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
-    """Attendance of one day and one kind: how many were marked so, and the hours they count for."""
-
-    day: date
-    status: str
-    count: int
-    hours: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class Certification:
     """A certificate that was issued."""
 
@@ -110,7 +97,8 @@ class Records:
 
 def numbers(source: Source) -> list[str]:
     """Return the number of every grant."""
-    return [row["grant_number"] for row in source.rows("SELECT grant_number FROM grants ORDER BY grant_number")]
+    statement = "SELECT id, grant_number FROM grants ORDER BY grant_number"
+    return [row.text("grant_number") for row in source.records("grants", statement)]
 
 
 def find(source: Source, number: str) -> Grant | None:
@@ -118,18 +106,19 @@ def find(source: Source, number: str) -> Grant | None:
     row = source.one("SELECT * FROM grants WHERE grant_number = :number", number=number)
     if row is None:
         return None
+    found = Record("grants", row)
     return Grant(
-        id=row["id"],
-        name=row["name"],
-        number=row["grant_number"],
-        funder=row["funding_source"],
-        amount=to_decimal(row["total_amount"]),
-        spent=to_decimal(row["spent_amount"]),
-        start=to_date(row["start_date"]),
-        end=to_date(row["end_date"]),
-        allowable=frozenset(json.loads(row["allowable_categories"] or "[]")),
-        frequency=row["reporting_frequency"],
-        cap=row["enrollment_cap"],
+        id=found.integer("id"),
+        name=found.text("name"),
+        number=found.text("grant_number"),
+        funder=found.text("funding_source"),
+        amount=found.decimal("total_amount", least=0),
+        spent=found.decimal("spent_amount"),
+        start=found.day("start_date"),
+        end=found.day("end_date"),
+        allowable=found.texts("allowable_categories"),
+        frequency=found.text("reporting_frequency"),
+        cap=found.integer_or_none("enrollment_cap", least=0),
     )
 
 
@@ -140,7 +129,7 @@ def is_silent(source: Source, grant: Grant, start: date, end: date) -> bool:
                 WHERE grant_id = :grant AND purchased_at >= :since AND purchased_at < :after)
             + (SELECT COUNT(*) FROM grant_enrollments WHERE grant_id = :grant AND status <> 'applicant'
                 AND (enrolled_date BETWEEN :since AND :until OR ended_date BETWEEN :since AND :until))
-            + (SELECT COUNT(*) FROM attendance a JOIN ({_PEOPLE}) p ON p.student_id = a.student_id
+            + (SELECT COUNT(*) FROM attendance a JOIN ({PEOPLE}) p ON p.student_id = a.student_id
                 WHERE a.session_date BETWEEN :since AND :until AND a.session_date >= p.since)
     """
     return not source.value(statement, grant=grant.id, since=start, until=end, after=end + timedelta(days=1))
@@ -148,14 +137,18 @@ def is_silent(source: Source, grant: Grant, start: date, end: date) -> bool:
 
 def span(source: Source, grant: Grant) -> tuple[date, date] | None:
     """Return the days of the first and the last entry (an expense or an enrollment); None if there is none at all."""
-    statements = (
-        "SELECT MIN(purchased_at) AS first, MAX(purchased_at) AS last FROM expenses WHERE grant_id = :grant",
-        "SELECT MIN(enrolled_date) AS first, MAX(enrolled_date) AS last FROM grant_enrollments WHERE grant_id = :grant",
-    )
-    rows = [row for text in statements if (row := source.one(text, grant=grant.id)) and row["first"] is not None]
-    if not rows:
-        return None
-    return min(to_date(row["first"]) for row in rows), max(to_date(row["last"]) for row in rows)
+    days = [
+        row.day("day")
+        for table, column in (("expenses", "purchased_at"), ("grant_enrollments", "enrolled_date"))
+        for order in ("", "DESC")
+        for row in source.records(
+            table,
+            f"SELECT id, {column} AS day FROM {table} WHERE grant_id = :grant AND {column} IS NOT NULL "
+            f"ORDER BY {column} {order} LIMIT 1",
+            grant=grant.id,
+        )
+    ]
+    return (min(days), max(days)) if days else None
 
 
 def read(source: Source, grant: Grant, until: date) -> Records:
@@ -166,17 +159,18 @@ def read(source: Source, grant: Grant, until: date) -> Records:
         budget=_budget(source, grant),
         expenses=_expenses(source, grant),
         people=_people(source, given),
-        sessions=_sessions(source, given),
+        sessions=sessions(source, given),
         certifications=_certifications(source, given),
         placements=_placements(source, given),
     )
 
 
 def _budget(source: Source, grant: Grant) -> dict[str, Decimal]:
-    statement = "SELECT category, amount FROM grant_budgets WHERE grant_id = :grant ORDER BY category, id"
+    statement = "SELECT id, category, amount FROM grant_budgets WHERE grant_id = :grant ORDER BY category, id"
     found: dict[str, Decimal] = {}
-    for row in source.rows(statement, grant=grant.id):
-        found[row["category"]] = found.get(row["category"], Decimal(0)) + to_decimal(row["amount"])
+    for row in source.records("grant_budgets", statement, grant=grant.id):
+        category = row.text("category")
+        found[category] = found.get(category, Decimal(0)) + row.decimal("amount")
     return found
 
 
@@ -184,85 +178,79 @@ def _expenses(source: Source, grant: Grant) -> tuple[Expense, ...]:
     statement = "SELECT * FROM expenses WHERE grant_id = :grant ORDER BY purchased_at, id"
     return tuple(
         Expense(
-            day=to_date(row["purchased_at"]),
-            item=row["item"],
-            description=row["description"] or "",
-            category=row["category"],
-            vendor=row["vendor"] or "",
-            payment=row["payment_method"],
-            receipt=row["receipt_number"] or "",
-            quantity=to_decimal(row["quantity"]),
-            price=to_decimal(row["unit_price"]),
-            tax=to_decimal(row["tax"]),
-            discount=to_decimal(row["discount"]),
-            total=to_decimal(row["total_price"]),
+            day=row.day("purchased_at"),
+            item=row.text("item"),
+            description=row.words("description"),
+            category=row.text("category"),
+            vendor=row.words("vendor"),
+            payment=row.text("payment_method"),
+            receipt=row.words("receipt_number"),
+            quantity=row.decimal("quantity"),
+            price=row.decimal("unit_price"),
+            tax=row.decimal("tax"),
+            discount=row.decimal("discount"),
+            total=row.decimal("total_price"),
         )
-        for row in source.rows(statement, grant=grant.id)
+        for row in source.records("expenses", statement, grant=grant.id)
     )
 
 
-def _people(source: Source, given: dict[str, object]) -> tuple[Person, ...]:
+def _people(source: Source, given: dict[str, Any]) -> tuple[Person, ...]:
     """Return each person once, by their latest enrolment in the grant that began by the last day."""
     statement = """
-        SELECT e.student_id, e.enrolled_date, e.ended_date, e.status, s.gender, s.race_ethnicity, s.veteran,
+        SELECT e.id, e.student_id, e.enrolled_date, e.ended_date, e.status, s.gender, s.race_ethnicity, s.veteran,
             s.date_of_birth
         FROM grant_enrollments e JOIN students s ON s.id = e.student_id
-        WHERE e.grant_id = :grant AND e.status <> 'applicant' AND e.enrolled_date <= :until
-        ORDER BY e.enrolled_date, e.id
+        WHERE e.grant_id = :grant ORDER BY e.enrolled_date, e.id
     """
     found: dict[int, Person] = {}
-    for row in source.rows(statement, **given):
-        found[row["student_id"]] = Person(
-            id=row["student_id"],
-            enrolled=to_date(row["enrolled_date"]),
-            ended=to_date(row["ended_date"]),
-            status=row["status"],
-            gender=row["gender"] or "",
-            origin=row["race_ethnicity"] or "",
-            veteran=bool(row["veteran"]),
-            born=to_date(row["date_of_birth"]),
+    # What the database compares as text may hide a day that cannot be read: every row is read, and chosen here.
+    for row in source.rows(statement, grant=given["grant"]):
+        enrollment = Record("grant_enrollments", row)
+        student = Record("students", row, "student_id", ("gender", "race_ethnicity", "date_of_birth"))
+        enrolled, status = enrollment.day("enrolled_date"), enrollment.one_of("status", STATUSES)
+        ended = enrollment.day_or_none("ended_date")
+        if status == "applicant" or enrolled > given["until"]:
+            continue
+        number = enrollment.integer("student_id")
+        found[number] = Person(
+            id=number,
+            enrolled=enrolled,
+            ended=ended,
+            status=status,
+            gender=student.words("gender"),
+            origin=student.words("race_ethnicity"),
+            veteran=student.flag("veteran"),
+            born=student.day_or_none("date_of_birth"),
         )
     return tuple(found.values())
 
 
-def _sessions(source: Source, given: dict[str, object]) -> tuple[Sessions, ...]:
-    # Hours are added up as whole hundredths: SQLite would add floats.
+def _certifications(source: Source, given: dict[str, Any]) -> tuple[Certification, ...]:
     statement = f"""
-        SELECT a.session_date, a.status, COUNT(*) AS marked, SUM(CAST(ROUND(a.hours * 100) AS INTEGER)) AS hundredths
-        FROM attendance a JOIN ({_PEOPLE}) p ON p.student_id = a.student_id
-        WHERE a.session_date BETWEEN p.since AND :until
-        GROUP BY a.session_date, a.status ORDER BY a.session_date, a.status
+        SELECT c.id, c.student_id, c.name, c.issued_date, p.since
+        FROM certifications c JOIN ({PEOPLE}) p ON p.student_id = c.student_id ORDER BY c.issued_date, c.id
     """
     return tuple(
-        Sessions(to_date(row["session_date"]), row["status"], row["marked"], Decimal(int(row["hundredths"])).scaleb(-2))
-        for row in source.rows(statement, **given)
+        Certification(row.integer("student_id"), row.text("name"), day)
+        for row in source.records("certifications", statement, **given)
+        if row.day("since") <= (day := row.day("issued_date")) <= given["until"]
     )
 
 
-def _certifications(source: Source, given: dict[str, object]) -> tuple[Certification, ...]:
+def _placements(source: Source, given: dict[str, Any]) -> tuple[Placement, ...]:
     statement = f"""
-        SELECT c.student_id, c.name, c.issued_date
-        FROM certifications c JOIN ({_PEOPLE}) p ON p.student_id = c.student_id
-        WHERE c.issued_date BETWEEN p.since AND :until ORDER BY c.issued_date, c.id
-    """
-    return tuple(
-        Certification(row["student_id"], row["name"], to_date(row["issued_date"]))
-        for row in source.rows(statement, **given)
-    )
-
-
-def _placements(source: Source, given: dict[str, object]) -> tuple[Placement, ...]:
-    statement = f"""
-        SELECT w.* FROM placements w JOIN ({_PEOPLE}) p ON p.student_id = w.student_id
-        WHERE w.start_date BETWEEN p.since AND :until ORDER BY w.start_date, w.id
+        SELECT w.*, p.since FROM placements w JOIN ({PEOPLE}) p ON p.student_id = w.student_id
+        ORDER BY w.start_date, w.id
     """
     return tuple(
         Placement(
-            student=row["student_id"],
-            start=to_date(row["start_date"]),
-            wage=to_decimal(row["hourly_wage"]),
-            union=bool(row["is_union"]),
-            followups=tuple(None if row[f"followup_{n}"] is None else bool(row[f"followup_{n}"]) for n in (30, 60, 90)),
+            student=row.integer("student_id"),
+            start=day,
+            wage=row.decimal("hourly_wage", least=0),
+            union=row.flag("is_union"),
+            followups=tuple(row.flag_or_none(f"followup_{n}") for n in (30, 60, 90)),
         )
-        for row in source.rows(statement, **given)
+        for row in source.records("placements", statement, **given)
+        if row.day("since") <= (day := row.day("start_date")) <= given["until"]
     )

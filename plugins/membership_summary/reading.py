@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from steward import Source, to_date
+from steward import Record, Source
 
 STATUSES = ("active", "suspended", "inactive", "retired", "deceased")
 LEFT = ("retired", "inactive", "deceased")
 """Who has one of these statuses is no longer on the roll."""
 
+PRIVATE = ("first_name", "middle_name", "last_name", "city", "state", "date_of_birth")
+"""What no message repeats."""
+
 _MEMBERS = """
-    SELECT member_number, first_name, middle_name, last_name, city, state, date_of_birth, hire_date, status,
+    SELECT id, member_number, first_name, middle_name, last_name, city, state, date_of_birth, hire_date, status,
         classification, status_changed_on, updated_at, deleted_at
     FROM members
 """
@@ -64,26 +66,25 @@ class Extent:
 def members(source: Source) -> Iterator[Member]:
     """Yield every record of the members' table."""
     for row in source.rows(_MEMBERS):
-        status = row["status"]
+        found = Record("members", row, private=PRIVATE)
+        status, joined = found.one_of("status", STATUSES), found.day_or_none("hire_date")
+        changed = found.day_or_none("status_changed_on")
+        city, state = found.words("city"), found.words("state")
         yield Member(
-            number=row["member_number"],
-            first=row["first_name"],
-            middle=row["middle_name"] or "",
-            last=row["last_name"],
-            town=f"{row['city']}, {row['state']}" if row["city"] and row["state"] else row["city"] or "",
-            born=to_date(row["date_of_birth"]),
-            joined=to_date(row["hire_date"]),
+            number=found.text("member_number"),
+            first=found.text("first_name"),
+            middle=found.words("middle_name"),
+            last=found.text("last_name"),
+            town=f"{city}, {state}" if city and state else city,
+            born=found.day_or_none("date_of_birth"),
+            joined=joined,
             status=status,
-            classification=row["classification"],
-            left=_left(row) if status in LEFT else None,
-            changed=to_date(row["updated_at"]),
-            deleted=row["deleted_at"] is not None,
+            classification=found.text("classification"),
+            # Nobody leaves before joining.
+            left=(max(changed, joined) if changed and joined else changed) if status in LEFT else None,
+            changed=found.day("updated_at"),
+            deleted=found.day_or_none("deleted_at") is not None,
         )
-
-
-def _left(row: Mapping[str, Any]) -> date | None:
-    changed, joined = to_date(row["status_changed_on"]), to_date(row["hire_date"])
-    return max(changed, joined) if changed and joined else changed  # nobody leaves before joining
 
 
 def extent(source: Source, end: date, statuses: Sequence[str]) -> Extent:
@@ -96,5 +97,13 @@ def extent(source: Source, end: date, statuses: Sequence[str]) -> Extent:
         end=end,
         **given,
     )
-    span = source.one("SELECT MIN(hire_date) AS first, MAX(updated_at) AS latest FROM members WHERE deleted_at IS NULL")
-    return Extent(int(count or 0), to_date(span["first"]) if span else None, to_date(span["latest"]) if span else None)
+    first = _edge(source, "hire_date", "")
+    return Extent(int(count or 0), first, _edge(source, "updated_at", "DESC"))
+
+
+def _edge(source: Source, column: str, order: str) -> date | None:
+    statement = (
+        f"SELECT id, {column} FROM members WHERE deleted_at IS NULL AND {column} IS NOT NULL"
+        f" ORDER BY {column} {order} LIMIT 1"
+    )
+    return next((row.day(column) for row in source.records("members", statement)), None)

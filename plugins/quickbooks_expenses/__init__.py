@@ -10,12 +10,13 @@ from steward import (
     Handler,
     Note,
     Progress,
+    Record,
     Rejected,
     RetryPolicy,
     Source,
+    StewardError,
     handler,
     hookimpl,
-    to_decimal,
 )
 
 from . import connection, expenses
@@ -55,14 +56,22 @@ def quickbooks_expenses(order: QuickBooksExpenses, source: Source, cursor: Curso
 def would_export(found: connection.Connection, source: Source, cursor: Cursor) -> Note:
     """Say what a run would export; nothing is asked of QuickBooks."""
     count, total, position = 0, Decimal(0), cursor.position or 0
+    unreadable: list[str] = []
     while rows := expenses.after(source, position, found.since, 500):
         count += len(rows)
-        total += sum((to_decimal(row["total_price"]) for row in rows), Decimal(0))
+        for row in rows:
+            try:
+                total += Record("expenses", row).decimal("total_price")
+                Record("expenses", row).day("purchased_at")
+            except StewardError as error:
+                unreadable.append(str(error))
         position = rows[-1]["id"]
     again = len(cursor.refused())
     words = f"Would export {count:,} expense{'' if count == 1 else 's'}, {total:,.2f} in all" + (
         f", and {again} refused before." if again else "."
     )
+    if unreadable:
+        words += f" {len(unreadable)} of them cannot be read. {unreadable[0]}"
     return Note(words, {"expenses": count, "amount": total, "refused_before": again})
 
 

@@ -13,7 +13,7 @@ from quickbooks.objects.batchrequest import BatchItemRequest, BatchOperation, In
 from quickbooks.objects.detailline import AccountBasedExpenseLine, AccountBasedExpenseLineDetail
 from quickbooks.objects.purchase import Purchase
 
-from steward import Cursor, Rejected, Secret, to_date, to_decimal
+from steward import Cursor, Record, Rejected, Secret
 
 from .connection import Connection
 
@@ -109,21 +109,23 @@ def batch_of(rows: Sequence[Mapping[str, Any]], connection: Connection) -> str:
 
 def purchase_of(row: Mapping[str, Any], connection: Connection) -> Purchase:
     """Return an expense as a purchase; its amount is a decimal to the cent."""
-    amount = to_decimal(row["total_price"])
+    found = Record("expenses", row)
+    amount = found.decimal("total_price")
     purchase = Purchase()
     purchase.DocNumber = number_of(str(row["id"]))
-    purchase.TxnDate = to_date(row["purchased_at"]).isoformat()
-    purchase.PaymentType = PAYMENTS.get(row["payment_method"], "Cash")
+    purchase.TxnDate = found.day("purchased_at").isoformat()
+    purchase.PaymentType = PAYMENTS.get(found.text("payment_method"), "Cash")
     card = connection.card_account if purchase.PaymentType == "CreditCard" else ""
     purchase.AccountRef = _ref(card or connection.bank_account)
     purchase.TotalAmt = amount
-    receipt = f"receipt {row['receipt_number']}" if row["receipt_number"] else ""
-    purchase.PrivateNote = ", ".join(filter(None, (f"Grant {row['grant_number']}", row["vendor"], receipt)))
+    receipt = f"receipt {number}" if (number := found.words("receipt_number")) else ""
+    grant = Record("grants", row, "grant_id").text("grant_number")
+    purchase.PrivateNote = ", ".join(filter(None, (f"Grant {grant}", found.words("vendor"), receipt)))
     line = AccountBasedExpenseLine()
     line.Amount = amount
-    line.Description = row["item"]
+    line.Description = found.text("item")
     detail = line.AccountBasedExpenseLineDetail = AccountBasedExpenseLineDetail()
-    detail.AccountRef = _ref(connection.category_accounts.get(row["category"], connection.expense_account))
+    detail.AccountRef = _ref(connection.category_accounts.get(found.text("category"), connection.expense_account))
     purchase.Line.append(line)
     return purchase
 

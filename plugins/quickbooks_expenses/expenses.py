@@ -8,16 +8,21 @@ from steward import Source
 
 _WITH_GRANT = "SELECT e.*, g.grant_number FROM expenses e JOIN grants g ON g.id = e.grant_id"
 
+# A day that cannot be read must not be passed over in silence: it is refused by name.
+_RECENT = (
+    "({0}purchased_at >= :since OR {0}purchased_at IS NULL OR CAST({0}purchased_at AS TEXT) NOT LIKE '____-__-__%')"
+)
+
 
 def after(source: Source, position: int, since: date, most: int) -> list[Mapping[str, Any]]:
     """Return the next expenses after the id `position`, in the order of their ids."""
-    statement = f"{_WITH_GRANT} WHERE e.id > :position AND e.purchased_at >= :since ORDER BY e.id LIMIT :most"
+    statement = f"{_WITH_GRANT} WHERE e.id > :position AND {_RECENT.format('e.')} ORDER BY e.id LIMIT :most"
     return source.all(statement, position=position, since=since, most=most)
 
 
 def count(source: Source, position: int, since: date) -> int:
     """Return how many there are after the id `position`."""
-    statement = "SELECT count(*) FROM expenses WHERE id > :position AND purchased_at >= :since"
+    statement = "SELECT count(*) FROM expenses WHERE id > :position AND " + _RECENT.format("")
     return int(source.value(statement, position=position, since=since))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from steward import Cursor, Note, Progress, Source, to_decimal
+from steward import Cursor, Note, Progress, Source, UnreadableData, to_decimal
 
-from .books import Throttled, batch_of, sign_in
+from .books import Throttled, batch_of, purchase_of, sign_in
 from .connection import Connection
 from .expenses import after, count, of
 
@@ -53,9 +53,21 @@ class Export:
         return Note(words, {"exported": self.done, "amount": self.total, "refused": len(self.refused)})
 
     def _send_page(self, rows: Sequence[Mapping[str, Any]], position: int | None) -> None:
-        if rows:
-            moves = {} if position is None else {"position": position}
-            self._send({"items": [str(row["id"]) for row in rows], "body": batch_of(rows, self.connection)} | moves)
+        """Send what can be read of a page; what cannot is refused by name, and holds nothing up."""
+        sound, unreadable = [], {}
+        for row in rows:
+            try:
+                purchase_of(row, self.connection)
+                sound.append(row)
+            except UnreadableData as error:
+                unreadable[str(row["id"])] = str(error)
+        moves: dict[str, Any] = {} if position is None else {"position": position}
+        if unreadable:
+            moves["unreadable"] = unreadable
+        if sound:
+            self._send({"items": [str(row["id"]) for row in sound], "body": batch_of(sound, self.connection)} | moves)
+        elif unreadable:
+            self._commit(moves, {}, {})
 
     def _resume(self, page: dict[str, Any]) -> None:
         """Settle the page that was on its way when an earlier attempt ended: nobody knows whether it arrived."""
@@ -90,6 +102,7 @@ class Export:
 
     def _commit(self, page: dict[str, Any], done: dict[str, str], refused: dict[str, str]) -> None:
         moves = {"position": page["position"]} if "position" in page else {}
+        refused = refused | page.get("unreadable", {})
         self.cursor.commit(**moves, done=done, refused=refused)
         self.done += len(done)
         self.refused |= refused

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steward.addresses import EmailAddress
-    from steward.errors import Rejected, StewardError
+    from steward.errors import Rejected, StewardError, UnreadableData
     from steward.formats import money, number, percent
     from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
     from steward.periods import Calendar
+    from steward.records import Record, to_date, to_decimal
     from steward.results import Artifact, Delivery, Outcome, TaskResult
     from steward.schedules import Schedule
     from steward.service import Options, Query, TaskService
-    from steward.source import Source, to_date, to_decimal
+    from steward.source import Source
     from steward.values import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "addresses": ("EmailAddress",),
-    "errors": ("Rejected", "StewardError"),
+    "errors": ("Rejected", "StewardError", "UnreadableData"),
     "formats": ("money", "number", "percent"),
     "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
     "hookspecs": ("hookimpl",),
@@ -32,7 +33,8 @@ _HOMES = {
     "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
     "schedules": ("Schedule",),
     "service": ("Options", "Query", "TaskService"),
-    "source": ("Source", "to_date", "to_decimal"),
+    "records": ("Record", "to_date", "to_decimal"),
+    "source": ("Source",),
     "values": ("Attachment", "Column", "Cursor", "Email", "Note", "Private", "Progress", "Report", "Secret", "Table"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -54,6 +56,7 @@ __all__ = [
     "Private",
     "Progress",
     "Query",
+    "Record",
     "Rejected",
     "Report",
     "RetryPolicy",
@@ -64,6 +67,7 @@ __all__ = [
     "Table",
     "TaskResult",
     "TaskService",
+    "UnreadableData",
     "handler",
     "hookimpl",
     "money",

@@ -26,7 +26,7 @@ StewardError
 ├── Unreachable (OSError)               raised by the client: no answer, and what was sent may have been accepted
 ├── NotFinished (TimeoutError)          raised by the client: waiting has an end, the task goes on
 ├── TaskError (RuntimeError)            raised while a task is performed
-│   ├── Rejected                        final: a retry cannot help
+│   ├── Rejected                        final: a retry cannot help; with UnreadableData below it
 │   ├── TemplateError
 │   ├── UnsafeMail
 │   ├── RenderFailed                    with RenderLimitExceeded below it
@@ -233,6 +233,12 @@ class Rejected(TaskError):
     """The task can never succeed as asked; raised by a handler, never retried."""
 
     kind = "rejected"
+
+
+class UnreadableData(Rejected):
+    """The application's database holds what cannot be meant; the words name its table, row and column."""
+
+    kind = "unreadable-data"
 
 
 class TemplateError(TaskError):

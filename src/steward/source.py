@@ -2,52 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from steward.errors import ConfigurationError, SourceUnavailable
+from steward.errors import ConfigurationError, SourceUnavailable, UnreadableData
+from steward.records import Record
 
 Row = Mapping[str, Any]
 BATCH = 500
-
-
-@overload
-def to_decimal(value: None, places: int = 2) -> None: ...
-@overload
-def to_decimal(value: Decimal | float | str, places: int = 2) -> Decimal: ...
-def to_decimal(value: Decimal | float | str | None, places: int = 2) -> Decimal | None:
-    """Return a figure of a `NUMERIC` column as the decimal that was stored, with `places` digits; None stays None.
-
-    SQLite gives such columns as int or float, PostgreSQL as Decimal. A float's shortest text is the stored decimal
-    up to 15 digits (IEEE 754). Add money up as decimals: `SUM` in SQLite adds floats.
-    """
-    if value is None:
-        return None
-    return Decimal(str(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-
-
-@overload
-def to_date(value: None) -> None: ...
-@overload
-def to_date(value: date | str) -> date: ...
-def to_date(value: date | str | None) -> date | None:
-    """Return a `DATE` or `TIMESTAMP` column as a day; None stays None. SQLite gives them as ISO text."""
-    if isinstance(value, str):
-        return date.fromisoformat(value[:10])
-    return value.date() if isinstance(value, datetime) else value
+_MISSING = re.compile(r"no such (table|column): ([\w.]+)|(relation|column) \"?([\w.]+)\"? does not exist")
+"""How SQLite and PostgreSQL (SQLSTATE 42P01 and 42703) say that a table or column is not there."""
 
 
 class Source:
     """Ask for it as a handler's parameter (`source: Source`). Statements are SQL text with `:named` parameters.
 
-    Pass days as `date`, not as text: then one statement is right for SQLite and PostgreSQL. Read figures with
-    `to_decimal` and days with `to_date`, since the two give them in different types.
+    Pass days as `date`, not as text: then one statement is right for SQLite and PostgreSQL. `records` reads each column
+    as what it must be, and says of what cannot be read where it stands. In plain rows, columns declared DATE or
+    TIMESTAMP are days and times; read figures with `to_decimal`, since the two databases give them in different types.
     The connection is read-only: PostgreSQL transactions are set so, SQLite files are opened in mode `ro`.
     """
 
@@ -62,6 +41,7 @@ class Source:
 
         Raises:
             SourceUnavailable: the database cannot be reached or refuses the statement.
+            UnreadableData: a table or column that the statement names is not there.
         """
         with self._connection() as connection:
             result = connection.execution_options(stream_results=True, yield_per=BATCH).execute(
@@ -69,6 +49,10 @@ class Source:
             )
             for row in result.mappings():
                 yield dict(row)
+
+    def records(self, table: str, statement: str, *, key: str = "id", **parameters: Any) -> Iterator[Record]:
+        """Yield the rows as records of `table`, whose column `key` names the row in messages. Raises as `rows`."""
+        return (Record(table, row, key) for row in self.rows(statement, **parameters))
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Return all rows. Raises as `rows`."""
@@ -108,6 +92,13 @@ class Source:
                     connection.execute(sa.text("SET TRANSACTION READ ONLY"))
                 yield connection
         except DBAPIError as error:
+            if missing := _MISSING.search(str(error.orig)):
+                kind, name = next((k, n) for k, n in (missing.groups()[:2], missing.groups()[2:]) if k)
+                raise UnreadableData(
+                    f"The application's database has no {'column' if kind == 'column' else 'table'} {name}",
+                    "This task reads it",
+                    "Add it there, or correct STEWARD_SOURCE_URL",
+                ) from error
             raise SourceUnavailable(
                 "The application's database cannot be read",
                 str(error.orig).splitlines()[0],
@@ -126,7 +117,12 @@ def _read_only_engine(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
             parsed = parsed.set(database=f"file:{parsed.database}", query={**parsed.query, "mode": "ro", "uri": "true"})
-        return sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
+        more: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            sqlite3.register_converter("DATE", lambda value: _moment(value, date))
+            sqlite3.register_converter("TIMESTAMP", lambda value: _moment(value, datetime))
+            more["connect_args"] = {"detect_types": sqlite3.PARSE_DECLTYPES}
+        return sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True, **more)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The driver for STEWARD_SOURCE_URL is not installed ({error.name})",
@@ -136,3 +132,12 @@ def _read_only_engine(url: str) -> sa.Engine:
         raise ConfigurationError(
             "STEWARD_SOURCE_URL is not a database URL", str(error), "Example: sqlite:///members.sqlite3"
         ) from error
+
+
+def _moment(stored: bytes, kind: type[date]) -> date | str:
+    """Return a value of a column that SQLite was told is a DATE or TIMESTAMP; as text if it is neither."""
+    text = stored.decode(errors="replace")
+    try:
+        return kind.fromisoformat(text) if len(text) >= len("2026-03-31") and text[4] == "-" else text
+    except ValueError:
+        return text

@@ -18,10 +18,10 @@ from tests.servers.quickbooks import REALM, QuickBooks
 
 from steward.ledger import cursors
 from steward.ledger.schema import cursors as table
+from steward.records import to_decimal
 from steward.results import TaskResult
 from steward.sample import make
 from steward.settings import load
-from steward.source import to_decimal
 from steward.trial import Trial, apart, trial
 
 NAME = "quickbooks_expenses"
@@ -238,3 +238,21 @@ def test_a_worker_that_is_killed_in_the_middle_books_no_expense_twice(
     assert done.note == f"100 expenses exported, {sum(expected(database).values()):,.2f} in all."
     assert books.queries == 1
     assert books.requests.count(books.requests[0]) == (2 if moment == "before it is booked" else 1)
+
+
+def test_an_expense_that_cannot_be_read_is_refused_by_name_and_holds_up_no_other(
+    place: Trial, books: QuickBooks, database: Path
+) -> None:
+    number, _ = add_expense(database, "10.00"), add_expense(database, "9.00")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE expenses SET purchased_at = '03/31/2026' WHERE id = ?", (number,))
+    looked = export(place, dry_run=True)
+    assert "1 of them cannot be read. The application's database holds a value" in str(looked.note)
+    task = export(place)
+    assert task.state == "succeeded", task.error
+    assert "101 expenses exported" in str(task.note)
+    assert "1 were refused and are tried again next time" in str(task.note)
+    assert f"table expenses, row {number} (id), column purchased_at" in str(task.note)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE expenses SET purchased_at = '2026-03-31 09:00:00' WHERE id = ?", (number,))
+    assert "1 expense exported" in str(export(place).note)
