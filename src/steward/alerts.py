@@ -142,7 +142,7 @@ class Alerts:
         base, name = self._settings.public_url, incident.name
         if incident.kind == "stopped":
             link = base + "/"
-        elif incident.kind in ("missed", "ended"):
+        elif incident.kind in ("missed", "ended", "refused"):
             link = base + "/schedules"
         else:
             link = f"{base}/tasks/{incident.task_id}"
@@ -187,6 +187,8 @@ def in_words(incident: Incident) -> str:
         return "Mail stands still" if incident.name == "smtp" else f"The lane {incident.name} stands still"
     if incident.kind == "missed":
         return f"{title} was not made on time" + (f", {more} times" if more > 1 else "")
+    if incident.kind == "refused":
+        return f"The schedule of {title} rests: who made it may not ask for it any more"
     if incident.kind == "ended":
         return f"The schedule of {title} has ended"
     if incident.told:

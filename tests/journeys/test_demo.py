@@ -13,6 +13,11 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
+from steward.app import Steward
+from steward.demo import _ways_in
+from steward.ledger import access
+from steward.settings import load
+
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")}
 
 
@@ -79,3 +84,14 @@ def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path):
     assert told.returncode == 2
     assert "cannot be written" in told.stderr and "STEWARD_DATA_DIR" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_second_run_in_the_same_folder_lets_itself_in_again(tmp_path: Path) -> None:
+    steward = Steward(load(data_dir=tmp_path / "data", free_space_mb=0))
+    try:
+        first, second = (_ways_in(steward)[0] for _ in range(2))
+        with steward.ledger.read() as connection:
+            assert access.caller_of(connection, first)[0] is None
+            assert access.caller_of(connection, second)[0] is not None
+    finally:
+        steward.close()

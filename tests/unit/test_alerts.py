@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from steward.alerts import LONGEST, QUIET, identified
 from steward.app import Steward
 from steward.clock import SECOND, now
-from steward.ledger import acceptance, workers
+from steward.ledger import acceptance, access, workers
 from steward.ledger import schedules as rows
 from steward.ledger.incidents import Event
 from steward.ledger.schema import incident_events, incidents, tasks
@@ -180,6 +180,24 @@ def test_a_missed_schedule_is_told_to_its_owner_too(install):
     assert [p["to"] for p in told] == [["ops@example.org", "boss@example.org"], ["sam@example.org"]]
     assert {p["incidents"][0]["what"].partition(",")[0] for p in told} == {"Purge was not made on time"}
     assert told[1]["incidents"][0]["link"].endswith("/schedules")
+
+
+def test_operators_are_told_of_a_schedule_whose_owner_was_shut_out_and_the_owner_is_not(install):
+    steward = install()
+    key, _ = steward.ledger.apply(lambda c: access.create_key(c, "sam@example.org", ["operate"]))
+    with steward.ledger.read() as connection:
+        owner = access.standing(connection, key.id)
+    made = steward.timetable.make("purge", {}, "0 6 * * *", caller=owner)
+    steward.ledger.apply(lambda c: access.revoke_key(c, key.id))
+    steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, START))
+    assert steward.clockwork.fire(START) == []
+    steward.alerts.look(START)
+    told = payloads(steward, steward.alerts.look(START + QUIET))
+    assert [p["to"] for p in told] == [["ops@example.org", "boss@example.org"]]
+    (incident,) = told[0]["incidents"]
+    assert incident["what"] == "The schedule of Purge rests: who made it may not ask for it any more"
+    assert incident["reason"].startswith("It was made by")
+    assert incident["link"].endswith("/schedules")
 
 
 def test_webhooks_get_a_task_each_and_their_address_stays_in_the_settings(install):

@@ -70,20 +70,30 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str]) -> l
     )
     found = [Event("failed", r.name, r.error or "", r.id, r.finished_at, r.id) for r in connection.execute(failed)]
     missed = (
-        sa.select(firings.c.schedule_id, firings.c.due_at, firings.c.task_id, schedules.c.name, schedules.c.owner)
+        sa.select(
+            firings.c.schedule_id,
+            firings.c.due_at,
+            firings.c.task_id,
+            firings.c.outcome,
+            schedules.c.name,
+            schedules.c.owner,
+        )
         .join(schedules, schedules.c.id == firings.c.schedule_id)
         .outerjoin(
             incident_events,
             sa.and_(incident_events.c.event == firings.c.schedule_id, incident_events.c.at == firings.c.due_at),
         )
-        .where(firings.c.outcome == "missed", firings.c.at >= since, incident_events.c.event.is_(None))
+        .where(firings.c.outcome.in_(["missed", "refused"]), firings.c.at >= since, incident_events.c.event.is_(None))
         .limit(MOST)
     )
-    # An owner's schedules are an incident of their own, since the owner is told of it.
-    found += [
-        Event("missed", r.name, "", r.schedule_id, r.due_at, r.task_id, owner=r.owner)
-        for r in connection.execute(missed)
-    ]
+    # An owner's schedules are an incident of their own, since the owner is told of it; but not who was shut out.
+    for r in connection.execute(missed):
+        if r.outcome == "missed":
+            found.append(Event("missed", r.name, "", r.schedule_id, r.due_at, r.task_id, owner=r.owner))
+        else:
+            found.append(
+                Event("refused", r.name, f"It was made by {r.owner or 'nobody'}", r.schedule_id, r.due_at, None)
+            )
     ended = (
         sa.select(schedules.c.id, schedules.c.name, schedules.c.owner, schedules.c.ended, schedules.c.ended_at)
         .outerjoin(

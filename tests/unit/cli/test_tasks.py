@@ -30,6 +30,29 @@ def test_a_key_makes_one_task_and_refuses_another_payload(steward):
     assert "key" in other.err
 
 
+def test_a_span_under_a_key_means_the_same_at_each_repeat(steward):
+    once = (
+        "send",
+        "letter",
+        "--to",
+        "ada@example.org",
+        "--key",
+        "span",
+        "--run-at",
+        "2h",
+        "--expires-at",
+        "3d",
+        "--json",
+    )
+    first = steward(*once).json
+    assert steward(*once).json == first
+    for other in (once[:-3], (*once[:6], "--run-at", "3h", *once[8:])):
+        assert steward(*other).code == 2
+    elsewhere = steward(*once, "--url", "http://127.0.0.1:9", "--api-key", "stw_x")
+    assert elsewhere.code == 2
+    assert "A key and a span from now do not go together with --url." in " ".join(elsewhere.err.split())
+
+
 def test_whoever_waits_where_nobody_works_is_told(steward):
     done = steward("send", "letter", "--to", "ada@example.org", "--wait", "--within", "0")
     assert done.code == 1
