@@ -107,12 +107,6 @@ class Remote:
 
     def send(self, name: str, payload: Any, options: Options) -> TaskResult:
         """Hand a task over; see `Door`."""
-        if options.key is not None and options.span:
-            raise InvalidOption(
-                "A key and a span from now do not go together with --url",
-                "A repeat would ask for another time, and so be another request",
-                "Give the time itself, such as 2026-12-01T08:00",
-            )
         task_id = self.client.enqueue(
             name,
             payload,

@@ -62,8 +62,16 @@ def send(
 
     Example: steward send welcome_email --name Ada --email ada@example.org
     """
+    from steward.errors import InvalidOption
     from steward.service import Options
 
+    span = fields.spans(run_at, expires_at)
+    if url and key is not None and span:
+        raise InvalidOption(
+            "A key and a span from now do not go together with --url",
+            "A repeat would ask for another time, and so be another request",
+            "Give the time itself, such as 2026-12-01T08:00",
+        )
     with door(context, url, api_key) as way:
         task = way.send(
             name,
@@ -75,7 +83,7 @@ def send(
                 run_at=fields.moment("run-at", run_at),
                 requested_by=user(),
                 caller=COMMAND_LINE,
-                span=fields.spans(run_at, expires_at),
+                span=span,
             ),
         )
         if wait:
