@@ -15,7 +15,7 @@ from steward.callers import COMMAND_LINE, SERVICE
 from steward.clock import SECOND, micros, moment, now
 from steward.errors import InvalidOption, StewardError
 from steward.handlers import Handler
-from steward.ledger import Ledger, acceptance, access
+from steward.ledger import Ledger, acceptance, access, clocks
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry
 from steward.occurrences import OVER, Door, Occurrence, moves_along, task_of
@@ -68,6 +68,28 @@ class Clockwork:
                         _look_again(connection, entry, at)
 
         self._ledger.apply(change)
+
+    def follow_clock(self, reading: clocks.Reading) -> int:
+        """Let waits go on by elapsed time if the machine's clock was set; return by how many microseconds it was.
+
+        Schedules that say "every so many minutes" are waits, and go on from the new time; those that name a time of
+        the day are appointments, and keep theirs.
+        """
+
+        def change(connection: sa.Connection) -> int:
+            jump = clocks.follow(connection, reading)
+            for entry in rows.every(connection) if jump else ():
+                if entry.next_at is None or not calendar.goes_by_elapsed_time(entry.cron):
+                    continue
+                rows.set_aside(connection, entry.id, reading.wall)
+                with contextlib.suppress(InvalidOption):
+                    rows.move(connection, entry.id, entry.next_at, next(_after(entry, reading.wall), None))
+            return jump
+
+        jump = self._ledger.apply(change)
+        if jump:
+            log.warning("the clock was set by %+d seconds; what waits goes on by elapsed time", jump // SECOND)
+        return jump
 
     def fire(self, at: int | None = None) -> list[str]:
         """Make the tasks of every schedule that is due; return their ids. Raises `StorageUnavailable`: tried again."""

@@ -18,7 +18,7 @@ from steward.app import Steward
 from steward.clock import SECOND, new_id, now
 from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
-from steward.ledger import acceptance, attempts, due, orphans, upkeep, workers
+from steward.ledger import acceptance, attempts, clocks, due, orphans, upkeep, workers
 from steward.ledger.write_lock import PATIENT, PROMPT
 from steward.ledger.writer import GroupWriter
 from steward.renderers.weasy import WeasyRenderer
@@ -219,8 +219,13 @@ class Performer:
 
     def _turn(self) -> None:
         """Make the tasks of schedules that are due, and tell what failed, every second; whoever looks first does it."""
+        offset = 0  # the first look always compares with what the ledger knows
         while not self.stopping.wait(TURN):
             try:
+                reading = clocks.read(self.host)
+                if abs(reading.wall - reading.elapsed - offset) >= clocks.JUMP:
+                    self.steward.clockwork.follow_clock(reading)
+                    offset = reading.wall - reading.elapsed
                 self.steward.clockwork.fire()
                 self.steward.alerts.look()
             except Exception as error:

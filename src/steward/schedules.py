@@ -240,6 +240,11 @@ def _is_clock_time(cron: str) -> bool:
     return not cron.split()[1].startswith("*")
 
 
+def goes_by_elapsed_time(cron: str) -> bool:
+    """Return whether `cron` says "every hour" or "every so many minutes": a wait, not an appointment."""
+    return not _is_clock_time(cron)
+
+
 def _ordinal(number: int) -> str:
     if number % 100 in (11, 12, 13):
         return f"{number}th"

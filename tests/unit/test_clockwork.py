@@ -17,6 +17,7 @@ from steward.clock import SECOND, micros
 from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownTask, Unsupported
 from steward.ledger import schedules as rows
 from steward.ledger import upkeep
+from steward.ledger.clocks import Reading
 from steward.ledger.schema import schedules, tasks
 from steward.plugins import load as load_plugins
 from steward.settings import load
@@ -292,3 +293,37 @@ def test_a_zone_that_is_not_known_here_holds_up_no_other_schedule(install, caplo
     assert "Mars/Olympus" in caplog.text
     assert steward.timetable.get(lost.id).next == ()
     steward.clockwork.declare(at(2026, 7, 2, 5))
+
+
+def clock(elapsed: int, jump: int = 0) -> Reading:
+    """Return both clocks, `elapsed` after noon; the wall clock has been set by `jump`."""
+    return Reading("here", "boot", at(2026, 7, 1, 12) + elapsed + jump, 1_000_000_000 + elapsed)
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -25, 30])
+def test_a_clock_that_is_set_lets_nothing_stand_still_and_fires_nothing_twice(install, hours):
+    jump = hours * 60 * MINUTE
+    each_minute = Schedule("* * * * *", missed="all")
+
+    @handler(example=Nothing(), lane="jobs", schedules=(each_minute,))
+    def tick(order: Nothing) -> Note:
+        return Note("Ticked.")
+
+    @handler(example=Nothing(), lane="jobs", schedules=(Schedule("30 11 * * *", missed="once"),))
+    def daily(order: Nothing) -> Note:
+        return Note("Done.")
+
+    steward = install(tick, daily)
+    steward.clockwork.declare(clock(-60 * MINUTE).wall)
+    for minute in range(-60, 1):  # half past eleven has been
+        steward.clockwork.follow_clock(clock(minute * MINUTE))
+        steward.clockwork.fire(clock(minute * MINUTE).wall)
+    before = len(tasks_of(steward, "tick")), len(tasks_of(steward, "daily"))
+    assert before == (60, 1)
+    for seconds in range(1, 621, 20):
+        reading = clock(seconds * SECOND, jump)
+        assert steward.clockwork.follow_clock(reading) == (jump if seconds == 1 else 0)
+        steward.clockwork.fire(reading.wall)
+    assert len(tasks_of(steward, "tick")) - before[0] == 10, "one for each of the ten minutes that have passed"
+    forward = hours == 30  # the next day's appointment was leapt over, and is made up for once
+    assert len(tasks_of(steward, "daily")) - before[1] == int(forward)

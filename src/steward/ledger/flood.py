@@ -22,6 +22,11 @@ _AT_ONCE = 500
 _SPANS = {60: "a minute", 3600: "an hour", 86400: "a day"}
 
 
+AHEAD = 60 * SECOND
+"""Microseconds by which another's acceptance may be ahead: its host's clock, or a writer that had to wait. What is
+later was accepted before the clock was set back, and would keep everybody waiting until it is that late again."""
+
+
 def refuse(connection: sa.Connection, entries: Sequence[Entry]) -> None:
     """Return if `entries` keep the limits that they carry, counted with what was accepted before.
 
@@ -83,6 +88,7 @@ def _accepted(
                 tasks.c.recipient.in_(recipients[first : first + _AT_ONCE]),
                 tasks.c.name == name,
                 tasks.c.created_at > since,
+                tasks.c.created_at <= at + AHEAD,
             )
         )
         for row in rows:
