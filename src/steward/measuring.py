@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final, Literal
 
 Face = Literal["text", "bold", "serif"]
@@ -107,6 +108,17 @@ def wrapped(text: str, size: float, room: float, face: Face = "text") -> list[st
 def lines(text: str, size: float, room: float, face: Face = "text") -> int:
     """Return about how many lines the text takes in a column as wide as `room`."""
     return sum(1 + int(width(part, size, face) * 1.08 / max(room, size)) for part in text.splitlines()) or 1
+
+
+def levels(spans: Sequence[tuple[float, float]]) -> list[int]:
+    """Return for each text, by where it starts and how wide it is, the line from 0 on which it runs into no other."""
+    ends: list[float] = []
+    found = []
+    for start, wide in spans:
+        level = next((n for n, end in enumerate(ends) if end <= start), len(ends))
+        ends[level : level + 1] = [start + wide]
+        found.append(level)
+    return found
 
 
 def shortened(text: str, size: float, room: float, most: int = 2) -> str:

@@ -32,6 +32,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "shown": cells.shown,
     "planned": columns.planned,
     "by_first_column": columns.by_first_column,
+    "levels": measuring.levels,
     "running": measuring.shortened,
     "text_width": measuring.width,
     "wrapped": measuring.wrapped,
