@@ -15,6 +15,7 @@ from typing import Any, Literal, overload
 from pydantic import BaseModel
 
 from steward.callers import AUDIENCES, Audience
+from steward.declarations import require_options, require_retry
 from steward.errors import InvalidOption, PluginError
 from steward.schedules import Schedule
 from steward.schedules import check as check_schedule
@@ -24,7 +25,6 @@ ADDRESSED = ("email", "to", "recipient", "recipients")
 """The payload's fields that may hold an address; the first one that does says whom a task is for."""
 LANES: tuple[str, ...] = ("urgent", "mail", "reports", "jobs", "bulk")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
 DELAYS = (30.0, 120.0, 360.0, 900.0, 1800.0)
 HOURLY = 3600.0
 
@@ -43,6 +43,9 @@ class RetryPolicy:
     attempts: int = 30
     within: timedelta = timedelta(days=1)
     jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_retry(self)
 
     def delay(self, failures: int, chance: float | None = None) -> float | None:
         """Return the seconds to wait after the `failures`-th failure (from 1), or None if that was the last.
@@ -185,6 +188,7 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         )
     if not isinstance(example, model):
         raise PluginError(f"The example of {name} at {where} is not a {model.__name__}")
+    require_options(options, f"{name} at {where}", LANES, RetryPolicy)
     at_most = options.get("at_most") or ()
     if any(most < 1 or seconds <= 0 for most, seconds in at_most):
         raise PluginError(f"The handler {name} at {where} has a limit that lets nothing through", f"It is {at_most}")

@@ -128,6 +128,12 @@ class _Loader:
             unique = name if not self.manager.has_plugin(name) else f"{name} ({origin})"
             self.manager.register(module, unique)
             self.manager.check_pending()
+            if not self.manager.get_hookcallers(module):
+                raise PluginError(
+                    f"{origin} offers nothing",
+                    "It has no register_handlers with @hookimpl",
+                    "Write one that returns its handlers; a file that is no plugin begins with an underscore",
+                )
             added = self._handlers_of(module, unique)
             taken = [h.name for h in added if h.name in self.handlers]
             if taken:
@@ -149,7 +155,11 @@ class _Loader:
     def _handlers_of(self, module: object, name: str) -> list[Handler]:
         others = [p for p in self.manager.get_plugins() if p is not module]
         answers = self.manager.subset_hook_caller("register_handlers", others)()
+        if not answers or not all(isinstance(answer, (list, tuple)) for answer in answers):
+            raise PluginError(f"register_handlers of {name} returned no list", remedy="Return [handler, …]")
         found = [h for answer in answers for h in answer]
+        if len({getattr(h, "name", h) for h in found}) < len(found):
+            raise PluginError(f"register_handlers of {name} returned two handlers of one name", remedy="Rename one")
         for item in found:
             if not isinstance(item, Handler):
                 raise PluginError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import inspect
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +98,8 @@ class Preparer:
         if any(wanted == "cursor" for _, wanted in handler.needs):
             needs["cursor"] = self.cursors(request)
         wishes = handler.function(payload, **{name: needs[wanted] for name, wanted in handler.needs})
+        if inspect.isawaitable(wishes):
+            wishes = _awaited(wishes)
         if wishes is None:
             wishes = ()
         elif isinstance(wishes, (Email, Report, Note)):
@@ -200,6 +205,16 @@ def _named(files: Sequence[Attachment]) -> list[Attachment]:
     """Return the files of a letter under names that do no harm, none of them another's."""
     names = all_apart(harmless(file.name) for file in files)
     return [file if n == file.name else replace(file, name=n) for file, n in zip(files, names, strict=True)]
+
+
+def _awaited(wishes: Awaitable[Any]) -> Any:
+    """Return what an `async def` handler returns. In a thread of its own: here a loop may run already, as in a test."""
+
+    async def wait() -> Any:
+        return await wishes
+
+    with ThreadPoolExecutor(1, thread_name_prefix="handler") as pool:
+        return pool.submit(asyncio.run, wait()).result()
 
 
 def _checked(wishes: Iterable[Any], handler: Handler) -> Iterable[Email | Report | Note]:

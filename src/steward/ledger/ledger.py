@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -247,8 +248,17 @@ def storage_error(error: BaseException) -> StorageUnavailable:
         return busy()
     text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
     log.error("the store failed: %s", text)
-    if "full" in text or "No space left" in text or "quota" in text.lower():
+    if _no_room(cause):
         return StorageFull("There is no room left on the disk", text, "Free some space; it works again by itself")
     return StorageUnavailable(
         "The store cannot be used just now", text, "Try again in a moment; see the log if it stays"
     )
+
+
+def _no_room(cause: Any) -> bool:
+    """Whether the disk is full, by the code of whoever says so: words name columns as well ("full_name")."""
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    # SQLite's primary result code is the low byte of the extended one; 53100 is PostgreSQL's disk_full.
+    code, state = getattr(cause, "sqlite_errorcode", None), getattr(cause, "sqlstate", None)
+    return (isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_FULL) or state == "53100"

@@ -100,7 +100,9 @@ def test_a_url_that_is_none_is_named():
 
 
 def test_a_full_disk_is_told_apart():
-    assert isinstance(storage_error(sqlite3.OperationalError("database or disk is full")), StorageFull)
+    with closing(sqlite3.connect(":memory:")) as database, pytest.raises(sqlite3.OperationalError) as full:
+        database.executescript("PRAGMA max_page_count = 2; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000))")
+    assert isinstance(storage_error(full.value), StorageFull)
     assert not isinstance(storage_error(sqlite3.OperationalError("disk I/O error")), StorageFull)
 
 
