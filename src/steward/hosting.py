@@ -47,11 +47,11 @@ class _Work:
         progress: Callable[[str, float, str], None],
         cancelled: Callable[[str], bool],
         begins: Callable[[str], None],
-        crashed: Callable[[str], None],
+        judge: Callable[[str, Outcome], None],
     ) -> None:
-        """`crashed` is called with a task whose handler has cost a process, or would have."""
+        """`judge` is called with each task's outcome before it is reported."""
         self._ready, self._progress, self.cancelled, self.begins = ready, progress, cancelled, begins
-        self._crashed = crashed
+        self._judge = judge
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -70,8 +70,7 @@ class _Work:
             if task_id in self._told:
                 return
             self._told.add(task_id)
-        if isinstance(outcome, Failure) and outcome.crashed:
-            self._crashed(task_id)
+        self._judge(task_id, outcome)
         self._ready(task_id, outcome)
 
     def open(self, requests: Sequence[Request]) -> list[Request]:
@@ -133,8 +132,9 @@ class HostedPreparer:
     """One pool of children. Whoever dies or takes long in it holds nobody up: the rest has a warm one always."""
 
     def __init__(self, settings: Settings, registry: Registry, *, suspicion: float = SUSPECTED) -> None:
-        """`suspicion` is for how many seconds a handler that died or hung is kept from the others."""
+        """`suspicion` is for how many seconds a handler that died or hung is kept from the others; 0: nobody is."""
         self._registry, self._suspicion = registry, suspicion
+        self._proven: set[str] = set()
         longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
         limits = Limits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
         self._pool = Children(
@@ -161,7 +161,7 @@ class HostedPreparer:
         `begins` is called just before a handler that runs alone is given its request.
         """
         names = {request.task_id: request.name for request in requests}
-        work = _Work(ready, progress, cancelled, begins, lambda task_id: self._suspect(names[task_id]))
+        work = _Work(ready, progress, cancelled, begins, lambda task_id, outcome: self._judge(names[task_id], outcome))
         together: dict[str, list[Request]] = {}
         for request in requests:
             together.setdefault(request.name if self._is_suspected(request.name) else "", []).append(request)
@@ -277,4 +277,12 @@ class HostedPreparer:
         self._suspected[name] = time.monotonic() + self._suspicion
 
     def _is_suspected(self, name: str) -> bool:
-        return self._suspected.get(name, 0.0) > time.monotonic()
+        """Whether a handler died or hung just now, or has not come to an end here yet: trust is earned."""
+        unproven = bool(self._suspicion) and name not in self._proven
+        return unproven or self._suspected.get(name, 0.0) > time.monotonic()
+
+    def _judge(self, name: str, outcome: Outcome) -> None:
+        if isinstance(outcome, Failure) and outcome.crashed:
+            self._suspect(name)
+        else:
+            self._proven.add(name)
