@@ -18,11 +18,16 @@ class Outcome(StrEnum):
     UNCERTAIN = "uncertain"
     SUPPRESSED = "suppressed"
     CAPTURED = "captured"
+    UNSENT = "unsent"
 
     @property
     def final(self) -> bool:
         """Whether nothing more will be tried for this recipient."""
-        return self in (Outcome.ACCEPTED, Outcome.REFUSED, Outcome.SUPPRESSED, Outcome.CAPTURED)
+        return self not in (Outcome.PENDING, Outcome.DEFERRED, Outcome.UNCERTAIN)
+
+    def when_over(self) -> Outcome:
+        """Return what this is once its task has ended, however it did: what was put off will not be sent any more."""
+        return Outcome.UNSENT if self in (Outcome.PENDING, Outcome.DEFERRED) else self
 
 
 @dataclass(frozen=True, slots=True)

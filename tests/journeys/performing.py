@@ -102,6 +102,12 @@ class Performing:
             rows = connection.execute(deliveries.select().where(deliveries.c.task_id == task_id))
             return [row.wire for row in rows]
 
+    def sent_to(self, recipient: str) -> list[str]:
+        """Return the ids of the tasks of which a copy to `recipient` has been recorded."""
+        with self.steward.ledger.read() as connection:
+            found = connection.execute(deliveries.select().where(deliveries.c.recipient == recipient))
+            return [row.task_id for row in found]
+
     def close(self) -> None:
         """Stop everything."""
         self._renderer.close()

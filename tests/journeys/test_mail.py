@@ -26,6 +26,7 @@ from steward.clock import SECOND, micros, moment, now
 from steward.ledger import upkeep
 from steward.ledger.schema import enclosures, lanes, tasks
 from steward.results import TaskResult
+from steward.web.words import outcome_words
 
 TEMPLATES = Path(__file__).parent / "plugins" / "templates"
 
@@ -378,13 +379,33 @@ def test_a_policy_that_ends_fails_the_task_with_the_servers_words(perform: Perfo
     task = perform.send("twice_at_most", {"to": ["ada@example.org"]})
     perform.later()
     task = perform.task(task.id)
-    assert (task.state, outcomes(task)) == ("failed", {"ada": "deferred"})
+    assert (task.state, outcomes(task)) == ("failed", {"ada": "unsent"})
+    assert outcome_words(task.deliveries[0])[0] == "Not sent; no longer tried"
+    assert task.as_json()["deliveries"][0]["outcome"] == "unsent"
     assert task.error is not None
     assert "451 4.7.1 greylisted" in task.error
     assert "Given up after 2 attempts" in task.error
     server.follow({})
     perform.service.retry(task.id)
     assert perform.task(task.id).state == "succeeded"
+
+
+@pytest.mark.parametrize("reply", [None, say("451 4.3.0 later"), say("250 2.0.0 ok")])
+def test_a_reply_that_comes_after_the_end_is_the_last_word_and_promises_nothing(
+    perform: Performing, server: ScriptedSmtp, reply: Act | None
+) -> None:
+    act = Act(None if reply is None else reply.reply, wait=0.5)
+    server.follow({"dot": act if reply else Act(b"", wait=0.5, drop=True)})
+    ids: list[str] = []
+    asking = threading.Thread(target=lambda: ids.append(perform.send("notice", {"to": ["ada@example.org"]}).id))
+    asking.start()
+    server.wait_for("DATA")
+    wait_until(lambda: bool(perform.sent_to("ada@example.org")), "the letter is on the wire", 5)
+    perform.service.cancel(perform.sent_to("ada@example.org")[0])
+    asking.join(10)
+    task = perform.task(ids[0])
+    expected = {None: "uncertain", "451 4.3.0 later": "unsent", "250 2.0.0 ok": "accepted"}[reply and reply.reply]  # type: ignore[index]
+    assert (task.state, outcomes(task)) == ("cancelled", {"ada": expected})
 
 
 def test_a_task_that_is_tried_again_a_week_later_gets_its_whole_policy_anew(

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from steward.clock import EARLIEST, moment, storable
 from steward.ledger.schema import artifacts, attempts, deliveries
 from steward.results import Artifact, Attempt, Delivery, Outcome, TaskResult
+from steward.tasks import FINISHED
 
 T = TypeVar("T")
 _BEGINNING = moment(EARLIEST)
@@ -78,7 +79,7 @@ class _Reading:
             owner_id=self._as("owner_id", r.owner_id, str, ""),
             worker=r.worker,
             payload=self._payload(r.payload),
-            deliveries=tuple(self._delivery(d) for d in sent),
+            deliveries=tuple(self._delivery(d, over=r.state in FINISHED) for d in sent),
             artifacts=tuple(Artifact(a.n, a.name, a.media_type, a.size, a.sha256, a.location) for a in kept),
             attempts=tuple(self._attempt(a) for a in runs),
         )
@@ -87,11 +88,12 @@ class _Reading:
         words = f"This record cannot be read whole: {', '.join(dict.fromkeys(self._wrong))}."
         return _with(found, error=f"{found.error} {words}" if found.error else words)
 
-    def _delivery(self, d: Any) -> Delivery:
+    def _delivery(self, d: Any, *, over: bool) -> Delivery:
+        outcome = self._read(f"outcome of letter {d.n}", lambda: Outcome(d.outcome), Outcome.PENDING)
         return Delivery(
             n=d.n,
             to=d.recipient,
-            outcome=self._read(f"outcome of letter {d.n}", lambda: Outcome(d.outcome), Outcome.PENDING),
+            outcome=outcome.when_over() if over else outcome,
             message_id=d.message_id,
             subject=d.subject,
             code=d.code,

@@ -13,7 +13,7 @@ from steward.clock import micros, moment
 from steward.errors import InvalidOption, UnknownTask
 from steward.ledger import reading
 from steward.ledger.schema import actions, artifacts, deliveries, tasks
-from steward.results import Artifact, TaskResult
+from steward.results import Artifact, Outcome, TaskResult
 from steward.service import Page, Query
 from steward.tasks import State
 
@@ -150,3 +150,21 @@ def artifact(connection: sa.Connection, task_id: str, n: int) -> Artifact:
     if row is None:
         raise UnknownTask(f"The task '{task_id[:80]}' has no file number {n}")
     return Artifact(row.n, row.name, row.media_type, row.size, row.sha256, row.location, row.source or "")
+
+
+_OUTCOMES = sa.select(deliveries.c.outcome, sa.func.count().label("n")).group_by(deliveries.c.outcome)
+# From the tasks that ended without success, which are few, to their copies: not from the copies to their tasks.
+_GIVEN_UP = sa.text(
+    "SELECT deliveries.outcome, count(*) AS n FROM tasks CROSS JOIN deliveries WHERE deliveries.task_id = tasks.id"
+    " AND tasks.state IN ('failed', 'cancelled', 'expired', 'interrupted')"
+    " AND deliveries.outcome IN ('deferred', 'pending') GROUP BY deliveries.outcome"
+)
+
+
+def outcomes(connection: sa.Connection) -> dict[str, int]:
+    """Return how many copies have each outcome, as `get` would tell it."""
+    found = {row.outcome: row.n for row in connection.execute(_OUTCOMES)}
+    for row in connection.execute(_GIVEN_UP):
+        found[row.outcome] -= row.n
+        found[Outcome.UNSENT] = found.get(Outcome.UNSENT, 0) + row.n
+    return found

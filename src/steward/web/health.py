@@ -17,7 +17,7 @@ from steward.clock import SECOND, now
 from steward.conditions import conditions
 from steward.errors import StewardError
 from steward.ledger import search, workers
-from steward.ledger.schema import deliveries, tasks
+from steward.ledger.schema import tasks
 from steward.results import Outcome
 from steward.tasks import State
 
@@ -92,12 +92,7 @@ class Metrics:
         moment = now()
         with self._steward.ledger.read() as connection:
             by_state = search.counts(connection)
-            outcomes = {
-                row.outcome: row.n
-                for row in connection.execute(
-                    sa.select(deliveries.c.outcome, sa.func.count().label("n")).group_by(deliveries.c.outcome)
-                )
-            }
+            outcomes = search.outcomes(connection)
             oldest = connection.scalar(sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state == State.QUEUED))
             alive = workers.living(connection, moment)
             stopped = workers.stopped(connection)

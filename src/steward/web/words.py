@@ -54,6 +54,7 @@ OUTCOMES: Final[Mapping[Outcome, tuple[str, str]]] = {
     Outcome.REFUSED: ("Refused by the mail server", "bad"),
     Outcome.UNCERTAIN: ("Uncertain: the connection broke at the last moment", "warn"),
     Outcome.SUPPRESSED: ("Not sent: this address takes no mail", "quiet"),
+    Outcome.UNSENT: ("Not sent; no longer tried", "bad"),
     Outcome.CAPTURED: ("Kept in the outbox, not sent", "good"),
 }
 
@@ -61,7 +62,7 @@ _ATTEMPTS: Final = {
     "running": "Under way",
     "succeeded": "Went well",
     "failed": "Failed",
-    "retrying": "Failed; to be tried again",
+    "retrying": "Did not succeed; put off",
     "lost": "Its worker stopped",
     "waiting": "About to begin",
     "sending": "Being sent",
