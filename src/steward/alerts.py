@@ -35,6 +35,8 @@ OVERLAP: Final = 60 * SECOND
 """How far behind the last look the next one begins, for writers whose clock or commit is late."""
 KEPT: Final = 30 * 24 * 3600 * SECOND
 MOST_TOLD: Final = 20
+MOVES: Final = "moves"
+"""The kind of an incident that is told of for the last time: it is over."""
 
 _ADDRESS = re.compile(r"[^\s<>@\"']+@[\w.-]+")
 _PARTICULAR = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|'[^']*'|\"[^\"]*\"|\d+")
@@ -57,12 +59,15 @@ class Alerts:
         self._count(at)
         with self._ledger.read() as connection:
             found = incidents.still_open(connection)
+            again = incidents.that_move_again(connection, found)
+        found = [each for each in found if each not in again]
+        made = [task_id for each in again for task_id in self._end(each, at)]
         window = self._settings.alert_window * SECOND
         over = [each for each in found if is_over(each, at, window)]
         if over:
             self._ledger.apply(lambda c: incidents.close(c, over, at))
         ripe = [each for each in found if is_ripe(each, at, window)]
-        return self._tell(ripe, at) if ripe else []
+        return made + (self._tell(ripe, at) if ripe else [])
 
     def prune(self) -> int:
         """Forget incidents that have been over for a month; return how many."""
@@ -73,12 +78,12 @@ class Alerts:
         silent = (MAIL, WEBHOOK)
         while True:
             with self._ledger.read() as connection:
-                if not incidents.uncounted(connection, since, silent):
+                if not incidents.uncounted(connection, since, silent, at):
                     break
 
             def change(connection: sa.Connection) -> None:
                 incidents.only_one(connection)
-                events = incidents.uncounted(connection, since, silent)
+                events = incidents.uncounted(connection, since, silent, at)
                 incidents.count(connection, [identified(event) for event in events], at)
 
             self._ledger.apply(change)
@@ -99,6 +104,22 @@ class Alerts:
                     return []
                 if entries:
                     acceptance.accept(connection, entries)
+            return [entry.id for entry in entries]
+
+        made = self._ledger.apply(change)
+        if made:
+            self._service.announce(made)
+        return made
+
+    def _end(self, incident: Incident, at: int) -> list[str]:
+        """End the incident of a lane that moves again, and tell whoever was told that it stood still."""
+        entries = self._messages([replace(incident, kind=MOVES, reason="")]) if incident.told_at is not None else []
+
+        def change(connection: sa.Connection) -> list[str]:
+            if not incidents.end(connection, incident, at):
+                return []
+            if entries:
+                acceptance.accept(connection, entries)
             return [entry.id for entry in entries]
 
         made = self._ledger.apply(change)
@@ -140,7 +161,7 @@ class Alerts:
 
     def _shown(self, incident: Incident) -> dict[str, Any]:
         base, name = self._settings.public_url, incident.name
-        if incident.kind == "stopped":
+        if incident.kind in ("stopped", MOVES):
             link = base + "/"
         elif incident.kind in ("missed", "ended", "refused"):
             link = base + "/schedules"
@@ -185,6 +206,8 @@ def in_words(incident: Incident) -> str:
     more = incident.count - incident.told
     if incident.kind == "stopped":
         return "Mail stands still" if incident.name == "smtp" else f"The lane {incident.name} stands still"
+    if incident.kind == MOVES:
+        return "Mail moves again" if incident.name == "smtp" else f"The lane {incident.name} moves again"
     if incident.kind == "missed":
         return f"{title} was not made on time" + (f", {more} times" if more > 1 else "")
     if incident.kind == "refused":

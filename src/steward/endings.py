@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from steward.clock import SECOND
 from steward.handlers import Handler, RetryPolicy
 from steward.ledger.attempts import Ending
+from steward.ledger.mail_lane import TURNED_AWAY
 from steward.prepared import Failure
 from steward.results import Outcome
 from steward.tasks import MAX_STARTS, State, Task
@@ -23,7 +24,10 @@ MOST_UNCERTAIN = 3
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one recipient's copy in this attempt."""
+    """What became of one recipient's copy in this attempt, or `earlier`.
+
+    Where it does not count against the task, `waits` is how the attempt is recorded: see `ledger/mail_lane.py`.
+    """
 
     to: str
     outcome: Outcome
@@ -32,6 +36,8 @@ class Fate:
     counts: bool = True
     ends: int = 1
     """How often it was sent and nobody knows whether it arrived, where `outcome` is uncertain."""
+    waits: str = ""
+    earlier: bool = False
 
 
 def blocked(task: Task, claim: str, now: int) -> Ending:
@@ -83,16 +89,23 @@ def delivered(
     now: int,
     note: str | None = None,
     chance: float | None = None,
+    patience: int = SECOND,
 ) -> Ending:
     """Return the ending after every copy of the task has been tried once in this attempt."""
     again = [f for f in fates if not f.outcome.final and not f.hold]
     refused = [f for f in fates if f.outcome is Outcome.REFUSED]
     held = [f for f in fates if f.hold]
     if again:
-        ours = next((f for f in again if not f.counts), None)
-        if ours is not None:  # our own account or connection: wait without counting it against the task
-            due = now + SECOND
-            return Ending(task.id, task.attempt, claim, State.RETRYING, now, ours.words, due_at=due, counts=False)
+        # A letter that was turned away says more than one that only stood still beside it.
+        ours = next((f for f in sorted(again, key=lambda f: f.waits != TURNED_AWAY) if not f.counts), None)
+        sent = any(f.outcome is Outcome.ACCEPTED and not f.earlier for f in fates)
+        if ours is not None and not (sent and ours.waits == TURNED_AWAY):
+            # Our own account or connection: wait without counting it against the task. Where its other letters went
+            # through it is counted: then it is this letter that is turned away.
+            return Ending(
+                task.id, task.attempt, claim, State.RETRYING, now, ours.words,
+                due_at=now + patience, counts=False, outcome=ours.waits,
+            )  # fmt: skip
         return _later(task, claim, handler.retry, _summary(again, len(fates)), now, chance)
     if held:
         return Ending(task.id, task.attempt, claim, State.FAILED, now, _held(held))
@@ -115,7 +128,7 @@ def never_later(ending: Ending) -> Ending:
     if ending.state != State.RETRYING:
         return ending
     words = f"{ending.error or ''} This engine does not try again by itself; a person may.".strip()
-    return replace(ending, state=State.FAILED, error=words, due_at=None)
+    return replace(ending, state=State.FAILED, error=words, due_at=None, outcome="")
 
 
 def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, chance: float | None) -> Ending:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from steward import endings
 from steward.archive import Archive
-from steward.clock import now
+from steward.clock import SECOND, now
 from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
 from steward.endings import Fate
@@ -23,7 +23,9 @@ from steward.handlers import Handler
 from steward.keeping import Keeping, told_apart
 from steward.ledger import attempts, deliveries
 from steward.ledger.attempts import Ending
+from steward.ledger.mail_lane import SENDING, STOOD_STILL, TRIAL
 from steward.ledger.writer import GroupWriter
+from steward.mail_lane import MailLane, StandsStill
 from steward.making import Made, in_pieces, made, made_again, size_of
 from steward.prepared import Draft, Failure, Prepared
 from steward.renderer import Renderer
@@ -38,14 +40,6 @@ log = logging.getLogger(__name__)
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 
 
-class StandsStill(Exception):
-    """Mail has come to a standstill while a letter was waiting to be made; `reason` says why."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every performance of a worker shares."""
@@ -55,8 +49,7 @@ class Parts:
     seal: Seal
     archive: Archive
     renderer: Renderer
-    lane_stopped: Callable[[sa.Connection, str], None]
-    stopped: Callable[[], str]
+    lane: MailLane
     retry_delays: tuple[float, ...] | None = None
     retries_later: bool = True
 
@@ -87,6 +80,8 @@ class Performance:
         self._fates: list[Fate] = []
         self._waiting = 0
         self._alone = False
+        self._waits: dict[int, str] = {}
+        self._refused = False
         self._note: str | None = None
 
     def go(self, prepared: Prepared) -> None:
@@ -137,7 +132,7 @@ class Performance:
                 "Ask for a new task",
             )
         if copy is not None and copy.outcome.final:
-            self._fates.append(Fate(copy.recipient, copy.outcome, "refused earlier"))
+            self._fates.append(Fate(copy.recipient, copy.outcome, "refused earlier", earlier=True))
             return None
         if copy is not None and copy.outcome is Outcome.UNCERTAIN and self._is_held(copy.uncertain):
             self._fates.append(Fate(copy.recipient, copy.outcome, hold=True, ends=copy.uncertain))
@@ -208,34 +203,34 @@ class Performance:
         """
         if self._is_lost():
             raise LateWriter(f"The task {self.task.id} was cancelled, or another worker has taken it over")
-        if reason := self._parts.stopped():
+        if reason := self._parts.lane.reason_to_stop(self.task.id):
             raise StandsStill(reason)
 
     def _send(self, letters: list[Letter]) -> None:
         if not letters:
-            self._end(endings.delivered(self.task, self.claim, self._handler, self._fates, now(), self._note))
+            self._end(self._delivered(self._fates))
             return
         self._waiting = len(letters)
         self._alone = len(letters) == 1
         if self.task.lost:  # a suspect has proved its innocence; the others do when a letter is marked
             self._parts.writer.submit(lambda c: deliveries.say_sending(c, self.task.id, self.task.attempt))
         for letter in letters:
-            reason = self._parts.stopped()
+            reason = self._parts.lane.reason_to_wait(self.task.id)
             if reason:  # the lane has stopped since the batch began: nobody signs in again and again
-                self._one_less(Fate(letter.recipient, Outcome.DEFERRED, reason, counts=False))
+                self._one_less(Fate(letter.recipient, Outcome.DEFERRED, reason, counts=False, waits=STOOD_STILL))
             else:
                 self._parts.dispatch.send(letter, self._recorder(letter), partial(self._sent, letter))
 
     def _recorder(self, letter: Letter) -> Callable[[sa.Connection, Reply], Ending | None]:
         def then(connection: sa.Connection, reply: Reply) -> Ending | None:
             # Runs inside the commit that records the reply. A task of one letter ends in that same commit.
-            if reply.ours:
-                # The reason is for everybody to see; who was written to is not.
-                self._parts.lane_stopped(connection, reply.text.replace(letter.recipient, "the recipient"))
+            # The reason is for everybody to see; who was written to is not.
+            reason = reply.text.replace(letter.recipient, "the recipient")
+            self._refused = self._refused or reply.ours
+            self._waits[letter.n] = self._parts.lane.hear(connection, self.task.id, reply, reason)
             if not self._alone:
                 return None
-            fates = [*self._fates, self._fate(letter, reply)]
-            return self._within_means(endings.delivered(self.task, self.claim, self._handler, fates, now(), self._note))
+            return self._within_means(self._delivered([*self._fates, self._fate(letter, reply)]))
 
         return then
 
@@ -243,10 +238,18 @@ class Performance:
         return Fate(
             letter.recipient,
             reply.outcome,
-            f"{reply.code} {reply.text}" if reply.code else reply.text,
+            reply.words,
             hold=reply.outcome is Outcome.UNCERTAIN and self._is_held(letter.uncertain + 1),
-            counts=not reply.ours,
+            counts=not self._waits.get(letter.n),
+            waits=self._waits.get(letter.n, ""),
             ends=letter.uncertain + 1,
+        )
+
+    def _delivered(self, fates: list[Fate]) -> Ending:
+        # What only sends waits in its lane; a report would be made again each second.
+        soon = (self._parts.lane.stopped or self._refused) and self.task.lane in SENDING
+        return endings.delivered(
+            self.task, self.claim, self._handler, fates, now(), self._note, patience=SECOND if soon else TRIAL
         )
 
     def _sent(self, letter: Letter, reply: Reply | None, error: BaseException | None) -> None:
@@ -257,7 +260,7 @@ class Performance:
         elif isinstance(error, LateWriter):
             self._over()
         elif isinstance(error, StandsStill):
-            self._one_less(Fate(letter.recipient, Outcome.DEFERRED, error.reason, counts=False))
+            self._one_less(Fate(letter.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL))
         else:
             words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
             log.error("a letter of %s could not be recorded: %s", self.task.id, words)
@@ -273,7 +276,7 @@ class Performance:
         if recorded and self._alone:
             self._over()
         else:
-            self._end(endings.delivered(self.task, self.claim, self._handler, self._fates, now(), self._note))
+            self._end(self._delivered(self._fates))
 
     # Endings
 

@@ -21,8 +21,8 @@ from steward.hosting import HostedPreparer
 from steward.ledger import acceptance, attempts, clocks, due, orphans, upkeep, workers
 from steward.ledger.write_lock import PATIENT, PROMPT
 from steward.ledger.writer import GroupWriter
+from steward.mail_questions import MailQuestions
 from steward.renderers.weasy import WeasyRenderer
-from steward.results import Outcome
 from steward.runner import Runner
 from steward.transport import Transport
 
@@ -34,8 +34,6 @@ DRAIN = 25.0
 """Seconds a stopping process waits for what is in hand; the rest is freed for others and resumes later."""
 HOUSEKEEPING = 30.0
 TURN = 1.0
-TRIAL = 30 * SECOND
-"""Microseconds between two questions to a mail server that refused our sign-in."""
 
 
 class Performer:
@@ -81,6 +79,7 @@ class Performer:
             retry_delays=settings.retry_delays,
             retries_later=engine != "background",
         )
+        self._mail = MailQuestions(steward, self.writer, self._transport, self.runner, lambda: self.mail_moves())
         self._schedules = steward.service.abilities.schedules
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -209,7 +208,7 @@ class Performer:
         last = float("-inf")
         while not self.stopping.wait(1.0):
             try:
-                self._probe_mail()
+                self._mail.look()
                 if time.monotonic() - last > HOUSEKEEPING:
                     last = time.monotonic()
                     self._tidy()
@@ -254,23 +253,3 @@ class Performer:
             self.steward.clockwork.prune()
             self.steward.alerts.prune()
         self.prune()
-
-    def _probe_mail(self) -> None:
-        """Ask a mail server that has refused us whether it takes us back."""
-        moment = now()
-        with self.steward.ledger.read() as connection:
-            reason = workers.due_for_trial(connection, "smtp", moment)
-            stopped = bool(due.stopped_lanes(connection))
-        if not stopped and self.runner.stopped:
-            self.runner.lane_moves()  # another worker has found out
-        if reason is None:
-            return
-        reply = self._transport.check()
-        if reply.ours and reply.outcome is not Outcome.ACCEPTED:
-            words = f"{reply.code or ''} {reply.text}".strip()
-            self.writer.apply(lambda c: workers.stop_lane(c, "smtp", words, moment, moment + TRIAL))
-            return
-        self.runner.lane_moves()
-        if self.writer.apply(lambda c: workers.start_lane(c, "smtp")):
-            log.warning("mail moves again")
-        self.mail_moves()

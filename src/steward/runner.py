@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import sqlalchemy as sa
-
 from steward import endings, working_folders
 from steward.archive import Archive
 from steward.clock import SECOND, new_id, now
 from steward.dispatch import Dispatch
 from steward.errors import StewardError, StorageUnavailable
-from steward.ledger import artifacts, attempts, deliveries, workers
+from steward.ledger import artifacts, attempts, deliveries
 from steward.ledger.writer import GroupWriter
+from steward.mail_lane import MailLane
 from steward.performance import Parts, Performance
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Prepared, Request
@@ -69,18 +68,17 @@ class Runner:
     ) -> None:
         self.worker, self._writer, self._registry, self._seal = worker, writer, registry, seal
         self._preparing, self._spool = preparing, spool
+        self.lane = MailLane()
         self._parts = Parts(
             writer=writer,
             dispatch=Dispatch(writer, transport, seal, in_flight),
             seal=seal,
             archive=archive,
             renderer=renderer,
-            lane_stopped=self._stop_lane,
-            stopped=lambda: self._stopped,
+            lane=self.lane,
             retry_delays=tuple(retry_delays) if retry_delays else None,
             retries_later=retries_later,
         )
-        self._stopped = ""
         self.idle = threading.Event()
         self.idle.set()
         self._held: dict[str, str] = {}
@@ -150,12 +148,12 @@ class Runner:
 
     @property
     def stopped(self) -> bool:
-        """Whether letters stand still because the mail server refused us."""
-        return bool(self._stopped)
+        """Whether letters stand still."""
+        return bool(self.lane.stopped)
 
     def lane_moves(self) -> None:
         """Let letters go out again: the mail server has taken us back."""
-        self._stopped = ""
+        self.lane.moves()
 
     def close(self) -> None:
         """Free the threads."""
@@ -258,9 +256,3 @@ class Runner:
             self._writer.apply(lambda c: attempts.end(c, ending))
         except StorageUnavailable as error:
             log.warning("the end of %s could not be recorded: %s", ending.task_id, error)
-
-    def _stop_lane(self, connection: sa.Connection, reason: str) -> None:
-        self._stopped = reason
-        moment = now()
-        if workers.stop_lane(connection, "smtp", reason, moment, moment + 30 * SECOND):
-            log.error("mail stands still: %s", reason)

@@ -43,7 +43,8 @@ class Reply:
     """What became of a parcel.
 
     `ours` is true when the fault lies with our own account or connection (authentication, relaying, TLS) and
-    every other parcel would meet it too: the lane stops instead of failing each task.
+    every other parcel would meet it too: the lane stops instead of failing each task. `shared` is true if nobody was
+    asked for this parcel: it has the fate of one that was tried at the same moment.
     """
 
     outcome: Outcome
@@ -51,6 +52,18 @@ class Reply:
     code: int | None = None
     text: str = ""
     ours: bool = False
+    shared: bool = False
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether it came to nothing before the server was told of a recipient, in a way that may pass."""
+        before = (Phase.CONNECT, Phase.TLS, Phase.AUTH, Phase.MAIL)
+        return self.outcome is Outcome.DEFERRED and not self.ours and self.phase in before
+
+    @property
+    def words(self) -> str:
+        """The code, if there is one, and what was said."""
+        return f"{self.code} {self.text}" if self.code else self.text
 
 
 BeforeDot = Callable[[], Awaitable[None]]
@@ -74,6 +87,12 @@ class Transport(Protocol):
 
     def check(self) -> Reply:
         """Connect, secure and authenticate without sending, and return what became of it (phase DONE if well)."""
+
+    def silent(self, seconds: float) -> int:
+        """Return how many connections have been waiting for a greeting for longer than that, each counted once."""
+
+    def reconnect(self) -> None:
+        """Connect anew where a greeting is still waited for: the server is known to answer others now."""
 
     def close(self) -> None:
         """Finish what is on the wire, say goodbye, and free the connections."""

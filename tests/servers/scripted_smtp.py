@@ -95,6 +95,7 @@ class ScriptedSmtp:
         size: int | None = None,
         close_after: int | None = None,
         ahead: Literal["take", "forget", "close"] = "take",
+        port: int = 0,
     ) -> None:
         self.script: dict[str, Act | list[Act | None]] = {}
         self.follow(script or {})
@@ -109,7 +110,7 @@ class ScriptedSmtp:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._ending = threading.Event()
-        self._listener = socket.create_server((LOOPBACK, 0))
+        self._listener = socket.create_server((LOOPBACK, port))
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from steward.alerts import LONGEST, QUIET, identified
 from steward.app import Steward
 from steward.clock import SECOND, now
-from steward.ledger import acceptance, access, workers
+from steward.ledger import acceptance, access, mail_lane, workers
 from steward.ledger import schedules as rows
-from steward.ledger.incidents import Event
+from steward.ledger.incidents import AWAY, Event
 from steward.ledger.schema import incident_events, incidents, tasks
 from steward.settings import load
 from tests.unit.ledger.conftest import entry
@@ -167,6 +167,35 @@ def test_a_lane_that_stands_still_is_told_once(install):
     assert (shown["what"], shown["reason"]) == ("Mail stands still", "535 bad password")
     steward.ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 again", START + SECOND, START))
     assert steward.alerts.look(START + QUIET + LONGEST) == []
+
+
+def test_a_mail_server_that_is_away_is_told_of_after_five_minutes_and_once_more_when_it_is_back(install):
+    steward = install()
+    for n in range(3):
+        steward.ledger.apply(lambda c, n=n: mail_lane.unreachable(c, "refused", START + n * 2 * SECOND))
+    stopped = START + 4 * SECOND
+    for at in (stopped, stopped + QUIET, stopped + AWAY - 1):
+        assert steward.alerts.look(at) == []
+    steward.alerts.look(stopped + AWAY)
+    told = steward.alerts.look(stopped + AWAY + QUIET)
+    assert [p["incidents"][0]["what"] for p in payloads(steward, told)] == ["Mail stands still"]
+    assert steward.alerts.look(stopped + 2 * AWAY) == []
+    back = stopped + 3 * AWAY
+    steward.ledger.apply(lambda c: mail_lane.passed(c, back))
+    told = steward.alerts.look(back + SECOND)
+    assert [p["incidents"][0]["what"] for p in payloads(steward, told)] == ["Mail moves again"]
+    assert steward.alerts.look(back + 2 * SECOND) == []
+
+
+@pytest.mark.parametrize("seconds", [3, 60, 299])
+def test_a_mail_server_that_is_back_within_five_minutes_is_nobodys_alert(install, seconds):
+    steward = install()
+    for n in range(3):
+        steward.ledger.apply(lambda c, n=n: mail_lane.unreachable(c, "refused", START + n * 2 * SECOND))
+    assert steward.alerts.look(START + seconds * SECOND) == []
+    steward.ledger.apply(lambda c: mail_lane.passed(c, START + seconds * SECOND))
+    for later in (1, 400, 4000):
+        assert steward.alerts.look(START + (seconds + later) * SECOND) == []
 
 
 def test_a_missed_schedule_is_told_to_its_owner_too(install):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 
-from steward.clock import new_id
+from steward.clock import SECOND, new_id, now
+from steward.ledger.mail_lane import LINE
 from steward.ledger.schema import firings, incident_events, incidents, lanes, schedules, tasks
 from steward.tasks import State
 
+AWAY: Final = 300 * SECOND
+"""Microseconds for which a mail server may be away before that is an incident: most are back sooner."""
 MOST = 1000
 """How many events are counted in one transaction."""
 
@@ -51,8 +55,12 @@ class Incident:
     owner: str = ""
 
 
-def uncounted(connection: sa.Connection, since: int, silent: Sequence[str]) -> list[Event]:
-    """Return what has happened since `since` and is in no incident yet; failures of `silent` handlers are left out."""
+def uncounted(connection: sa.Connection, since: int, silent: Sequence[str], at: int | None = None) -> list[Event]:
+    """Return what has happened since `since` and is in no incident yet; failures of `silent` handlers are left out.
+
+    A mail server that cannot be reached is none before it has been away for `AWAY` at the moment `at` (default now).
+    """
+    at = now() if at is None else at
     failed = (
         sa.select(tasks.c.id, tasks.c.name, tasks.c.error, tasks.c.finished_at)
         .outerjoin(
@@ -110,6 +118,7 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str]) -> l
             sa.and_(incident_events.c.event == lanes.c.name, incident_events.c.at == lanes.c.stopped_at),
         )
         .where(lanes.c.stopped_at.is_not(None), incident_events.c.event.is_(None))
+        .where(sa.or_(lanes.c.kind.is_(None), lanes.c.kind != LINE, lanes.c.stopped_at <= at - AWAY))
     )
     return found + [
         Event("stopped", r.name, r.reason or "", r.name, r.stopped_at, None) for r in connection.execute(stopped)
@@ -176,6 +185,18 @@ def mark_told(connection: sa.Connection, incident: Incident, at: int) -> bool:
             .values(told=incident.count, told_at=at)
         ).rowcount
     )
+
+
+def that_move_again(connection: sa.Connection, among: Sequence[Incident]) -> list[Incident]:
+    """Return those of `among` that are about a lane which stands still no more."""
+    still = set(connection.scalars(sa.select(lanes.c.name).where(lanes.c.stopped_at.is_not(None))))
+    return [each for each in among if each.kind == "stopped" and each.name not in still]
+
+
+def end(connection: sa.Connection, incident: Incident, at: int) -> bool:
+    """End an incident because what it was about is over; return False if another process has ended it."""
+    open_ = incidents.update().where(incidents.c.id == incident.id, incidents.c.closed_at.is_(None))
+    return bool(connection.execute(open_.values(closed_at=at)).rowcount)
 
 
 def close(connection: sa.Connection, over: Sequence[Incident], at: int) -> None:

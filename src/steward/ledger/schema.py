@@ -173,6 +173,12 @@ lanes = sa.Table(
     sa.Column("stopped_at", Time),
     sa.Column("reason", sa.Text),
     sa.Column("try_at", Time),
+    # Of mail: why it stands still or is doubted, how often in a row, whose letter was refused, when it moved again.
+    sa.Column("kind", sa.String(8)),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failed_at", Time),
+    sa.Column("task_id", sa.String(36)),
+    sa.Column("passed_at", Time),
 )
 
 leases = sa.Table(

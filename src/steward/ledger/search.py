@@ -15,7 +15,7 @@ from steward.ledger import reading
 from steward.ledger.schema import actions, artifacts, deliveries, tasks
 from steward.results import Artifact, Outcome, TaskResult
 from steward.service import Page, Query
-from steward.tasks import State
+from steward.tasks import OPEN, State
 
 MOST = 500
 
@@ -49,6 +49,11 @@ def unknown(task_id: str) -> UnknownTask:
     return UnknownTask(
         f"There is no task '{task_id[:80]}'", remedy="Check the id; finished tasks are deleted after a while"
     )
+
+
+def is_open(connection: sa.Connection, task_id: str) -> bool:
+    """Return whether there is such a task, and something may yet happen to it by itself."""
+    return connection.scalar(sa.select(tasks.c.state).where(tasks.c.id == task_id)) in OPEN
 
 
 def find(connection: sa.Connection, query: Query) -> Page:

@@ -47,6 +47,13 @@ class OutboxTransport:
         writable = os.access(self._folder, os.W_OK)
         return Reply(Outcome.ACCEPTED if writable else Outcome.DEFERRED, Phase.DONE, None, f"{self._folder}")
 
+    def silent(self, seconds: float) -> int:
+        """Return 0: nobody is asked."""
+        return 0
+
+    def reconnect(self) -> None:
+        """Do nothing: there is no connection."""
+
     def close(self) -> None:
         """Stop the thread."""
         if not self._thread.is_alive():

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +23,7 @@ from steward.transports import smtp_address
 from steward.transports.smtp_connect import CONNECT_SECONDS, GREETING_SECONDS, NotConnected, Opened, connect
 from steward.transports.smtp_hello import Hello
 from steward.transports.smtp_line import LineLost
+from steward.transports.smtp_opening import Openings
 from steward.transports.smtp_talk import Kept, Order, Talk, can_be_asked
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ COMMAND_SECONDS = 300.0
 FINAL_SECONDS = 600.0
 """RFC 5321, section 4.5.3.2.6: the reply to the final dot may take ten minutes; giving up earlier sends twice."""
 IDLE_SECONDS = 20.0
+SPREAD = 0.5
+"""Seconds for which a refusal of us answers letters that come after it: until whoever sends them has heard of it."""
 MOST_LETTERS = 500
 """A connection is closed after this many letters: servers limit them."""
 MOST_UNANSWERED = 3
@@ -75,6 +78,9 @@ class SmtpTransport:
         self._connections = connections
         self._talks = 0
         self._unanswered = 0
+        self._proved = False
+        self._refusal: tuple[Reply, float] | None = None
+        self._openings = Openings(self._connect)
         self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
@@ -94,6 +100,14 @@ class SmtpTransport:
         """Connect, secure and sign in; see `Transport.check`."""
         return asyncio.run_coroutine_threadsafe(self._check(), self._loop).result()
 
+    def silent(self, seconds: float) -> int:
+        """Count connections that no server has greeted; see `Transport.silent`."""
+        return self._openings.silent(seconds)
+
+    def reconnect(self) -> None:
+        """Connect anew where a greeting is waited for; see `Transport.reconnect`."""
+        self._loop.call_soon_threadsafe(self._openings.anew)
+
     def close(self) -> None:
         """Say goodbye on the idle connections and stop. What is on the wire is waited for by its sender."""
         if not self._thread.is_alive():
@@ -106,7 +120,7 @@ class SmtpTransport:
 
     async def _check(self) -> Reply:
         try:
-            opened = await self._connect()
+            opened = await self._openings.one()
         except NotConnected as error:
             return error.reply
         await opened.line.quit()
@@ -121,7 +135,10 @@ class SmtpTransport:
     def _begin(self) -> None:
         """Let as many senders work as there are letters, and at most one for each connection."""
         self._woken = False  # first: a letter that comes from now on wakes the loop again
-        for _ in range(min(len(self._urgent) + len(self._waiting), self._connections - len(self._senders))):
+        if self._refusal is not None and self._refusal[1] > time.monotonic():
+            self._answer_waiting(self._refusal[0])
+        lines = self._connections if self._proved else 1
+        for _ in range(min(len(self._urgent) + len(self._waiting), lines - len(self._senders))):
             self._senders.add(self._loop.create_task(self._work()))
 
     async def _work(self) -> None:
@@ -134,6 +151,7 @@ class SmtpTransport:
                     continue
                 try:
                     reply, asked = await self._send(order, asked)
+                    self._learn(reply)
                     future.set_result(reply)
                 except NotConnected:
                     # The server has no line left for us, and talks on others: whoever is done there takes this one.
@@ -153,7 +171,7 @@ class SmtpTransport:
         while True:
             fresh = not self._idle and asked is None
             try:
-                kept = asked.kept if asked else self._idle.pop() if self._idle else Kept(await self._connect())
+                kept = asked.kept if asked else self._idle.pop() if self._idle else Kept(await self._openings.one())
             except NotConnected as error:
                 if self._talks and not error.reply.ours:
                     raise
@@ -170,6 +188,7 @@ class SmtpTransport:
                 asked=asked is not None,
                 look_ahead=self._next_for,
                 give_back=self._give_back,
+                agreed=self._prove,
             )
             asked = None
             self._talks += 1
@@ -221,12 +240,29 @@ class SmtpTransport:
         self._waiting.appendleft(order)
         self._begin()
 
+    def _learn(self, reply: Reply) -> None:
+        """After we were refused ask with one letter alone until one has got further: hundreds would hear the same."""
+        if reply.ours or reply.phase is Phase.CONNECT:
+            self._proved = False
+            if reply.ours:
+                self._refusal = (reply, time.monotonic() + SPREAD)
+            self._answer_waiting(reply)
+        elif reply.code is not None and reply.phase in (Phase.RCPT, Phase.DATA, Phase.DOT, Phase.DONE):
+            self._prove()
+
+    def _prove(self) -> None:
+        """The server takes letters of ours: use every connection."""
+        if not self._proved:
+            self._proved = True
+            self._begin()
+
     def _answer_waiting(self, reply: Reply) -> None:
         """Tell whoever waits that the server cannot be had: each would find out anew, and a sign-in may be locked."""
+        shared = replace(reply, shared=True)
         while self._urgent or self._waiting:
             future = (self._urgent or self._waiting).popleft().future
             if future.running() or future.set_running_or_notify_cancel():
-                future.set_result(reply)
+                future.set_result(shared)
 
     async def _keep(self, kept: Kept, reply: Reply, talk: Talk) -> _Asked | None:
         """Keep a connection for the next letter, or end it; return the letter that it has been asked to take."""

@@ -62,7 +62,8 @@ class Talk:
 
     `asked` says that its commands were sent by the talk before. `look_ahead` gives the order that is next, if any; it
     is kept in `following` while this talk waits for its last reply. If that takes long, `give_back` has it: another
-    connection may be free, and the dot of this one must not hold it up.
+    connection may be free, and the dot of this one must not hold it up. `agreed` is called when the server wants the
+    letter.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class Talk:
         asked: bool = False,
         look_ahead: Callable[[Kept], Order | None] = lambda kept: None,
         give_back: Callable[[Order], None] = lambda order: None,
+        agreed: Callable[[], None] = lambda: None,
     ) -> None:
         self._kept, self._order, self._command, self._final = kept, order, command, final
-        self._look_ahead, self._give_back = look_ahead, give_back
+        self._look_ahead, self._give_back, self._agreed = look_ahead, give_back, agreed
         self._phase = Phase.MAIL
         self.asked, self.heard = asked, False
         self._left = b""
@@ -150,6 +152,7 @@ class Talk:
                 line.abort()
         if decided is not None:
             return decided
+        self._agreed()
         refused = await self._upload()
         if refused is not None:
             line.abort()  # without its dot nothing is delivered; the server may be reading letter still

@@ -63,6 +63,8 @@ _ATTEMPTS: Final = {
     "succeeded": "Went well",
     "failed": "Failed",
     "retrying": "Did not succeed; put off",
+    "stood still": "Put off: mail stood still",
+    "turned away": "Put off: the mail server refused us",
     "lost": "Its worker stopped",
     "waiting": "About to begin",
     "sending": "Being sent",
