@@ -1,7 +1,7 @@
 # One command does one thing, with all of its set-up. `make` alone lists them.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format docs lock bench clean
+.PHONY: help demo test test-long dates check format docs lock bench clean
 
 BIN := .venv/bin
 # Test files that run at the same time. Most of them wait for processes rather than for the processor.
@@ -21,6 +21,10 @@ test: ## every test, with real servers (about ten minutes; JOBS=1 runs one file 
 test-long: ## hundreds of kills, and soaks
 	@scripts/setup.sh test
 	@$(BIN)/pytest -m long $(ARGS)
+
+dates: ## the tests that know of days, on three hard dates and in three zones (a few minutes)
+	@scripts/setup.sh test
+	@JOBS=$(JOBS) scripts/dates.sh
 
 check: ## format, lint, types, floors, and the quick tests (under a minute)
 	@scripts/setup.sh test

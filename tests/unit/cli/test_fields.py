@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from steward import clock
 from steward.cli import fields
 from steward.errors import InvalidOption, InvalidPayload
 
@@ -67,7 +68,7 @@ def test_what_is_no_payload_is_refused_in_words(given):
 
 
 def test_a_span_counts_from_now_in_either_direction():
-    before = datetime.now(UTC)
+    before = clock.present()
     forward, back = fields.moment("run-at", "2h"), fields.moment("since", "7d", back=True)
     assert timedelta(0) <= forward - before - timedelta(hours=2) < timedelta(seconds=5)
     assert timedelta(0) <= back - before + timedelta(days=7) < timedelta(seconds=5)
