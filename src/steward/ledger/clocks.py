@@ -40,7 +40,7 @@ def read(host: str) -> Reading:
     except OSError:
         boot = "unknown"
     elapsed = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
-    return Reading(host, boot, time.time_ns() // 1000, elapsed)
+    return Reading(host, boot, now(), elapsed)
 
 
 def follow(connection: sa.Connection, reading: Reading) -> int:
