@@ -14,7 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND
+from steward.clock import SECOND, now
 from steward.ledger.schema import lanes, leases, tasks, workers
 from steward.ledger.workers import LEASE
 
