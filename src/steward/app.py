@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import plugins
+from steward import masking, plugins
 from steward.addresses import mailbox
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
@@ -38,6 +38,9 @@ class Steward:
 
     def __init__(self, settings: Settings, *, extra_plugins: tuple[object, ...] = ()) -> None:
         self.settings = settings
+        urls = (settings.smtp_url, settings.broker_url, settings.database_url, settings.source_url)
+        masking.hide_passwords_of(*urls, *settings.alert_urls.split())
+        masking.hide(settings.secret_key)
         self._extra = extra_plugins
         self._space_seen = (0.0, 0)
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from steward.children import send, stand_at
+from steward.logline import log_for_parent
 from steward.preparation import Preparer
 from steward.prepared import Outcome, Request
 from steward.settings import Settings
@@ -23,6 +24,7 @@ def host(argument: dict[str, Any]) -> Callable[[list[Request]], None]:
     from steward.app import Steward
     from steward.operations import operations_for
 
+    log_for_parent()
     steward = Steward(Settings.model_validate(argument))
     preparer: Preparer = steward.preparer({"operations": operations_for(steward)})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from traceback import format_exception
 
 import sqlalchemy as sa
 
-from steward import endings
+from steward import endings, telling
 from steward.archive import Archive
 from steward.clock import SECOND, now
 from steward.compose import Enclosed, Message
@@ -34,8 +33,6 @@ from steward.sealing import Seal
 from steward.tasks import Task
 from steward.transport import Reply
 from steward.values import mask
-
-log = logging.getLogger(__name__)
 
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 
@@ -83,6 +80,7 @@ class Performance:
         self._waits: dict[int, str] = {}
         self._refused = False
         self._note: str | None = None
+        self._ending: Ending | None = None
 
     def go(self, prepared: Prepared) -> None:
         """Lay out, keep, and send what was prepared. Raises nothing."""
@@ -101,7 +99,7 @@ class Performance:
         except StewardError as error:
             self.fail(Failure(str(error), final=isinstance(error, TaskError)))
         except Exception as error:
-            log.error("the task %s failed: %s", self.task.id, mask("".join(format_exception(error)), self.secrets))
+            telling.failed(self.task, mask("".join(format_exception(error)), self.secrets))
             self.fail(Failure(mask(f"The task failed: {type(error).__name__}: {error}.", self.secrets)))
         else:
             self._send([letter for letter in letters if letter is not None])
@@ -230,7 +228,8 @@ class Performance:
             self._waits[letter.n] = self._parts.lane.hear(connection, self.task.id, reply, reason)
             if not self._alone:
                 return None
-            return self._within_means(self._delivered([*self._fates, self._fate(letter, reply)]))
+            self._ending = self._within_means(self._delivered([*self._fates, self._fate(letter, reply)]))
+            return self._ending
 
         return then
 
@@ -263,7 +262,7 @@ class Performance:
             self._one_less(Fate(letter.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL))
         else:
             words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
-            log.error("a letter of %s could not be recorded: %s", self.task.id, words)
+            telling.unrecorded(self.task, "a letter", words)
             self._one_less(Fate(letter.recipient, Outcome.DEFERRED, words))
 
     def _one_less(self, fate: Fate, *, recorded: bool = False) -> None:
@@ -274,6 +273,7 @@ class Performance:
         if not last:
             return
         if recorded and self._alone:
+            telling.ended(self.task, self._ending)
             self._over()
         else:
             self._end(self._delivered(self._fates))
@@ -282,8 +282,10 @@ class Performance:
 
     def _end(self, ending: Ending) -> None:
         def ended(_: None, error: BaseException | None) -> None:
-            if error is not None:
-                log.warning("the end of %s could not be recorded: %s", self.task.id, error)
+            if error is None:
+                telling.ended(self.task, ending)
+            else:
+                telling.unrecorded(self.task, "the end", error)
             self._over()
 
         self._parts.writer.post(attempts.end_each, self._within_means(ending), ended)

@@ -25,6 +25,7 @@ from steward.filenames import all_apart, harmless
 from steward.handlers import Handler
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
+from steward.logline import about
 from steward.payload import read
 from steward.periods import Calendar
 from steward.plugins import Registry
@@ -70,7 +71,7 @@ class Preparer:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return Failure(str(storage_error(error)))
             trace = mask("".join(traceback.format_exception(error)), secrets)
-            log.error("the handler of %s raised: %s", request.name, trace)
+            log.error("the handler raised: %s", trace, extra=about(request.task_id, request.name, request.attempt))
             return Failure(mask(_where(error), secrets))
 
     def prepare_each(

@@ -26,6 +26,7 @@ class Request(NamedTuple):
     created_at: int
     claim: str = ""
     dated_at: int = 0
+    attempt: int = 1
 
     @property
     def date(self) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from steward import endings, working_folders
+from steward import endings, telling, working_folders
 from steward.archive import Archive
 from steward.clock import SECOND, new_id, now
 from steward.dispatch import Dispatch
@@ -176,9 +176,9 @@ class Runner:
         for task in begun:
             handler = self._registry.handlers.get(task.name)
             if handler is None:
-                self._end(endings.blocked(task, claim, moment))
+                self._end(task, endings.blocked(task, claim, moment))
             elif task.expires_at is not None and task.expires_at <= moment:
-                self._end(endings.expired(task, claim, moment))
+                self._end(task, endings.expired(task, claim, moment))
             else:
                 lost = partial(self._is_lost, task.id, claim)
                 going.append(Performance(task, claim, handler, self._parts, lost, over))
@@ -205,7 +205,9 @@ class Runner:
                 performance.fail(Failure(str(error), final=True))
             else:
                 performance.secrets = tuple(texts)
-                requests.append(Request(task.id, task.name, task.payload, texts, task.created_at, claim, task.date))
+                requests.append(
+                    Request(task.id, task.name, task.payload, texts, task.created_at, claim, task.date, task.attempt)
+                )
         layouts: list[Future[None]] = []
 
         def ready(task_id: str, outcome: Outcome) -> None:
@@ -251,8 +253,10 @@ class Runner:
         if not self._held:
             self.idle.set()
 
-    def _end(self, ending: attempts.Ending) -> None:
+    def _end(self, task: Task, ending: attempts.Ending) -> None:
         try:
             self._writer.apply(lambda c: attempts.end(c, ending))
         except StorageUnavailable as error:
-            log.warning("the end of %s could not be recorded: %s", ending.task_id, error)
+            telling.unrecorded(task, "the end", error)
+        else:
+            telling.ended(task, ending)

@@ -153,6 +153,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged."
     )
+    log: Literal["text", "json"] = Field(
+        "text", description="Lines of the log for people, or one JSON object each, with task, name and attempt."
+    )
 
     @field_validator("time_zone")
     @classmethod

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from steward.errors import ConfigurationError, SourceUnavailable, UnreadableData
+from steward.masking import masked
 from steward.records import Record
 
 Row = Mapping[str, Any]
@@ -101,7 +102,7 @@ class Source:
                 ) from error
             raise SourceUnavailable(
                 "The application's database cannot be read",
-                str(error.orig).splitlines()[0],
+                masked(str(error.orig).splitlines()[0]),
                 "Check STEWARD_SOURCE_URL and that the database is up",
             ) from error
 
@@ -130,7 +131,7 @@ def _read_only_engine(url: str) -> sa.Engine:
         ) from error
     except SQLAlchemyError as error:
         raise ConfigurationError(
-            "STEWARD_SOURCE_URL is not a database URL", str(error), "Example: sqlite:///members.sqlite3"
+            "STEWARD_SOURCE_URL is not a database URL", masked(str(error)), "Example: sqlite:///members.sqlite3"
         ) from error
 
 

@@ -558,6 +558,22 @@ def test_health_says_why_not(place: Place) -> None:
     assert httpx.get(f"{place.base}/readyz").status_code == 503
 
 
+def test_the_words_of_servers_are_for_operators(place: Place) -> None:
+    said = "535 5.7.8 the words of a server"
+    place.steward.ledger.apply(lambda c: workers.stop_lane(c, "smtp", said, now(), now()))
+    try:
+        for who in ("", "portal", "staff", "wrong"):
+            token = place.keys.get(who, "stw_wrong")
+            headers = {"Authorization": f"Bearer {token}"} if who else {}
+            answer = httpx.get(f"{place.base}/readyz", headers=headers)
+            assert answer.status_code == 503
+            assert "words of a server" not in answer.text
+        with place.client("operator") as client:
+            assert said in client.get("/readyz").text
+    finally:
+        place.steward.ledger.apply(lambda c: workers.start_lane(c, "smtp"))
+
+
 def test_metrics_count_and_name_nobody(place: Place, portal: httpx.Client) -> None:
     task = portal.post("/v1/tasks/welcome_email", json=ADA | {"email": "metrics@example.org"}).json()["id"]
     site.add_delivery(place.steward, task, 1, "metrics@example.org", "refused", 550, "no such user")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from steward import errors
+from steward import errors, logline
 from steward.children import frames, last_words, usage
 from steward.children.failures import (
     ChildCancelled,
@@ -287,8 +287,9 @@ class Child:
                 self._word = self._word[-4096:]
                 for line in lines:
                     text = line.decode(errors="replace")[:4096]
-                    self._words.append(text)
-                    log.info("%s[%d]: %s", self.name, self.pid, text)
+                    if not logline.relay(text):
+                        self._words.append(text)
+                        log.info("%s[%d]: %s", self.name, self.pid, text)
         except BlockingIOError:
             pass
         return True

@@ -53,7 +53,7 @@ def long_running(context: typer.Context) -> Settings:
     from steward.cli import logs
 
     chosen = settings_of(context)
-    logs.set_up(chosen.log_level)
+    logs.set_up(chosen.log_level, chosen.log)
     prove_writable(chosen.data_dir)
     return chosen
 
@@ -109,5 +109,5 @@ def _settings_and_log(context: typer.Context, level: str) -> Settings:
     from steward.cli import logs
 
     chosen = settings_of(context)
-    logs.set_up("debug" if chosen.log_level == "debug" else level)
+    logs.set_up("debug" if chosen.log_level == "debug" else level, chosen.log)
     return chosen

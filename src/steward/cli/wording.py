@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from steward.cli.logs import masked
 from steward.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -18,6 +17,7 @@ from steward.errors import (
     UnknownTask,
     Unreachable,
 )
+from steward.masking import masked
 
 FAILED, REFUSED, NOT_FOUND, UNAVAILABLE, ABORTED = 1, 2, 3, 4, 130
 """Exit codes beside 0: it failed; wrong usage or refused input; not found; store or server away; Ctrl-C."""

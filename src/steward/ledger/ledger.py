@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from steward.errors import ConfigurationError, InvalidOption, NewerStore, StorageFull, StorageUnavailable
 from steward.ledger import postgres
 from steward.ledger.write_lock import PATIENT, PROMPT, SLICE, WriteLock, busy, is_busy
+from steward.masking import masked
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -178,7 +179,7 @@ def _engine(url: sa.URL, lock: WriteLock) -> sa.Engine:
         ) from error
     except SQLAlchemyError as error:
         raise ConfigurationError(
-            "STEWARD_DATABASE_URL is not a database URL", str(error), "Example: postgresql://user@host/steward"
+            "STEWARD_DATABASE_URL is not a database URL", masked(str(error)), "Example: postgresql://user@host/steward"
         ) from error
     sa.event.listen(engine, "connect", _set_pragmas)
     sa.event.listen(engine, "begin", partial(_begin, lock))

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from steward import telling
 from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance
 from steward.plugins import Registry
@@ -42,18 +43,21 @@ class Awaited(TaskService):
     ) -> list[str]:
         """Accept all payloads, or none; see `TaskService.aenqueue_many`."""
         handler, options = self.registry.resolve(func), options or Options()
-        return await self._awaited(lambda: self._offer_many(handler, payloads, options), connection)
+        return await self._awaited(handler.name, lambda: self._offer_many(handler, payloads, options), connection)
 
     async def _one(self, handler: Handler, payload: Any, options: Options, connection: Any) -> str:
-        return (await self._awaited(lambda: self._offer(handler, payload, options)[1], connection))[0]
+        return (await self._awaited(handler.name, lambda: self._offer(handler, payload, options)[1], connection))[0]
 
-    async def _awaited(self, offer: Callable[[], Change], connection: Any) -> list[str]:
+    async def _awaited(self, name: str, offer: Callable[[], Change], connection: Any) -> list[str]:
         if connection is None:
-            return (await asyncio.to_thread(lambda: self._write(offer(), None)))[0]
+            ids, created = await asyncio.to_thread(lambda: self._write(offer(), None))
+            if created:
+                telling.accepted(name, ids)
+            return ids
         session = async_session(connection)
         change, home = await asyncio.to_thread(lambda: (offer(), home_of(self.ledger)))
-        ids: list[str] = (await session.run_sync(lambda given: self._write(change, given, home)))[0]
-        return ids
+        joined: list[str] = (await session.run_sync(lambda given: self._write(change, given, home)))[0]
+        return joined
 
     @abstractmethod
     def _call(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from steward.errors import BrokerUnavailable
+from steward.masking import masked
 from steward.services.celery import TASK, WAIT, application, dead_letters, is_rabbitmq
 from steward.settings import Settings, hostname_of
 
@@ -72,7 +73,7 @@ class CeleryBroker:
         except Exception as error:
             # Whatever it was (refused, reset, timed out, nacked, closed): this connection is not used again.
             self.close()
-            words = str(error) or type(error).__name__
+            words = masked(str(error)) or type(error).__name__
             raise BrokerUnavailable(
                 f"The broker at {self._where} cannot be used just now",
                 words,

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
+from steward import telling
 from steward.callers import PROCESS, Caller, shown_name
 from steward.clock import micros, new_id, now
 from steward.errors import (
@@ -73,8 +74,12 @@ class LedgerTaskService(Awaited):
         self, func: HandlerLike, payloads: Iterable[Any], *, options: Options | None = None, connection: Any = None
     ) -> list[str]:
         """Accept all payloads in one commit, or none; see `TaskService.enqueue_many`."""
-        change = self._offer_many(self.registry.resolve(func), payloads, options or Options())
-        return self._write(change, connection)[0]
+        handler = self.registry.resolve(func)
+        change = self._offer_many(handler, payloads, options or Options())
+        ids, created = self._write(change, connection)
+        if created and connection is None:
+            telling.accepted(handler.name, ids)
+        return ids
 
     def get_status(self, task_id: str) -> TaskResult:
         """Return the task as it stands; see `TaskService.get_status`."""
@@ -130,6 +135,8 @@ class LedgerTaskService(Awaited):
     def _accept(self, handler: Handler, payload: Any, options: Options, connection: Any = None) -> Accepted:
         entry, change = self._offer(handler, payload, options)
         ids, created = self._write(change, connection)
+        if created and connection is None:
+            telling.accepted(handler.name, ids)
         return Accepted(ids[0], created, entry.as_result() if created else None)
 
     def _write(self, change: Change, connection: Any, home: tuple[Any, ...] | None = None) -> tuple[list[str], bool]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from steward import masking
 from steward.results import Outcome
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.transports import smtp_address
@@ -68,6 +69,7 @@ class SmtpTransport:
         final_seconds: float = FINAL_SECONDS,
     ) -> None:
         self._address = smtp_address.parse(url)
+        masking.hide(self._address.password)
         self._ca_file, self._hello = ca_file, Hello(hello)
         self._connect_seconds, self._greeting_seconds = connect_seconds, greeting_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
+from steward.masking import masked
+
 LONGEST_REPLY = 64 * 1024
 TICK: Final = 1.0
 """Seconds between looks at the clock while a reply is awaited: a timer for each reply costs more than the reply."""
@@ -24,10 +26,10 @@ def words(said: bytes | str) -> str:
     """Return what a server said as text that can be stored, shown and logged, whatever its bytes were.
 
     What is no UTF-8 becomes U+FFFD, control characters become a blank. aiosmtplib hands undecodable bytes over as lone
-    surrogates, which nothing can write.
+    surrogates, which nothing can write. A server that repeats what we sent repeats no password.
     """
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else _SURROGATES.sub("\ufffd", said)
-    return _CONTROLS.sub(" ", text).strip()
+    return masked(_CONTROLS.sub(" ", text).strip())
 
 
 class LineLost(ConnectionError):

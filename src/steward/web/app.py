@@ -119,7 +119,7 @@ def create(steward: Steward) -> FastAPI:
     submissions.add_routes(app, steward, keeper)
     lookups.add_routes(app, steward, keeper)
     schedules.add_routes(app, steward, keeper)
-    app.router.routes.extend(health.routes(steward))
+    app.router.routes.extend(health.routes(steward, keeper))
     for page in (entrance, pages, asking, schedule_pages, outbox):
         app.router.routes.extend(page.routes(site))
 

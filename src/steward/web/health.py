@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from steward.ledger import mail_lane, search, workers
 from steward.ledger.schema import tasks
 from steward.results import Outcome
 from steward.tasks import State
+from steward.web.auth import Doorkeeper
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -29,15 +31,23 @@ KEPT_FOR = 1.0
 """Seconds for which the counts stand, so that a storm of scrapes is no storm of queries."""
 
 
-def routes(steward: Steward) -> list[Route]:
-    """Return `/livez`, `/readyz` and `/metrics`; they need no key, and tell nothing personal."""
+def routes(steward: Steward, keeper: Doorkeeper) -> list[Route]:
+    """Return `/livez`, `/readyz` and `/metrics`; they need no key, and tell nothing personal.
+
+    With an operator's key `/readyz` says more: the words of servers and of the system, and remedies.
+    """
     gauge = Metrics(steward)
 
     async def livez(request: Request) -> Response:
         return Response(to_json({"status": "alive"}), media_type="application/json")
 
     async def readyz(request: Request) -> Response:
-        ready, report = await run_in_threadpool(readiness, steward)
+        detailed = False
+        if "authorization" in request.headers:
+            with contextlib.suppress(StewardError):  # whoever may not see more sees what everybody does
+                await keeper.admit(request, "operate")
+                detailed = True
+        ready, report = await run_in_threadpool(readiness, steward, detailed=detailed)
         return Response(to_json(report), 200 if ready else 503, media_type="application/json")
 
     async def metrics(request: Request) -> Response:

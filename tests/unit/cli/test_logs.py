@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from steward.cli.logs import LineFormatter, masked
 from steward.errors import ConfigurationError
+from steward.logline import LineFormatter
+from steward.masking import masked
 
 
 def line(message: str, error: BaseException | None = None, *, frames: bool = False) -> str:

@@ -1,0 +1,41 @@
+"""Logs what becomes of each task: that it was accepted, and how each attempt has ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from steward.ledger.attempts import Ending
+from steward.logline import about
+from steward.tasks import Task
+
+log = logging.getLogger("steward.tasks")
+
+
+def accepted(name: str, ids: Iterable[str]) -> None:
+    """Log that the tasks `ids` of the handler `name` are on disk."""
+    if log.isEnabledFor(logging.INFO):
+        for task_id in ids:
+            log.info("accepted", extra=about(task_id, name))
+
+
+def ended(task: Task, ending: Ending | None) -> None:
+    """Log how an attempt has ended, as the ledger has it."""
+    if ending is None:
+        return
+    words = f"{ending.state}: {ending.error}" if ending.error else str(ending.state)
+    log.info("%s", words, extra=_about(task))
+
+
+def failed(task: Task, trace: str) -> None:
+    """Log what went wrong where nobody foresaw it."""
+    log.error("it failed: %s", trace, extra=_about(task))
+
+
+def unrecorded(task: Task, what: str, error: object) -> None:
+    """Log that `what` of a task could not be recorded, and why."""
+    log.warning("%s could not be recorded: %s", what, error, extra=_about(task))
+
+
+def _about(task: Task) -> dict[str, object]:
+    return about(task.id, task.name, task.attempt)
