@@ -278,8 +278,6 @@ class Performance:
         else:
             self._end(self._delivered(self._fates))
 
-    # Endings
-
     def _end(self, ending: Ending) -> None:
         def ended(_: None, error: BaseException | None) -> None:
             if error is None:
