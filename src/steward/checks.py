@@ -14,6 +14,7 @@ from steward.clock import now, present
 from steward.conditions import conditions
 from steward.errors import RenderFailed, StewardError
 from steward.formats import counted
+from steward.glyphs import SAMPLES, remedy
 from steward.ledger import search, upkeep, workers
 from steward.ledger.schema import artifacts
 from steward.renderer import Layout
@@ -164,6 +165,7 @@ def layout(steward: Steward) -> Found:
         with tempfile.TemporaryDirectory(prefix="steward-check-") as folder:
             page = Layout("<p>Is Pango there?</p>", "Check", present())
             renderer.render(page, Path(folder) / "check.pdf")
+            lacking = [name for name, word in SAMPLES.items() if _is_lacking(renderer, word, Path(folder))]
     except RenderFailed as error:
         yield (
             "FAIL",
@@ -172,8 +174,16 @@ def layout(steward: Steward) -> Found:
         )
     else:
         yield "ok", "PDFs can be laid out"
+        if lacking:
+            yield "warn", f"Names in {', '.join(lacking)} stand as boxes: there is no font for them", remedy(lacking)
     finally:
         renderer.close()
+
+
+def _is_lacking(renderer: WeasyRenderer, word: str, folder: Path) -> bool:
+    found: list[str] = []
+    renderer.render(Layout(f"<p>{word}</p>", "Check", present()), folder / "check.pdf", lacking=found.append)
+    return bool(found)
 
 
 def mail(steward: Steward) -> Found:

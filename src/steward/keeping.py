@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,8 @@ class Keeping:
     is_lost: Callable[[], bool]
     earlier: Sequence[Artifact] = ()
     sent: bool = False
+    lacking: set[str] = field(default_factory=set)
+    """Characters that stand as boxes in what was laid out."""
 
     def produce(self, documents: Sequence[Document]) -> list[list[Enclosed]]:
         """Return the files of each document; those of documents that are to be kept are archived and recorded.
@@ -92,7 +94,7 @@ class Keeping:
         self.writer.submit(lambda c: attempts.say_progress(c, self.task.id, self.claim, 0.7, "Laying out the document"))
         html, file.path = file.path, file.path.with_suffix(".pdf")
         layout = Layout(html.read_text(encoding="utf-8"), document.title, moment(self.task.date))
-        self.renderer.render(layout, file.path, cancelled=self.is_lost)
+        self.renderer.render(layout, file.path, cancelled=self.is_lost, lacking=self.lacking.update)
 
     def _keep(self, file: _Wanted, others: Sequence[Artifact]) -> Artifact:
         # The place names the content: one that is written anew never lies where another's record points.

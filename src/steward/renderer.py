@@ -25,8 +25,17 @@ class Layout:
 class Renderer(Protocol):
     """Lays documents out. Implementations stand in `renderers/`."""
 
-    def render(self, layout: Layout, target: Path, *, cancelled: Callable[[], bool] = lambda: False) -> int:
+    def render(
+        self,
+        layout: Layout,
+        target: Path,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        lacking: Callable[[str], None] = lambda characters: None,
+    ) -> int:
         """Write the PDF to `target` and return its number of pages. `cancelled` is asked several times a second.
+
+        `lacking` is called with the characters that no font could show, if there are any: they stand as boxes.
 
         Raises:
             RenderLimitExceeded: the limit of time, processor or memory was reached, and the render stopped.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from tests.house.repository import ROOT
 
 from steward.errors import ConfigurationError, RenderFailed, RenderLimitExceeded
 from steward.renderer import Layout, Renderer
@@ -93,6 +94,75 @@ def test_the_same_layout_gives_the_same_bytes_in_any_process(make: Callable[...,
         finally:
             renderer.close()
     assert len(prints) == 1
+
+
+def fonts_of(folder: Path, *folders: str) -> str:
+    """Return a configuration of fontconfig with the fonts of `folders` and no others."""
+    listed = "".join(f"<dir>{each}</dir>" for each in folders)
+    path = folder / "fonts.conf"
+    path.write_text(f"<fontconfig>{listed}<cachedir>{folder}/cache</cachedir></fontconfig>")
+    return str(path)
+
+
+DEJAVU = "/usr/share/fonts/truetype/dejavu"
+"""Debian's fontconfig-config, which Pango needs, depends on these."""
+PUBLIC_SANS = ROOT / "templates" / "assets" / "fonts" / "PublicSans-Regular.ttf"
+OWN = "<style>@font-face { font-family: own; src: url(asset:own.ttf) } p { font-family: own }</style>"
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("Zoë Łukasz Müller-O’Brien – 50 % (100 €)", ""),
+        ("王芳 Wang Fang", "王芳"),
+        ("김민준", "김민준"),
+        ("田中さん", "田中さん"),
+        ("सदस्य", "सदसय्"),
+        ("สมาชิก", "สมาชก"),
+        ("Ελένη Пётр חבר", ""),
+        ("Well done 🎉", "🎉"),
+    ],
+)
+def test_characters_that_no_font_can_show_are_told(
+    renderer_with_few_fonts: Renderer, tmp_path: Path, text: str, lacks: str
+) -> None:
+    told: list[str] = []
+    html = f"<html lang=en><title>x</title>{OWN}<p>{text}"
+    renderer_with_few_fonts.render(layout(html), tmp_path / "x.pdf", lacking=told.append)
+    assert set(lacks) <= set("".join(told)) <= set(text), told
+    assert bool(told) == bool(lacks)
+
+
+@pytest.fixture(scope="module")
+def renderer_with_few_fonts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renderer]:
+    folder = tmp_path_factory.mktemp("fonts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FONTCONFIG_FILE", fonts_of(folder, DEJAVU))
+        renderer = WeasyRenderer({"own.ttf": PUBLIC_SANS})
+    yield renderer
+    renderer.close()
+
+
+def test_what_the_documents_fonts_lack_comes_from_the_machines_with_the_same_bytes_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FONTCONFIG_FILE", fonts_of(tmp_path, DEJAVU))
+    own = {"own.ttf": PUBLIC_SANS}
+    text = "Ada Ελένη Пётр חבר Đặng"
+    prints, told = set(), []
+    for n in range(2):
+        renderer = WeasyRenderer(own)
+        try:
+            target = tmp_path / f"{n}.pdf"
+            html = f"<html lang=en><title>x</title>{OWN}<p>{text}"
+            renderer.render(layout(html), target, lacking=told.append)
+            prints.add(target.read_bytes())
+        finally:
+            renderer.close()
+    assert told == []
+    assert len(prints) == 1
+    shown = pypdf.PdfReader(target).pages[0].extract_text()
+    assert all(word in shown for word in ("Ada", "Ελένη", "Пётр", "Đặng")), shown
 
 
 SECRET = "the-secret-of-this-machine"

@@ -22,7 +22,7 @@ class Press:
     def __init__(self):
         self.jobs = 0
 
-    def render(self, layout, target, *, cancelled=lambda: False):
+    def render(self, layout, target, *, cancelled=lambda: False, lacking=None):
         self.jobs += 1
         target.write_text(f"%PDF {layout.title} {layout.html}")
         return 1

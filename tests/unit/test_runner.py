@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from steward.clock import SECOND, now
 from steward.ledger import Ledger, acceptance, attempts, control, orphans, search
 from steward.ledger.writer import GroupWriter
 from steward.plugins import Registry
-from steward.prepared import Draft, Failure, Prepared
+from steward.prepared import Document, Draft, Failure, Prepared
 from steward.results import Outcome
 from steward.runner import Runner
 from steward.sealing import Seal
@@ -52,7 +53,7 @@ class Desk:
     def __init__(self):
         self.to = ["ada@x.org"]
         self.before = self.meanwhile = lambda: None
-        self.failure = None
+        self.failure = self.result = None
 
     def prepare_each(self, requests, ready, progress, cancelled, begins):
         for request in requests:
@@ -71,7 +72,7 @@ class Desk:
                 )
                 for n, to in enumerate(self.to)
             )
-            ready(request.task_id, self.failure or Prepared(drafts, (), None))
+            ready(request.task_id, self.failure or self.result or Prepared(drafts, (), None))
 
 
 @pytest.fixture
@@ -166,6 +167,25 @@ def test_an_attempt_resumes_with_those_who_did_not_get_it(ledger, runner, desk, 
     runner.perform([task_id])
     assert get(ledger, task_id).state == "succeeded"
     assert post.sent[4:] == ["bob@x.org"]
+
+
+def test_a_task_says_which_scripts_stand_as_boxes_in_its_report(ledger, runner, desk, add, tmp_path):
+    class Press:
+        def render(self, layout, target, *, cancelled, lacking):
+            lacking("王芳")
+            target.write_text("%PDF")
+            return 1
+
+    html = tmp_path / "report.html"
+    html.write_text("<p>王芳")
+    runner._parts = replace(runner._parts, renderer=Press())
+    desk.result = Prepared((), (Document("roster.pdf", "Roster", html, (), True),), "The roll of 3 March.")
+    task = add()
+    runner.perform([task])
+    found = get(ledger, task)
+    assert found.state == "succeeded"
+    assert found.note.startswith("The roll of 3 March. Chinese has characters that stand as boxes")
+    assert "fonts-noto-cjk" in found.note
 
 
 def test_what_nobody_offers_is_held_and_what_has_expired_is_not_sent(ledger, runner, post, add):

@@ -21,6 +21,8 @@ from steward.children import (
 from steward.errors import RenderFailed, RenderLimitExceeded
 from steward.renderer import Layout
 
+_SAME_BYTES: Final = {"SOURCE_DATE_EPOCH": "0"}
+"""fontTools, through which a colour font goes, would write the time of day into it (a measured finding)."""
 _ENTRY: Final = "steward.renderers.weasy_inside:prepare"
 
 
@@ -41,17 +43,26 @@ class WeasyRenderer:
             limits=Limits(seconds=seconds, cpu_seconds=seconds, memory_mb=memory_mb, network=False),
             name="render",
             codec="json",
-            environment={name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")},
+            environment={name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")}
+            | _SAME_BYTES,
         )
 
     def warm(self) -> None:
         """Start the processes ahead of the first document, and do not wait for them."""
         self._children.warm()
 
-    def render(self, layout: Layout, target: Path, *, cancelled: Callable[[], bool] = lambda: False) -> int:
+    def render(
+        self,
+        layout: Layout,
+        target: Path,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        lacking: Callable[[str], None] = lambda characters: None,
+    ) -> int:
         """Write the PDF to `target`, whole or not at all, and return its number of pages.
 
-        The same layout and assets give the same bytes, in any process.
+        The same layout, assets and fonts give the same bytes, in any process. `lacking` is called with the characters
+        that neither the assets' fonts nor the machine's could show, if there are any.
 
         Raises:
             RenderLimitExceeded: the limit of time, processor or memory was reached, and the render stopped.
@@ -68,11 +79,13 @@ class WeasyRenderer:
             "target": str(draft),
         }
         try:
-            pages = self._ask(request, layout.title, cancelled)
+            answer = self._ask(request, layout.title, cancelled)
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
-        return pages
+        if answer["lacking"]:
+            lacking(answer["lacking"])
+        return int(answer["pages"])
 
     def pids(self) -> list[int]:
         """Return the process ids of the children."""
@@ -82,10 +95,10 @@ class WeasyRenderer:
         """Stop every child process."""
         self._children.close()
 
-    def _ask(self, request: Mapping[str, Any], title: str, cancelled: Callable[[], bool]) -> int:
+    def _ask(self, request: Mapping[str, Any], title: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
         what = f"The document '{title}' could not be laid out"
         try:
-            return int(self._children.call(request, cancelled=cancelled)["pages"])
+            return dict(self._children.call(request, cancelled=cancelled))
         except (ChildTimedOut, ChildOverMemory) as error:
             raise RenderLimitExceeded(
                 what, error.why, "Ask for less at once (a shorter period, fewer rows), or raise the limit"

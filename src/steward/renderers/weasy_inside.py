@@ -27,7 +27,7 @@ _NOTES: Final = "::footnote-call", "/* Counters and bookmarks */"
 _MARKER: Final = "\n::marker {"
 
 
-def prepare(assets: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, int]]:
+def prepare(assets: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Return the function that lays a document out; WeasyPrint is loaded, and its fonts are found.
 
     Raises:
@@ -41,14 +41,16 @@ def prepare(assets: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str
         ) from error
     losses = _Losses()
     log = logging.getLogger("weasyprint")
-    log.setLevel(logging.ERROR)  # its warnings name CSS that no printer knows
+    log.setLevel(logging.WARNING)
+    log.propagate = False  # most of its warnings name CSS that no printer knows
     log.addHandler(losses)
     fetcher = _fetcher({name: Path(path) for name, path in assets.items()})
 
-    def render(request: Mapping[str, Any]) -> dict[str, int]:
+    def render(request: Mapping[str, Any]) -> dict[str, Any]:
         from weasyprint.urls import FatalURLFetchingError
 
         losses.told.clear()
+        losses.lacking.clear()
         fetcher.refusal = None
         try:
             document = _document(request["html"], fetcher).render()
@@ -66,7 +68,7 @@ def prepare(assets: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str
                 "; ".join(dict.fromkeys(losses.told)),
                 "Correct the template or the asset; write asset:<name> for a file in the assets folder",
             )
-        return {"pages": len(document.pages)}
+        return {"pages": len(document.pages), "lacking": "".join(sorted(losses.lacking))}
 
     weasyprint.HTML(string=_WARM_UP).write_pdf(pdf_tags=True)
     # A layout makes millions of objects that live to its end: looking through them often is lost time (1.4x, measured).
@@ -104,14 +106,19 @@ def _default_style() -> Any:
 
 
 class _Losses(logging.Handler):
-    """Keeps what WeasyPrint logs, and otherwise leaves out in silence: a picture, a drawing, a style sheet."""
+    """Keeps what WeasyPrint logs, and otherwise leaves out in silence: a picture, a drawing, a style sheet, a glyph."""
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.told: list[str] = []
+        self.lacking: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if str(record.msg).startswith(("Failed to", "Relative URI", "Unsupported stylesheet")):
+        if str(record.msg).startswith(".notdef glyph") and isinstance(record.args, tuple):
+            self.lacking.add(str(record.args[0]))
+        elif record.levelno >= logging.ERROR and str(record.msg).startswith(
+            ("Failed to", "Relative URI", "Unsupported stylesheet")
+        ):
             self.told.append(record.getMessage()[:300])
 
 
