@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from steward import glyphs
 from steward.archive import Archive
 from steward.clock import moment, now
 from steward.compose import Enclosed
@@ -80,6 +81,10 @@ class Keeping:
             made.append([self._enclosed(file) for file in files])
         self._forget({a.n for a in left} - {a.n for a in stays})
         return made
+
+    def noted(self, note: str | None) -> str | None:
+        """Return what is to be said of the task: `note`, and which scripts stand as boxes in what was laid out."""
+        return " ".join(filter(None, (note, glyphs.note(self.lacking)))) or None
 
     def _wanted(self, document: Document) -> Iterable[_Wanted]:
         if document.html is not None:

@@ -18,7 +18,6 @@ from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
-from steward.glyphs import note
 from steward.handlers import Handler
 from steward.keeping import Keeping, told_apart
 from steward.ledger import attempts, deliveries
@@ -86,11 +85,9 @@ class Performance:
     def go(self, prepared: Prepared) -> None:
         """Lay out, keep, and send what was prepared. Raises nothing."""
         self.has_files = bool(prepared.documents) or any(draft.wire is None for draft in prepared.letters)
-        self._note = prepared.note
         try:
-            keeping = self._keeping()
-            files = keeping.produce(prepared.documents)
-            self._note = " ".join(filter(None, (prepared.note, note(keeping.lacking)))) or None
+            files = (keeping := self._keeping()).produce(prepared.documents)
+            self._note = keeping.noted(prepared.note)
             letters = [self._letter(n, draft, files) for n, draft in enumerate(prepared.letters)]
         except RenderLimitExceeded as error:
             # The same document would reach the same limit: four times the limit is no limit.
