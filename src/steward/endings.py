@@ -88,6 +88,7 @@ def delivered(
     fates: Sequence[Fate],
     now: int,
     note: str | None = None,
+    figures: str | None = None,
     chance: float | None = None,
     patience: int = SECOND,
 ) -> Ending:
@@ -111,7 +112,7 @@ def delivered(
         return Ending(task.id, task.attempt, claim, State.FAILED, now, _held(held))
     if refused:
         return Ending(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
-    return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note)
+    return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note, figures=figures)
 
 
 def delayed(policy: RetryPolicy, delays: Sequence[float]) -> RetryPolicy:

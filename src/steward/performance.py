@@ -79,7 +79,7 @@ class Performance:
         self._alone = False
         self._waits: dict[int, str] = {}
         self._refused = False
-        self._note: str | None = None
+        self._note: tuple[str | None, str | None] = (None, None)
         self._ending: Ending | None = None
 
     def go(self, prepared: Prepared) -> None:
@@ -87,7 +87,7 @@ class Performance:
         self.has_files = bool(prepared.documents) or any(draft.wire is None for draft in prepared.letters)
         try:
             files = (keeping := self._keeping()).produce(prepared.documents)
-            self._note = keeping.noted(prepared.note)
+            self._note = (keeping.noted(prepared.note), prepared.figures)
             letters = [self._letter(n, draft, files) for n, draft in enumerate(prepared.letters)]
         except RenderLimitExceeded as error:
             # The same document would reach the same limit: four times the limit is no limit.
@@ -248,7 +248,7 @@ class Performance:
         # What only sends waits in its lane; a report would be made again each second.
         soon = (self._parts.lane.stopped or self._refused) and self.task.lane in SENDING
         return endings.delivered(
-            self.task, self.claim, self._handler, fates, now(), self._note, patience=SECOND if soon else TRIAL
+            self.task, self.claim, self._handler, fates, now(), *self._note, patience=SECOND if soon else TRIAL
         )
 
     def _sent(self, letter: Letter, reply: Reply | None, error: BaseException | None) -> None:

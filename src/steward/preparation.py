@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward import working_folders
+from steward import figures, working_folders
 from steward.cells import clean
 from steward.clock import moment
 from steward.compose import Enclosed, compose
@@ -145,8 +145,10 @@ class Preparer:
                         attached,
                     )
                 )
-        notes = [w.text for w in wishes if isinstance(w, Note)]
-        return Prepared(tuple(letters), documents, mask(" ".join(notes), request.secrets) or None)
+        notes = [w for w in wishes if isinstance(w, Note)]
+        words = mask(" ".join(note.text for note in notes), request.secrets)
+        told = figures.joined((note.figures for note in notes), lambda text: mask(text, request.secrets))
+        return Prepared(tuple(letters), documents, words or None, figures.dump(told))
 
     def _enclosed(self, files: Sequence[Attachment], request: Request, number: int) -> list[Enclosed]:
         """Return the files of a letter as they lie in the task's working folder, once for all recipients."""

@@ -65,6 +65,8 @@ class Prepared(NamedTuple):
     letters: tuple[Draft, ...] = ()
     documents: tuple[Document, ...] = ()
     note: str | None = None
+    figures: str | None = None
+    """Those of the note, as the ledger keeps them: a JSON object."""
 
 
 class Failure(NamedTuple):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from steward.figures import Figure
+
 
 class Outcome(StrEnum):
     """What is known of one recipient's copy. `accepted` is by the mail server; nobody can know "delivered"."""
@@ -113,6 +115,7 @@ class TaskResult:
     progress_text: str = ""
     error: str | None = None
     note: str | None = None
+    figures: dict[str, Figure] = field(default_factory=dict)
     lane: str = ""
     priority: int = 0
     requested_by: str = ""
@@ -144,6 +147,7 @@ class TaskResult:
             "progress_text": self.progress_text,
             "error": self.error,
             "note": self.note,
+            "figures": self.figures,
             "deliveries": [d.as_json() for d in self.deliveries],
             "artifacts": [a.as_json() for a in self.artifacts],
         }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from steward.errors import TaskError
+from steward.figures import Figure, plain
 
 MASK = "••••••••"
 SHORTEST = 12
@@ -231,10 +232,17 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a job that sends nothing did, in one sentence, with figures for programs to read."""
+    """What a job that sends nothing did, in one sentence, with figures for programs to read.
+
+    Raises:
+        TaskError: a figure is none that JSON (RFC 8259) knows.
+    """
 
     text: str
-    figures: Mapping[str, int | float | str | Decimal | bool | None] = field(default_factory=dict)
+    figures: Mapping[str, Figure | Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        plain(self.figures)
 
 
 Wish = Email | Report | Note

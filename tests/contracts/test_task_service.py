@@ -84,6 +84,14 @@ def test_a_task_is_accepted_performed_and_recorded(subject: Subject) -> None:
     assert subject.captured().count(to) == 1
 
 
+def test_what_a_note_says_in_figures_is_kept(subject: Subject) -> None:
+    task = subject.settled(subject.do(lambda service: service.enqueue("nothing", number=5)))
+    assert (task.note, task.figures) == ("Done.", {"number": 5, "share": "0.10", "whole": True})
+    assert task.as_json()["figures"] == task.figures
+    [listed] = [each for each in subject.service.find(Query(name="nothing")).tasks if each.id == task.id]
+    assert listed.figures == task.figures
+
+
 @pytest.mark.parametrize("form", ["name", "handler", "function"])
 @pytest.mark.parametrize("given", ["model", "mapping", "keywords"])
 def test_handler_and_payload_may_be_given_in_every_form(subject: Subject, form: str, given: str) -> None:

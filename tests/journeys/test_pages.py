@@ -324,6 +324,18 @@ def test_one_task_says_what_was_asked_and_what_happened(place: Place, operator: 
     assert 'http-equiv="refresh"' not in page.text
 
 
+def test_the_figures_of_a_note_stand_in_a_table(place: Place, operator: Person) -> None:
+    task = site.hand_over(place.steward, "tidy", {}, "portal")
+    kept = '{"tasks_deleted": 12, "amount": "1.10", "whole": true, "<b>": "<script>x</script>"}'
+    site.set_task(place.steward, task, state="succeeded", note="Tidied.", figures=kept, finished_at=now())
+    page = operator.get(f"/tasks/{task}")
+    words = words_of(page).partition(" In figures ")[2]
+    assert "tasks deleted 12 amount 1.10 whole yes <b> <script>x</script>" in words
+    assert "<script>x" not in page.text
+    assert '<th scope="row">tasks deleted</th>' in page.text
+    assert "In figures" not in operator.get(f"/tasks/{site.hand_over(place.steward, 'tidy', {}, 'portal')}").text
+
+
 def test_a_task_under_way_shows_progress_and_renews_itself(place: Place, operator: Person) -> None:
     task = site.hand_over(place.steward, "tidy", {}, "Olga")
     site.set_task(place.steward, task, state="running", progress=0.5, progress_text="Page 7 of 14", started_at=1)

@@ -46,6 +46,7 @@ TASK = {
     "progress_text": "Half",
     "error": None,
     "note": None,
+    "figures": {"letters": 3, "amount": "0.10", "whole": True},
     "deliveries": [],
     "artifacts": [],
     "of_a_later_version": True,

@@ -11,6 +11,7 @@ import typer
 from steward.cli import fields, setup
 from steward.cli.printing import Json, say, say_json, say_table
 from steward.cli.wording import FAILED, tell
+from steward.figures import in_words
 
 if TYPE_CHECKING:
     from steward.handlers import Handler
@@ -79,6 +80,8 @@ def preview(
             say(str(path))
         if task.note:
             say(task.note)
+        for figure, value in in_words(task.figures):
+            say(f"  {figure}: {value}")
     return _outcome(task)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from steward.figures import in_words
+
 if TYPE_CHECKING:
     from steward.results import TaskResult
 
@@ -62,6 +64,7 @@ def say_task(task: TaskResult) -> None:
         ("state", state),
         ("error", task.error or ""),
         ("note", task.note or ""),
+        ("figures", "; ".join(f"{name}: {value}" for name, value in in_words(task.figures))),
         ("asked by", task.requested_by),
         ("accepted", at(task.created_at)),
         ("due", at(task.due_at) if not task.finished and task.due_at != task.created_at else ""),

@@ -109,6 +109,7 @@ class Ending:
     at: int
     error: str | None = None
     note: str | None = None
+    figures: str | None = None
     due_at: int | None = None
     lost: int = 0
     counts: bool = True
@@ -144,7 +145,7 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
         if ending.state not in (State.FAILED, State.INTERRUPTED):
             values |= {"sealed": None}
         if ending.state == State.SUCCEEDED:
-            values |= {"note": ending.note, "progress": 1.0}
+            values |= {"note": ending.note, "figures": ending.figures, "progress": 1.0}
         if ending.state == State.FAILED:
             values |= {"failures": tasks.c.failures + 1}
     if ending.lost:
@@ -168,7 +169,7 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
 
 
 _SUCCEED = (
-    "UPDATE tasks SET state = 'succeeded', finished_at = ?, progress = 1.0, note = ?, error = NULL,"
+    "UPDATE tasks SET state = 'succeeded', finished_at = ?, progress = 1.0, note = ?, figures = ?, error = NULL,"
     " sealed = NULL, worker = NULL, claim = NULL, handed_at = NULL, progress_text = NULL"
     " WHERE id = ? AND claim = ? AND state = 'running'"
 )
@@ -182,7 +183,7 @@ _CLOSE = (
 def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]:
     """Close each attempt as `end` does; successes, which are most, in two statements for all of them."""
     successes = [e for e in endings if e.state == State.SUCCEEDED]
-    done = run_each(connection, _SUCCEED, [(e.at, e.note, e.task_id, e.claim) for e in successes])
+    done = run_each(connection, _SUCCEED, [(e.at, e.note, e.figures, e.task_id, e.claim) for e in successes])
     run_each(connection, _CLOSE, [(e.at, e.task_id, e.number, e.task_id, e.number) for e in successes])
     for ending in endings:
         if ending.state != State.SUCCEEDED or done < len(successes):

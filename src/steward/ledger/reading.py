@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from steward import figures
 from steward.clock import EARLIEST, moment, storable
 from steward.ledger.schema import artifacts, attempts, deliveries
 from steward.results import Artifact, Attempt, Delivery, Outcome, TaskResult
@@ -73,6 +74,7 @@ class _Reading:
             progress_text=r.progress_text or "",
             error=r.error,
             note=r.note,
+            figures=self._read("figures", lambda: figures.load(r.figures), {}),
             lane=self._as("lane", r.lane, str, ""),
             priority=self._as("priority", r.priority, int, 0),
             requested_by=self._as("requested_by", r.requested_by, str, ""),

@@ -53,6 +53,8 @@ tasks = sa.Table(
     sa.Column("progress_text", sa.String(200)),
     sa.Column("error", sa.Text),
     sa.Column("note", sa.Text),
+    # The figures of the note, as a JSON object.
+    sa.Column("figures", sa.Text),
     # Claiming reads the first, waking the second, expiring the third, releasing the fourth, alerts the fifth.
     sa.Index(
         "ix_tasks_queued", "lane", sa.text("priority DESC"), "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED

@@ -128,7 +128,7 @@ def forget(connection: sa.Connection, address: str, ids: list[str]) -> list[str]
     connection.execute(
         tasks.update()
         .where(tasks.c.id.in_(ids))
-        .values(payload="{}", sealed=None, recipient=ERASED, error=None, note=None, progress_text=None)
+        .values(payload="{}", sealed=None, recipient=ERASED, error=None, note=None, figures=None, progress_text=None)
     )
     connection.execute(
         deliveries.update()

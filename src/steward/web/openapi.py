@@ -63,6 +63,10 @@ SCHEMAS: dict[str, Any] = {
             "progress_text": _TEXT,
             "error": _maybe(_TEXT),
             "note": _maybe(_TEXT),
+            "figures": {
+                "type": "object",
+                "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
+            },
             "deliveries": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}},
             "artifacts": {"type": "array", "items": {"$ref": "#/components/schemas/Artifact"}},
         }

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from steward import figures
 from steward.callers import Caller
 from steward.conditions import Condition, conditions
 from steward.schedules import find_zone
@@ -54,7 +55,7 @@ _SPEECH = {
         "file_size",
         "label",
     )
-}
+} | {"figure_words": figures.in_words}
 
 
 def sees_outbox(caller: Caller) -> bool:

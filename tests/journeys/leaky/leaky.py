@@ -25,7 +25,7 @@ def leak(leak: Leak) -> Email | Note:
     if leak.way == "reject":
         raise Rejected("The link cannot be used", link)
     if leak.way == "note":
-        return Note(f"Used {link}.")
+        return Note(f"Used {link}.", {"link": link, link: 1})
     return Email(to=leak.email, template="leak", context={"link": link})
 
 

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -112,7 +113,7 @@ def secret_letter(reset: Reset) -> Email:
 def nothing(run: Run) -> Note:
     """Do nothing but count."""
     leave_line(run)
-    return Note("Done.")
+    return Note("Done.", {"number": run.number, "share": Decimal("0.10"), "whole": True})
 
 
 @handler(example=Run(), time_limit=60)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+
+from steward.cli.printing import say_task
+from steward.results import TaskResult
 
 
 def test_scheduled_tasks_are_found_by_pages_and_cancelled(steward):
@@ -59,6 +64,20 @@ def test_whoever_waits_where_nobody_works_is_told(steward):
     assert "No worker is running." in done.err
     assert "It has not ended within 0 seconds." in done.err
     assert "state     queued" in done.out
+
+
+def test_what_a_task_did_is_printed_in_words_and_figures(steward):
+    made = steward("preview", "nothing")
+    assert made.out.splitlines()[-4:] == ["Done.", "  number: 0", "  share: 0.10", "  whole: yes"]
+    assert steward("preview", "nothing", "--json").json["task"]["figures"] == {
+        "number": 0, "share": "0.10", "whole": True,
+    }  # fmt: skip
+
+
+def test_the_figures_of_a_task_stand_in_its_status(capsys):
+    at = datetime(2026, 11, 24, 15, tzinfo=UTC)
+    say_task(TaskResult("0190", "tidy", "succeeded", 1, at, at, note="Tidied.", figures={"tasks_gone": 3, "all": True}))
+    assert "  figures   tasks gone: 3; all: yes\n" in capsys.readouterr().out
 
 
 def test_a_terminal_is_not_redrawn_by_what_somebody_wrote(steward):

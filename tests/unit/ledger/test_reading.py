@@ -18,6 +18,8 @@ ANYWHERE = {
     "an end beyond": {"finished_at": 2**62, "expires_at": BEYOND, "started_at": -(2**62)},
     "a payload that is no JSON": {"payload": "{"},
     "a payload that is no object": {"payload": "[1]"},
+    "figures that are none": {"figures": "[1]"},
+    "figures that are no JSON": {"figures": "{"},
     "a payload that is too deep": {"payload": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"},
 }
 ON_SQLITE = {
