@@ -76,7 +76,16 @@ class _Sending:
 class Dispatch:
     """At most `in_flight` copies are between their mark and their record: the most that a crash can send twice."""
 
-    def __init__(self, writer: GroupWriter, transport: Transport, seal: Seal, in_flight: int) -> None:
+    def __init__(
+        self,
+        writer: GroupWriter,
+        transport: Transport,
+        seal: Seal,
+        in_flight: int,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`refused` is called as soon as the mail server has refused us, before that is recorded."""
+        self._refused = refused
         self._writer, self._transport, self._seal, self._in_flight = writer, transport, seal, in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: asyncio.Semaphore | None = None
@@ -144,6 +153,8 @@ class Dispatch:
             sending.finished(None, error)
             return
         reply = carried.result()
+        if reply.ours and not reply.shared:
+            self._refused()
         if sending.letter.secrets:
             reply = replace(reply, text=mask(reply.text, sending.letter.secrets))
         sending.reply = reply

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import sqlalchemy as sa
 
@@ -19,6 +20,8 @@ from steward.transport import Phase, Reply
 
 log = logging.getLogger(__name__)
 
+HOLD = 1.0
+"""Seconds that a refusal holds letters back at most, if the store cannot record it."""
 _OF_THE_LETTER = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT)
 
 
@@ -38,6 +41,7 @@ class MailLane:
         self._doubted = False
         self._asking: str | None = None
         self._free = 0
+        self._refused_at = -HOLD
         self._heard = threading.Event()
 
     def reason_to_wait(self, task_id: str) -> str:
@@ -45,7 +49,13 @@ class MailLane:
         if self.stopped and task_id == self._asking and self._free:
             self._free -= 1
             return ""
+        if time.monotonic() - self._refused_at < HOLD:
+            return "The mail server has just refused us; whether it means this one letter is being looked at."
         return self.stopped
+
+    def refused(self) -> None:
+        """Let no letter begin until the refusal that has just come is recorded: hundreds may stand ready."""
+        self._refused_at = time.monotonic()
 
     def reason_to_stop(self, task_id: str) -> str:
         """Return why a letter that has begun to go must wait after all, or an empty text."""
@@ -57,6 +67,8 @@ class MailLane:
         Returns an empty text if that counts as the task's own matter, else how an attempt that ends so is recorded.
         """
         asking = task_id == self._asking
+        if not reply.shared:
+            self._refused_at = -HOLD
         if asking:
             self._heard.set()
         letter = reply.phase in _OF_THE_LETTER

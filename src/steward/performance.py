@@ -215,6 +215,7 @@ class Performance:
         for letter in letters:
             reason = self._parts.lane.reason_to_wait(self.task.id)
             if reason:  # the lane has stopped since the batch began: nobody signs in again and again
+                self._refused = True
                 self._one_less(Fate(letter.recipient, Outcome.DEFERRED, reason, counts=False, waits=STOOD_STILL))
             else:
                 self._parts.dispatch.send(letter, self._recorder(letter), partial(self._sent, letter))

@@ -71,7 +71,7 @@ class Runner:
         self.lane = MailLane()
         self._parts = Parts(
             writer=writer,
-            dispatch=Dispatch(writer, transport, seal, in_flight),
+            dispatch=Dispatch(writer, transport, seal, in_flight, self.lane.refused),
             seal=seal,
             archive=archive,
             renderer=renderer,

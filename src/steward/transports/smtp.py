@@ -34,8 +34,6 @@ COMMAND_SECONDS = 300.0
 FINAL_SECONDS = 600.0
 """RFC 5321, section 4.5.3.2.6: the reply to the final dot may take ten minutes; giving up earlier sends twice."""
 IDLE_SECONDS = 20.0
-SPREAD = 0.5
-"""Seconds for which a refusal of us answers letters that come after it: until whoever sends them has heard of it."""
 MOST_LETTERS = 500
 """A connection is closed after this many letters: servers limit them."""
 MOST_UNANSWERED = 3
@@ -81,7 +79,6 @@ class SmtpTransport:
         self._talks = 0
         self._unanswered = 0
         self._proved = False
-        self._refusal: tuple[Reply, float] | None = None
         self._openings = Openings(self._connect)
         self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -137,8 +134,6 @@ class SmtpTransport:
     def _begin(self) -> None:
         """Let as many senders work as there are letters, and at most one for each connection."""
         self._woken = False  # first: a letter that comes from now on wakes the loop again
-        if self._refusal is not None and self._refusal[1] > time.monotonic():
-            self._answer_waiting(self._refusal[0])
         lines = self._connections if self._proved else 1
         for _ in range(min(len(self._urgent) + len(self._waiting), lines - len(self._senders))):
             self._senders.add(self._loop.create_task(self._work()))
@@ -246,8 +241,6 @@ class SmtpTransport:
         """After we were refused ask with one letter alone until one has got further: hundreds would hear the same."""
         if reply.ours or reply.phase is Phase.CONNECT:
             self._proved = False
-            if reply.ours:
-                self._refusal = (reply, time.monotonic() + SPREAD)
             self._answer_waiting(reply)
         elif reply.code is not None and reply.phase in (Phase.RCPT, Phase.DATA, Phase.DOT, Phase.DONE):
             self._prove()
