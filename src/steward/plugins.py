@@ -9,7 +9,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,11 +17,13 @@ from typing import Any
 import pluggy
 
 from steward import hookspecs
+from steward.callers import Caller
 from steward.errors import NotAHandler, PluginError, StewardError, UnknownHandler
 from steward.handlers import Handler
 
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "steward"
+BROKEN = "It could not be loaded; operators see why: steward plugins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Plugin:
     origin: str
     handlers: tuple[str, ...] = ()
     error: str = ""
+
+    def shown_to(self, caller: Caller) -> Plugin:
+        """Return it as `caller` may see it: where this machine keeps it, and what broke, are for operators."""
+        if caller.operates:
+            return self
+        return replace(self, origin=Path(self.origin).name, error=BROKEN if self.error else "")
 
 
 class Registry:
@@ -55,7 +63,8 @@ class Registry:
         broken = [p for p in self.plugins if p.error]
         raise UnknownHandler(
             f"There is no task named '{name[:80]}'",
-            f"The plugin {broken[0].name} could not be loaded ({broken[0].error})" if broken and not near else "",
+            # Whoever asks is told no more: the reason names files of this machine.
+            f"The plugin {broken[0].name} could not be loaded" if broken and not near else "",
             f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(sorted(self.handlers)) or 'none'}",
         )
 

@@ -515,6 +515,22 @@ def test_handlers_and_plugins_are_listed(operator: httpx.Client) -> None:
     plugins = {p["name"]: p for p in operator.get("/v1/plugins").json()["plugins"]}
     assert "dues_letter.py:3" in plugins["dues_letter"]["error"]
     assert plugins["small"]["error"] is None
+    assert plugins["dues_letter"]["origin"].endswith("/dues_letter.py")
+
+
+@pytest.mark.parametrize("who", ["reader", "portal"])
+def test_where_this_machine_keeps_its_plugins_is_told_to_operators_alone(place: Place, who: str) -> None:
+    folder = str(place.steward.settings.plugin_directories[0])
+    with place.client(who) as client:
+        told = client.get("/v1/plugins")
+        unknown = client.post("/v1/tasks/nothing_at_all_like_it", json={})
+    assert folder not in told.text + unknown.text
+    assert told.status_code in (200, 403)
+    if told.status_code == 200:
+        plugins = {p["name"]: p for p in told.json()["plugins"]}
+        assert plugins["dues_letter"]["origin"] == "dues_letter.py"
+        assert plugins["small"]["error"] is None
+        assert plugins["dues_letter"]["error"] == "It could not be loaded; operators see why: steward plugins"
 
 
 def test_openapi_describes_every_handler(place: Place) -> None:

@@ -532,6 +532,19 @@ def test_a_broken_plugin_is_a_red_card_with_file_and_line(operator: Person) -> N
     assert "Greet a member" in words_of(page)
 
 
+def test_where_this_machine_keeps_its_plugins_is_shown_to_operators_alone(
+    operator: Person, person: Callable[..., Person]
+) -> None:
+    kept = re.compile(r"/[^ <>]+/dues_letter[.]py")
+    assert kept.search(operator.get("/plugins").text)
+    theirs = person("Rea", "read").get("/plugins")
+    assert theirs.status_code == 200
+    assert "dues_letter.py" in theirs.text
+    assert not kept.search(theirs.text)
+    assert "dues_letter.py:3" not in theirs.text
+    assert "operators see why" in theirs.text
+
+
 def test_the_style_sheet_is_served_and_may_be_kept(place: Place) -> None:
     address = re.findall(r'rel="stylesheet" href="([^"]+)"', httpx.get(f"{place.base}/sign-in", headers=BROWSER).text)[
         0

@@ -117,12 +117,12 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         return as_json({"handlers": [describe(h) for name, h in known if caller.may_ask(name, h.scope)]})
 
     async def list_plugins(request: Request) -> Response:
-        await keeper.admit(request, "read", "operate")
+        caller = await keeper.admit(request, "read", "operate")
         return as_json(
             {
                 "plugins": [
                     {"name": p.name, "origin": p.origin, "handlers": list(p.handlers), "error": p.error or None}
-                    for p in steward.registry.plugins
+                    for p in (each.shown_to(caller) for each in steward.registry.plugins)
                 ]
             }
         )

@@ -126,7 +126,7 @@ class Pages:
     def plugins(self, request: Request, session: Session) -> Response:
         """Return the cards of all plugins, the broken ones first."""
         registry = self._steward.registry
-        cards = sorted(registry.plugins, key=lambda p: (not p.error, p.name))
+        cards = sorted((p.shown_to(session.caller) for p in registry.plugins), key=lambda p: (not p.error, p.name))
         return self._site.page(
             "plugins",
             session,
