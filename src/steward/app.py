@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import masking, plugins
+from steward import masking, plugins, private
 from steward.addresses import mailbox
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
@@ -142,7 +142,8 @@ class Steward:
     @cached_property
     def timetable(self) -> Timetable:
         """The schedules, for those who look at them and change them."""
-        return Timetable(self.ledger, self.registry, self.service, self.settings.time_zone)
+        chosen = self.settings
+        return Timetable(self.ledger, self.registry, self.service, chosen.time_zone, chosen.schedules_per_owner)
 
     @cached_property
     def clockwork(self) -> Clockwork:
@@ -194,7 +195,7 @@ class Steward:
         """
         seen, free = self._space_seen
         if time.monotonic() - seen > 1:
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # a ledger elsewhere has not made it
+            private.make_folder(self.settings.data_dir)  # a ledger elsewhere has not made it
             free = shutil.disk_usage(self.settings.data_dir).free
             self._space_seen = (time.monotonic(), free)
         if free < self.settings.free_space_mb * 1024 * 1024:

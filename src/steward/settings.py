@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     allow_interruptible: bool = Field(
         False, description="Let the engine `background` take handlers marked as important."
     )
+    schedules_per_owner: int = Field(50, ge=1, description="Most schedules of one key or person, paused ones too.")
     free_space_mb: int = Field(64, ge=0, description="Below this much free disk space nothing is accepted.")
     retry_delays: tuple[float, ...] | None = Field(
         None,

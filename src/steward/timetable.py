@@ -82,11 +82,11 @@ class Standing:
 
 
 class Timetable:
-    """The schedules of one installation. `zone` is that of schedules which name none."""
+    """The schedules of one installation. `zone` is that of those which name none; an owner has `most` at most."""
 
-    def __init__(self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str) -> None:
+    def __init__(self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str, most: int) -> None:
         self._ledger, self._registry, self._service, self._zone = ledger, registry, service, zone
-        self._door = Door(service)
+        self._door, self._most = Door(service), most
 
     def make(
         self,
@@ -110,7 +110,7 @@ class Timetable:
             NotPermitted: the caller may not ask for such a task.
             InvalidPayload, InvalidRequest: a task with this payload would not be accepted, or there would never be one.
             InvalidOption: the expression, zone, policy or period cannot be used.
-            Unsupported: the engine cannot schedule.
+            Unsupported: the engine cannot schedule. StateConflict: the caller has as many as one may have.
         """
         self._require_able()
         handler = self._registry.resolve(func)
@@ -137,7 +137,7 @@ class Timetable:
         )
         made = due_after(made, at)
         self._require_days(made, handler)
-        self._ledger.apply(lambda c: rows.add(c, made))
+        self._ledger.apply(lambda c: rows.add_within(c, made, self._most))
         return self.get(made.id)
 
     def find(self, caller: Caller = PROCESS) -> list[Standing]:
@@ -194,7 +194,7 @@ class Timetable:
 
         Raises:
             UnknownTask: as `get`.
-            NotPermitted: neither its owner nor `caller` may ask for such a task.
+            NotPermitted: neither its owner nor `caller` may ask for such a task. StateConflict: `caller` has the most.
         """
         entry = due_after(self.get(schedule_id, caller).entry, now())
         handler = self._registry.handlers.get(entry.name)
@@ -205,7 +205,7 @@ class Timetable:
                 owner = access.standing(connection, entry.owner_id)
                 if owner is None or not owner.may_ask(handler.name, handler.scope):
                     caller.require_ask(handler.name, handler.scope)
-                    rows.take_over(connection, entry.id, caller)
+                    rows.take_over(connection, entry.id, caller, self._most)
             rows.resume(connection, entry.id, entry.next_at)
 
         self._ledger.apply(change)

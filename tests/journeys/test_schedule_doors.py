@@ -14,6 +14,23 @@ from tests.journeys.test_pages import Person, Place, token_of, words_of
 GRANT = {"grant": "DOL-1", "since": "2026-01-01", "recipients": ["ada@example.org"]}
 ORDER = {"name": "grant_report", "payload": GRANT, "cron": "0 7 1 */3 *", "zone": "America/Chicago"}
 
+FILLED = {
+    "grant": "DOL-1",
+    "since": "2026-01-01",
+    "period": "one_quarter",
+    "least": "0",
+    "formats": "pdf",
+    "recipients": "ada@example.org",
+    "how_often": "quarter",
+}
+"""The form of asking for a grant report, filled in but for its tokens."""
+
+
+def ticket_of(form: httpx.Response) -> str:
+    found = re.search(r'name="ticket" value="([0-9a-f]+)"', form.text)
+    assert found
+    return found[1]
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
@@ -121,19 +138,7 @@ def test_staff_ask_for_a_report_every_quarter_without_a_script(place: Place) -> 
         sam.sign_in(site.key(place.steward, "Sam", "reports"))
         form = sam.get("/ask/grant_report")
         assert "Every quarter, on its first day" in words_of(form)
-        ticket = re.search(r'name="ticket" value="([0-9a-f]+)"', form.text)
-        assert ticket
-        filled = {
-            "form_token": token_of(form),
-            "ticket": ticket[1],
-            "grant": "DOL-1",
-            "since": "2026-01-01",
-            "period": "one_quarter",
-            "least": "0",
-            "formats": "pdf",
-            "recipients": "ada@example.org",
-            "how_often": "quarter",
-        }
+        filled = FILLED | {"form_token": token_of(form), "ticket": ticket_of(form)}
         wrong = sam.post("/ask/grant_report", data=filled | {"since": ""})
         assert wrong.status_code == 422
         assert '<option value="quarter" selected>' in wrong.text
@@ -152,6 +157,34 @@ def test_staff_ask_for_a_report_every_quarter_without_a_script(place: Place) -> 
         assert sam.post(f"{address}/run", data={"form_token": token}).url.path.startswith("/tasks/")
         assert "Run by hand" in words_of(sam.get("/schedules"))
         assert "Nothing is scheduled" in words_of(sam.post(f"{address}/delete", data={"form_token": token}))
+
+
+def test_an_owner_has_so_many_schedules_at_most_at_every_door_and_nobody_else_is_held_up(
+    place: Place, sam: httpx.Client, olga: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.steward.timetable, "_most", 3)
+    made = [sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": f"q{n}"}) for n in range(3)]
+    assert [each.status_code for each in made] == [201] * 3
+    paused = f"{made[0].headers['location']}"
+    assert sam.post(f"{paused}/pause").status_code == 200
+    refused = sam.post("/v1/schedules", json=ORDER)
+    assert refused.status_code == 409
+    assert "One key or person may have 3 at once" in refused.json()["detail"]
+    assert "STEWARD_SCHEDULES_PER_OWNER" in refused.text
+    # A repeat is no new one; what is deleted makes room; another owner has their own.
+    again = sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": "q1"})
+    assert (again.status_code, again.json()["id"]) == (201, made[1].json()["id"])
+    assert olga.post("/v1/schedules", json=ORDER).status_code == 201
+    with Person(place) as person:
+        person.sign_in(sam.headers["authorization"].removeprefix("Bearer "))
+        form = person.get("/ask/grant_report")
+        filled = FILLED | {"form_token": token_of(form), "ticket": ticket_of(form)}
+        mine = person.post("/ask/grant_report", data=filled)
+        assert "One key or person may have 3 at once" in words_of(mine)
+        assert "ada@example.org" in mine.text  # what was filled in stands
+    assert sam.delete(paused).status_code == 204
+    assert sam.post("/v1/schedules", json=ORDER).status_code == 201
+    assert len(sam.get("/v1/schedules").json()["schedules"]) == 3
 
 
 def test_a_page_of_schedules_shows_only_one_s_own(place: Place, olga: httpx.Client) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from steward.callers import Caller, shown_name
-from steward.errors import UnknownTask
+from steward.errors import StateConflict, UnknownTask
 from steward.ledger.schema import firings, schedules
 
 MOST_MISSED = 1000
@@ -64,6 +65,33 @@ def add(connection: sa.Connection, entry: Entry) -> bool:
     values = ", ".join(f":{name}" for name in Entry.__slots__)
     insert = sa.text(f"INSERT INTO schedules ({columns}) VALUES ({values}) ON CONFLICT (id) DO NOTHING")
     return bool(connection.execute(insert, {name: getattr(entry, name) for name in Entry.__slots__}).rowcount)
+
+
+def add_within(connection: sa.Connection, entry: Entry, most: int) -> bool:
+    """Store a schedule as `add` does, unless its owner has `most` of them already.
+
+    Raises:
+        StateConflict: they have; nothing is to be committed.
+    """
+    with _counted(connection, entry.owner_id, most):
+        return add(connection, entry)
+
+
+@contextmanager
+def _counted(connection: sa.Connection, owner_id: str, most: int) -> Iterator[None]:
+    """Give the block to one transaction after the other, and refuse what it has added beyond `most`."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer, and it has begun
+        lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+        connection.execute(lock, {"key": f"steward schedules {owner_id}"})
+    count = sa.select(sa.func.count()).where(schedules.c.owner_id == owner_id, schedules.c.origin == "person")
+    before = connection.scalar(count) or 0
+    yield
+    if (connection.scalar(count) or 0) > max(before, most):
+        raise StateConflict(
+            f"There are {before} schedules of yours already",
+            f"One key or person may have {most} at once, paused ones too, so that nobody can fill the service's time",
+            "Delete one that is not needed any more; an operator can raise STEWARD_SCHEDULES_PER_OWNER",
+        )
 
 
 def get(connection: sa.Connection, schedule_id: str) -> Entry:
@@ -187,13 +215,14 @@ def pause(connection: sa.Connection, schedule_id: str, by: str, moment: int) -> 
     )
 
 
-def take_over(connection: sa.Connection, schedule_id: str, caller: Caller) -> None:
-    """Make a schedule `caller`'s."""
-    connection.execute(
-        schedules.update()
-        .where(schedules.c.id == schedule_id)
-        .values(owner=shown_name(caller.name), owner_id=caller.id)
-    )
+def take_over(connection: sa.Connection, schedule_id: str, caller: Caller, most: int) -> None:
+    """Make a schedule `caller`'s. Raises as `add_within`."""
+    with _counted(connection, caller.id, most):
+        connection.execute(
+            schedules.update()
+            .where(schedules.c.id == schedule_id)
+            .values(owner=shown_name(caller.name), owner_id=caller.id)
+        )
 
 
 def resume(connection: sa.Connection, schedule_id: str, next_at: int | None) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from steward.callers import Caller
-from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable
+from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable, StateConflict
 from steward.handlers import Handler
 from steward.occurrences import moves_along
 from steward.schedules import find_zone
@@ -75,7 +75,7 @@ class Asking:
                 return RedirectResponse(f"/tasks/{task_id}", 303, background=later)
             except InvalidPayload as error:
                 problems = list(error.problems)
-            except InvalidRequest as error:
+            except (InvalidRequest, StateConflict) as error:  # what was filled in stands
                 words = [str(error)]
         kept = forms.filled(drawn, values, problems)
         chosen = (values.get("how_often") or [""])[0]

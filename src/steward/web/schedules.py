@@ -133,7 +133,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         return {"parameters": list(takes), "responses": answers}
 
     body = {"required": True, "content": {"application/json": {"schema": Order.model_json_schema()}}}
-    made = says(201, "Schedule", "It is kept.", 400, 404, 413, 415, 422, 503, takes=(key,)) | {"requestBody": body}
+    made = says(201, "Schedule", "It is kept.", 400, 404, 409, 413, 415, 422, 503, takes=(key,)) | {"requestBody": body}
     deleted = says(204, "Schedule", "", 404, 409)
     deleted["responses"]["204"] = {"description": "It is gone; the tasks that it has made stay."}
     one, path = "/v1/schedules/{schedule_id}", "/v1/schedules"
@@ -141,7 +141,13 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
     route(path, "POST", "Have a task made again and again", make_schedule, made, 201)
     route(one, "GET", "See a schedule with its firings", get_schedule, says(200, "Schedule", "As it stands.", 404))
     route(f"{one}/pause", "POST", "Let it rest", pause_schedule, says(200, "Schedule", "It rests.", 404))
-    route(f"{one}/resume", "POST", "Let it go on", resume_schedule, says(200, "Schedule", "It goes on from now.", 404))
+    route(
+        f"{one}/resume",
+        "POST",
+        "Let it go on",
+        resume_schedule,
+        says(200, "Schedule", "It goes on from now.", 404, 409),
+    )
     route(f"{one}/run", "POST", "Make its task now", run_schedule, says(202, "Task", "The task.", 404, 422, 503), 202)
     route(one, "DELETE", "Delete it", delete_schedule, deleted, 204)
 
