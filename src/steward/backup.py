@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from steward import secret_key
+from steward import private, secret_key
 from steward.archives.folder import FolderArchive
 from steward.clock import SECOND, now
 from steward.errors import ConfigurationError, StorageUnavailable
@@ -70,7 +70,7 @@ def make(
     """
     folder = target / f"steward-{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_folder(target)
         _sweep(target)
         draft = Path(tempfile.mkdtemp(prefix=".backup-", dir=target))
     except OSError as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+from steward import private
 from steward import settings as settings_of
 from steward.app import Steward
 from steward.celery_worker import registered
@@ -60,6 +61,9 @@ def stock_application() -> Celery:
     settings = settings_of.load()
     performer = StockPerformer()
 
+    def begin_parent(**_: Any) -> None:
+        private.begin()
+
     def begin_child(**_: Any) -> None:
         # In a thread: Celery gives a new process few seconds, and the first message waits for it anyway.
         threading.Thread(target=_said(performer.begin), name="begin", daemon=True).start()
@@ -73,6 +77,7 @@ def stock_application() -> Celery:
     def end(**_: Any) -> None:
         performer.end()
 
+    signals.worker_init.connect(begin_parent, weak=False)
     signals.worker_process_init.connect(begin_child, weak=False)
     signals.worker_process_shutdown.connect(end, weak=False)
     signals.worker_ready.connect(begin_beside, weak=False)

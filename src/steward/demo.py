@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steward import sample, settings
+from steward import private, sample, settings
 from steward.app import Steward
 from steward.client import Client
 from steward.errors import ConfigurationError, StewardError, UnknownTask
@@ -113,7 +113,7 @@ def prepare(say: Callable[[str], None] = print) -> Settings:
     if not os.environ.get("STEWARD_SOURCE_URL"):
         database = first.data_dir / "members.sqlite3"
         try:
-            first.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.make_folder(first.data_dir)
             if not database.exists():
                 say("Making a sample database: 4,000 members, six grants …")
                 sample.make(database)

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward import figures, working_folders
+from steward import figures, private, working_folders
 from steward.cells import clean
 from steward.clock import moment
 from steward.compose import Enclosed, compose
@@ -157,8 +157,7 @@ class Preparer:
         found = []
         for n, file in enumerate(files):
             path = folder / str(n)
-            path.touch(mode=0o600)
-            path.write_bytes(file.content)
+            private.make_file(path).write_bytes(file.content)
             found.append(Enclosed(file.name, file.media_type, path))
         return found
 
@@ -171,11 +170,11 @@ class Preparer:
                 for number, table in enumerate(tables):
                     stem = f"{report.name}-{table.name}" if len(tables) > 1 else report.name
                     path = folder / f"{number}.csv"
-                    write_csv(table, path)
+                    write_csv(table, private.make_file(path))
                     files.append((f"{stem}.csv", CSV, path))
             if "xlsx" in report.formats and tables:
                 path = folder / "tables.xlsx"
-                write_xlsx(tables, path)
+                write_xlsx(tables, private.make_file(path))
                 files.append((f"{report.name}.xlsx", XLSX, path))
             html = None
             if "pdf" in report.formats:
@@ -190,7 +189,7 @@ class Preparer:
                     template_version=self.templates.version(report.template),
                     title=report.title or report.name,
                 )
-                html.write_text(clean(drawn), encoding="utf-8")
+                private.make_file(html).write_text(clean(drawn), encoding="utf-8")
         names = all_apart(harmless(name, "report") for name in (f"{report.name}.pdf", *(name for name, _, _ in files)))
         told = tuple((name, media_type, path) for name, (_, media_type, path) in zip(names[1:], files, strict=True))
         return Document(names[0], report.title or report.name, html, told, kept)
@@ -226,11 +225,14 @@ def _checked(wishes: Iterable[Any], handler: Handler) -> Iterable[Email | Report
             raise TaskError(
                 f"The handler {handler.name} returned {type(wish).__name__}",
                 "It may return Email, Report, Note, a list of them, or None",
-                f"Mend it at {handler.origin}",
+                f"Mend it at {Path(handler.origin).name}",
             )
         yield wish
 
 
 def _where(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"The handler failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})."
+    said = str(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str):  # where this machine keeps it is not told
+        said = said.replace(error.filename, Path(error.filename).name)
+    return f"The handler failed: {type(error).__name__}: {said} ({Path(frame.filename).name}, line {frame.lineno})."

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from steward import private
 from steward.errors import ConfigurationError
 
 SHORTEST: Final = 32
@@ -64,16 +65,16 @@ def kept(folder: Path) -> bytes:
     path = folder / FILE
     try:
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.make_folder(folder)
             draft = path.with_name(f".secret.{secrets.token_hex(4)}")
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_urlsafe(32))
+            private.make_file(draft).write_text(secrets.token_urlsafe(32))
             try:
                 path.hardlink_to(draft)  # whoever links first has made the key
             except FileExistsError:
                 pass
             finally:
                 draft.unlink()
+        private.narrow(path)
         return path.read_text().encode()
     except OSError as error:
         raise ConfigurationError(

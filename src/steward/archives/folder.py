@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from steward import processes
+from steward import private, processes
 from steward.archive import Stored
 from steward.clock import SECOND, now
 from steward.errors import StorageFull, StorageUnavailable
@@ -128,9 +128,9 @@ class FolderArchive:
     def _make(self, folder: Path) -> None:
         if folder.is_dir():
             return
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.own_folder(self.root)
         for new in (folder.parent, folder):
-            new.mkdir(exist_ok=True, mode=0o700)
+            private.make_folder(new)
             _sync(new.parent)
 
 

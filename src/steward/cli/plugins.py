@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from steward import private
 from steward.cli import fields, setup
 from steward.cli.printing import Json, say, say_json, say_table
 from steward.cli.wording import FAILED, tell
@@ -196,7 +197,8 @@ def _write(trial: Trial, task: TaskResult, folder: Path) -> list[Path]:
 
     def keep(name: str, content: bytes) -> None:
         path = folder / name
-        path.write_bytes(content)
+        with private.as_usual():
+            path.write_bytes(content)
         written.append(path)
 
     for n, message in enumerate(trial.messages(), 1):

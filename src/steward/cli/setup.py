@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from steward import private
 from steward.cli.wording import tell
 from steward.errors import ConfigurationError
 
@@ -65,7 +66,7 @@ def prove_writable(folder: Path, what: str = "data folder", setting: str = "STEW
         ConfigurationError: they cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 from pathlib import Path
 
+from steward import private
 from steward.errors import ConfigurationError, InvalidOption
 from steward.handlers import NAME
 
@@ -184,9 +185,10 @@ def write(folder: Path, name: str, kind: str, taken: str) -> list[Path]:
     if there:
         raise ConfigurationError(f"{there[0]} is there already", "It is not overwritten", "Choose another name")
     try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        with private.as_usual():  # the service may run as another user
+            for path, text in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"The folder {folder} cannot be written",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from steward import private
 from steward.errors import ConfigurationError, InvalidOption, NewerStore, StorageFull, StorageUnavailable
 from steward.ledger import postgres
 from steward.ledger.write_lock import PATIENT, PROMPT, SLICE, WriteLock, busy, is_busy
@@ -181,9 +182,23 @@ def _engine(url: sa.URL, lock: WriteLock) -> sa.Engine:
         raise ConfigurationError(
             "STEWARD_DATABASE_URL is not a database URL", masked(str(error)), "Example: postgresql://user@host/steward"
         ) from error
+    keep_private(engine)
     sa.event.listen(engine, "connect", _set_pragmas)
     sa.event.listen(engine, "begin", partial(_begin, lock))
     return engine
+
+
+def keep_private(engine: sa.Engine) -> None:
+    """Let the file of a SQLite database be made, or narrowed, for this user alone before it is first opened."""
+    name = engine.url.database or ":memory:"
+    if name == ":memory:" or name.startswith("file:"):
+        return
+
+    def prepare(*_: Any) -> None:
+        with contextlib.suppress(OSError):  # SQLite says better why a file cannot be made
+            private.make_store(Path(name))
+
+    sa.event.listen(engine, "do_connect", prepare)
 
 
 def _set_pragmas(connection: Any, record: Any) -> None:
@@ -212,7 +227,7 @@ def _begin(lock: WriteLock, connection: sa.Connection) -> None:
 
 def _ensure_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_folder(folder)
         writable = os.access(folder, os.W_OK | os.X_OK)
     except OSError as error:
         raise ConfigurationError(

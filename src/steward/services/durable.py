@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from steward.clock import new_id, now
 from steward.engine import Perform
 from steward.ledger import notices, postgres, workers
-from steward.ledger.ledger import storage_error
+from steward.ledger.ledger import keep_private, storage_error
 from steward.nudge import NudgeSender
 from steward.service import Abilities
 from steward.services.ledgered import LedgerTaskService
@@ -170,6 +170,8 @@ def system_store(url: str, data_dir: Path) -> sa.Engine:
     engine = sa.create_engine(
         f"sqlite:///{data_dir / 'engine.sqlite3'}", connect_args={"timeout": 30}, pool_size=10, max_overflow=20
     )
+
+    keep_private(engine)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, record: Any) -> None:

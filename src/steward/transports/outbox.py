@@ -16,6 +16,7 @@ from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from steward import private
 from steward.errors import UnknownTask
 from steward.ledger.ledger import storage_error
 from steward.results import Outcome
@@ -33,7 +34,7 @@ class OutboxTransport:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.own_folder(folder)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="outbox", daemon=True)
         self._thread.start()
