@@ -18,7 +18,9 @@ HEAD = """\
 
 Each is an environment variable, or a line `NAME=value` in a settings file; the variable
 wins. They are read and checked once, at the start: a value that cannot be used stops the program and is named with
-the reason. A name that no setting has is told, with the nearest that there is, and ignored.
+the reason. A name that begins with `STEWARD_` and that no setting has is told, with the nearest that there is, and
+ignored. Every other line of the file goes to plugins: into the environment of the process that reads it and of those
+that it starts, unless the environment has that name. See [settings of a plugin](plugins.md#settings-of-a-plugin).
 
 This page is made from `src/steward/settings.py` by `make docs`.
 

@@ -35,9 +35,10 @@ class QuickBooksExpenses(BaseModel):
     time_limit=3600,
     retry=RetryPolicy(delays=(60.0, 120.0, 300.0, 900.0), then=3600.0, attempts=12),
 )
-def quickbooks_expenses(order: QuickBooksExpenses, source: Source, cursor: Cursor, progress: Progress) -> Note:
+def quickbooks_expenses(
+    order: QuickBooksExpenses, found: connection.Connection, source: Source, cursor: Cursor, progress: Progress
+) -> Note:
     """Export grant expenses to QuickBooks Online: those that are new, and those that it has refused before."""
-    found = connection.read()
     if order.dry_run:
         cursor.look(found.realm_id)
         return would_export(found, source, cursor)

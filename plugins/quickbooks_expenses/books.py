@@ -70,12 +70,12 @@ def sign_in(connection: Connection, cursor: Cursor) -> Books:
     Raises:
         Rejected: the refresh token is not accepted.
     """
-    given = connection.refresh_token.get_secret_value()
+    given = connection.refresh_token.reveal()
     origin = hashlib.sha256(given.encode()).hexdigest()
     kept = json.loads(cursor.secret.reveal()) if cursor.secret else {}
     # A token that was set anew, after connecting the company again, is newer than what came of the one before.
     token = kept["token"] if kept.get("origin") == origin else given
-    secret = connection.client_secret.get_secret_value()
+    secret = connection.client_secret.reveal()
     try:
         auth = AuthClient(
             connection.client_id, secret, "https://localhost/", connection.discovery_url, refresh_token=token

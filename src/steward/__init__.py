@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
     from steward.periods import Calendar
+    from steward.plugin_settings import PluginSettings
     from steward.records import Record, to_date, to_decimal
     from steward.results import Artifact, Delivery, Outcome, TaskResult
     from steward.schedules import Schedule
@@ -30,6 +31,7 @@ _HOMES = {
     "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
     "hookspecs": ("hookimpl",),
     "periods": ("Calendar",),
+    "plugin_settings": ("PluginSettings",),
     "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
     "schedules": ("Schedule",),
     "service": ("Options", "Query", "TaskService"),
@@ -53,6 +55,7 @@ __all__ = [
     "Note",
     "Options",
     "Outcome",
+    "PluginSettings",
     "Private",
     "Progress",
     "Query",

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from steward.callers import AUDIENCES, Audience
 from steward.declarations import require_options, require_retry
 from steward.errors import InvalidOption, PluginError
+from steward.injection import Needs, needs_of, place_of
+from steward.injection import needs as needs_by
 from steward.schedules import Schedule
 from steward.schedules import check as check_schedule
 
@@ -80,11 +82,11 @@ class Handler:
     time_limit: float = 120.0
     on_uncertain: Literal["resend", "hold"] = "resend"
     important: bool = True
-    needs: tuple[tuple[str, str], ...] = ()
+    needs: Needs = ()
     check: Callable[..., None] | None = None
-    check_needs: tuple[tuple[str, str], ...] = ()
+    check_needs: Needs = ()
     span: Callable[..., tuple[date | None, date | None]] | None = None
-    span_needs: tuple[tuple[str, str], ...] = ()
+    span_needs: Needs = ()
     schedules: tuple[Schedule, ...] = ()
     scope: Audience = "send"
     at_most: tuple[tuple[int, float], ...] = ()
@@ -129,14 +131,14 @@ def handler(
 def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Declare a function as a kind of task.
 
-    The name is the function's, the payload the annotation of its first parameter (a pydantic model), the summary
-    the docstring's first line. Further parameters are asked for by annotation: `source: Source`,
-    `calendar: Calendar`, `progress: Progress`, `cursor: Cursor`. `example` is a valid payload: it feeds the preview,
-    the form, the documentation and the snapshot test. `check(payload, ...)` looks at a request when it is accepted, and
-    at what a schedule asks for when it is due, and raises `Rejected` with the words for the caller. `time_limit` is in
-    seconds. `schedules` says when a task is made by itself: cron expressions, or `Schedule(...)` with a time zone and
-    more. `span(payload, ...)` returns the first and the last day (None: no limit) of what can be asked for: the days of
-    a schedule's period are cut to it, and a schedule ends with it.
+    The name is the function's, the payload the annotation of its first parameter (a pydantic model), the summary the
+    docstring's first line. Further parameters are asked for by annotation: `source: Source`, `calendar: Calendar`,
+    `progress: Progress`, `cursor: Cursor`, and the plugin's own `PluginSettings`. `example` is a valid payload: it
+    feeds the preview, the form, the documentation and the snapshot test. `check(payload, ...)` looks at a request when
+    it is accepted, and at what a schedule asks for when it is due, and raises `Rejected` with the words for the caller.
+    `time_limit` is in seconds. `schedules` says when a task is made by itself: cron expressions, or `Schedule(...)`
+    with a time zone and more. `span(payload, ...)` returns the first and the last day (None: no limit) of what can be
+    asked for: the days of a schedule's period are cut to it, and a schedule ends with it.
 
     `scope` says who may ask for it: "send" (everybody who sends; the default, except for a handler that asks for
     `Operations` or a `Cursor`), "reports" (staff, who find it under "Ask for a report"; `staff=True` says the same),
@@ -159,7 +161,7 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
 
 def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) -> Handler:
-    where = _place(target)
+    where = place_of(target)
     name = options.pop("name", None) or target.__name__
     if not NAME.fullmatch(name):
         raise PluginError(
@@ -201,7 +203,7 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
             "Add such a field, or leave at_most out",
         )
     summary, _, description = (inspect.getdoc(target) or "").partition("\n")
-    needs = _needs(target, hints, parameters[1:], where)
+    needs = needs_by(target, hints, parameters[1:])
     options["scope"] = _scope(options.pop("scope", None), options.pop("staff", False), needs, f"{name} at {where}")
     if "schedules" in options:
         options["schedules"] = _schedules(options["schedules"], model, f"{name} at {where}")
@@ -214,14 +216,14 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         description=description.strip(),
         example=example,
         needs=needs,
-        check_needs=_needs_of(options.get("check"), outer),
-        span_needs=_needs_of(options.get("span"), outer),
+        check_needs=needs_of(options.get("check"), outer),
+        span_needs=needs_of(options.get("span"), outer),
         origin=where,
         **options,
     )
 
 
-def _scope(scope: str | None, staff: bool, needs: tuple[tuple[str, str], ...], whose: str) -> str:
+def _scope(scope: str | None, staff: bool, needs: Needs, whose: str) -> str:
     if scope is not None and scope not in AUDIENCES:
         raise PluginError(
             f"The handler {whose} is for nobody known", f"scope is {scope!r}", f"Write one of: {', '.join(AUDIENCES)}"
@@ -268,32 +270,3 @@ def _schedules(given: tuple[str | Schedule, ...], model: type[BaseModel], whose:
             ) from error
         found.append(Schedule(cron, schedule.zone, schedule.missed, payload, schedule.period))
     return tuple(found)
-
-
-def _needs_of(look: Callable[..., Any] | None, outer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    if look is None:
-        return ()
-    hints = typing.get_type_hints(look, localns=outer)
-    return _needs(look, hints, list(inspect.signature(look).parameters.values())[1:], _place(look))
-
-
-def _needs(
-    target: Callable[..., Any], hints: dict[str, Any], parameters: list[inspect.Parameter], where: str
-) -> tuple[tuple[str, str], ...]:
-    found = []
-    for parameter in parameters:
-        wanted = getattr(hints.get(parameter.name), "injected_as", None)
-        if wanted is not None:
-            found.append((parameter.name, wanted))
-        elif parameter.default is inspect.Parameter.empty:
-            raise PluginError(
-                f"{target.__name__} at {where} asks for '{parameter.name}', which nobody provides",
-                "Beside its payload a handler may ask for Source, Calendar, Progress, Cursor or Operations, by "
-                "annotation",
-            )
-    return tuple(found)
-
-
-def _place(target: Callable[..., Any]) -> str:
-    code = getattr(target, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else "?"

@@ -20,6 +20,8 @@ from steward import hookspecs
 from steward.callers import Caller
 from steward.errors import NotAHandler, PluginError, StewardError, UnknownHandler
 from steward.handlers import Handler
+from steward.injection import settings_in
+from steward.plugin_settings import PluginSettings
 
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "steward"
@@ -34,6 +36,7 @@ class Plugin:
     origin: str
     handlers: tuple[str, ...] = ()
     error: str = ""
+    settings: tuple[type[PluginSettings], ...] = ()
 
     def shown_to(self, caller: Caller) -> Plugin:
         """Return it as `caller` may see it: where this machine keeps it, and what broke, are for operators."""
@@ -132,8 +135,10 @@ class _Loader:
 
     def add(self, name: str, origin: str, importer: Callable[[], object]) -> None:
         unique = name
+        declared: list[type[PluginSettings]] = []
         try:
             module = importer()
+            declared = _settings_of(module)
             unique = name if not self.manager.has_plugin(name) else f"{name} ({origin})"
             self.manager.register(module, unique)
             self.manager.check_pending()
@@ -150,16 +155,20 @@ class _Loader:
                     f"The name '{taken[0]}' is already taken by {self.handlers[taken[0]].origin}",
                     remedy="Rename one of the two",
                 )
+            asked = [kind for h in added for kind in settings_in((*h.needs, *h.check_needs, *h.span_needs))]
+            declared = list(dict.fromkeys([*declared, *asked]))
+            for kind in dict.fromkeys(asked):
+                kind()  # what cannot be used is told now, not by the first task
         # A plugin is a stranger's code: whatever it raises (SystemExit too) must not stop the rest.
         except (Exception, SystemExit) as error:
             if self.manager.has_plugin(unique):
                 self.manager.unregister(name=unique)
             words = _words(error, origin)
             log.error("plugin %s cannot be used: %s", name, words)
-            self.plugins.append(Plugin(name, origin, error=words))
+            self.plugins.append(Plugin(name, origin, error=words, settings=tuple(declared)))
         else:
             self.handlers |= {h.name: h for h in added}
-            self.plugins.append(Plugin(name, origin, tuple(h.name for h in added)))
+            self.plugins.append(Plugin(name, origin, tuple(h.name for h in added), settings=tuple(declared)))
 
     def _handlers_of(self, module: object, name: str) -> list[Handler]:
         others = [p for p in self.manager.get_plugins() if p is not module]
@@ -199,6 +208,14 @@ def _import_file(path: Path) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def _settings_of(module: object) -> list[type[PluginSettings]]:
+    """Return the settings that a plugin declares, in itself or in a module inside it."""
+    inside = f"{getattr(module, '__name__', '')}."
+    parts = [module, *(each for name, each in list(sys.modules.items()) if name.startswith(inside))]
+    found = [each for part in parts for each in vars(part).values() if isinstance(each, type)]
+    return [each for each in dict.fromkeys(found) if issubclass(each, PluginSettings) and each is not PluginSettings]
 
 
 def _words(error: BaseException, origin: str) -> str:

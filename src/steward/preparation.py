@@ -23,11 +23,13 @@ from steward.compose import Enclosed, compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
 from steward.filenames import all_apart, harmless
 from steward.handlers import Handler
+from steward.injection import provided
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
 from steward.logline import about
 from steward.payload import read
 from steward.periods import Calendar
+from steward.plugin_settings import secrets as secrets_in
 from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
@@ -58,9 +60,9 @@ class Preparer:
         self, request: Request, progress: Callable[[float, str], None] = lambda fraction, text: None
     ) -> Outcome:
         """Return what the task asks for, or why it cannot be had. Raises nothing: a handler's errors are data."""
-        secrets = request.secrets
+        secrets = list(request.secrets)
         try:
-            return self._prepare(request, lambda fraction, text: progress(fraction, mask(text, secrets)))
+            return self._prepare(request, secrets, lambda fraction, text: progress(fraction, mask(text, secrets)))
         except (SourceUnavailable, StorageUnavailable) as error:
             return Failure(mask(str(error), secrets))
         except StewardError as error:
@@ -87,7 +89,8 @@ class Preparer:
             begins(request.task_id)
             ready(request.task_id, self.prepare(request, lambda f, t, i=request.task_id: progress(i, f, t)))  # type: ignore[misc]
 
-    def _prepare(self, request: Request, progress: Callable[[float, str], None]) -> Prepared:
+    def _prepare(self, request: Request, secrets: list[str], progress: Callable[[float, str], None]) -> Prepared:
+        """`secrets` are what is masked; those of the plugin's settings are added."""
         handler = self.registry.get(request.name)
         payload = self._payload(handler, request)
         needs = {
@@ -98,14 +101,16 @@ class Preparer:
         }
         if any(wanted == "cursor" for _, wanted in handler.needs):
             needs["cursor"] = self.cursors(request)
-        wishes = handler.function(payload, **{name: needs[wanted] for name, wanted in handler.needs})
+        given = provided(handler.needs, needs)
+        secrets += secrets_in(given.values())
+        wishes = handler.function(payload, **given)
         if inspect.isawaitable(wishes):
             wishes = _awaited(wishes)
         if wishes is None:
             wishes = ()
         elif isinstance(wishes, (Email, Report, Note)):
             wishes = (wishes,)
-        return self._fulfil(list(_checked(wishes, handler)), request)
+        return self._fulfil(list(_checked(wishes, handler)), request, secrets)
 
     def _payload(self, handler: Handler, request: Request) -> Any:
         try:
@@ -116,7 +121,7 @@ class Preparer:
                 remedy=f"The plugin has changed since the task was accepted: {error.error_count()} fields differ",
             ) from error
 
-    def _fulfil(self, wishes: list[Any], request: Request) -> Prepared:
+    def _fulfil(self, wishes: list[Any], request: Request, secrets: Sequence[str]) -> Prepared:
         reports = [w for w in wishes if isinstance(w, Report)]
         kept = len(reports)
         for email in (w for w in wishes if isinstance(w, Email)):
@@ -139,15 +144,15 @@ class Preparer:
                         self.letters.envelope_sender,
                         message.recipient,
                         message.message_id,
-                        mask(message.subject, request.secrets),
+                        mask(message.subject, secrets),
                         None if later else compose(message),
                         message if later else None,
                         attached,
                     )
                 )
         notes = [w for w in wishes if isinstance(w, Note)]
-        words = mask(" ".join(note.text for note in notes), request.secrets)
-        told = figures.joined((note.figures for note in notes), lambda text: mask(text, request.secrets))
+        words = mask(" ".join(note.text for note in notes), secrets)
+        told = figures.joined((note.figures for note in notes), lambda text: mask(text, secrets))
         return Prepared(tuple(letters), documents, words or None, figures.dump(told))
 
     def _enclosed(self, files: Sequence[Attachment], request: Request, number: int) -> list[Enclosed]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -12,11 +10,12 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steward import proxies, schedules, secret_key
 from steward.errors import ConfigurationError, InvalidOption
 from steward.periods import Calendar
+from steward.plugin_settings import OWN, pass_on
 
 PACKAGE = Path(__file__).parent
 _HELLO: Final = re.compile(
@@ -24,9 +23,6 @@ _HELLO: Final = re.compile(
     r"|\[(IPv6:)?[0-9A-Fa-f.:]+\]"
 )
 """RFC 5321, section 4.1.2: a domain, or an address literal."""
-PREFIX: Final = "STEWARD_"
-COMMANDS_OWN: Final = ("STEWARD_URL", "STEWARD_API_KEY")
-"""Variables that the command reads itself: they describe no installation, and stand in no settings file."""
 
 
 def shipped(folder: str) -> Path:
@@ -66,7 +62,7 @@ def _plainly(check: Callable[[], Any]) -> Any:
 class Settings(BaseSettings):
     """Every setting, its default, and what it means. `docs/settings.md` is made from this class."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=None, extra="ignore", validate_default=True)
+    model_config = SettingsConfigDict(env_prefix=OWN, env_file=None, extra="ignore", validate_default=True)
 
     env: Literal["development", "production"] = Field(
         "development", description="`production` closes every door that only development needs."
@@ -249,12 +245,15 @@ class Settings(BaseSettings):
 def load(env_file: Path | None = None, **overrides: Any) -> Settings:
     """Return the settings from the environment, `env_file` and `overrides` (strongest last).
 
+    The lines of `env_file` that are not Steward's own join the environment of this process, where plugins read them.
+
     Raises:
         ConfigurationError: a value cannot be used, or an override is no setting; each is named with the reason.
     """
     if unknown := [name for name in overrides if name not in Settings.model_fields]:
         raise ConfigurationError(f"There is no setting '{unknown[0]}'", remedy="See docs/settings.md")
     try:
+        pass_on(env_file)
         return Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings reads this name; its stub does not
     except ValidationError as error:
         problems = "; ".join(
@@ -262,37 +261,6 @@ def load(env_file: Path | None = None, **overrides: Any) -> Settings:
             for e in error.errors()
         )
         raise ConfigurationError("A setting cannot be used", problems, "See docs/settings.md") from error
-
-
-def ignored(env_file: Path | None = None) -> list[str]:
-    """Return a sentence about each variable `STEWARD_*` and each line of `env_file` that no setting has.
-
-    It names what was given and the nearest name that there is, and never a value.
-    """
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
-    given = sorted(name for name in os.environ if name.upper().startswith(PREFIX))
-    said = [
-        f"The variable {name} is no setting and is ignored{_nearest(name, [*known, *COMMANDS_OWN])}"
-        for name in given
-        if name.upper() not in (*known, *COMMANDS_OWN)
-    ]
-    lines = DotEnvSettingsSource(Settings, env_file=env_file, case_sensitive=True).env_vars if env_file else {}
-    for name, value in lines.items():
-        if name.upper() in known:
-            continue
-        if value is None or not re.fullmatch(r"[A-Za-z_]\w{0,79}", name):  # no name: part of a value, perhaps a secret
-            said.append(f"A line in {env_file} is not NAME=value and is ignored")
-        elif name.upper() in COMMANDS_OWN:
-            said.append(f"{name} in {env_file} is ignored; it is read from the environment alone")
-        else:
-            said.append(f"{name} in {env_file} is no setting and is ignored{_nearest(name, known)}")
-    return said
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    stems = [each.removeprefix(PREFIX) for each in known]
-    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1)
-    return f"; did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists what there is"
 
 
 def hostname_of(url: str) -> str:

@@ -1,6 +1,5 @@
 """Settings and their errors."""
 
-import os
 import stat
 import threading
 
@@ -32,57 +31,6 @@ def test_mail_is_captured_only_outside_production(tmp_path):
     assert settings.load(data_dir=tmp_path).captures_mail
     assert not settings.load(data_dir=tmp_path, smtp_url="smtp://mail:25").captures_mail
     assert not settings.load(data_dir=tmp_path, env="production").captures_mail
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """No STEWARD_* of the machine's own."""
-    for name in [name for name in os.environ if name.upper().startswith("STEWARD_")]:
-        monkeypatch.delenv(name)
-    return monkeypatch
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("STEWARD_SMPT_URL", "did you mean STEWARD_SMTP_URL?"),
-        ("steward_wrkers", "did you mean STEWARD_WORKERS?"),
-        ("STEWARD_DATABSE_URL", "did you mean STEWARD_DATABASE_URL?"),
-        ("STEWARD_API_KEYS", "did you mean STEWARD_API_KEY?"),
-        ("STEWARD_XYLOPHONE", "docs/settings.md lists what there is"),
-    ],
-)
-def test_a_variable_that_no_setting_has_is_named_with_the_nearest(alone, name, near):
-    alone.setenv(name, "hush")
-    assert settings.ignored() == [f"The variable {name} is no setting and is ignored; {near}"]
-
-
-def test_a_line_of_the_file_that_no_setting_has_is_named_and_does_not_stop_the_start(alone, tmp_path):
-    file = tmp_path / "settings.env"
-    file.write_text(
-        "# the office's\nexport STEWARD_HOST=127.0.0.2\nsteward_port=9\nSTEWARD_SMPT_URL=smtp://a:hush@b\nPORT=1\n"
-        "STEWARD_URL=http://x\nPOSTGRES_PASSWORD=hush\nhush\n"
-    )
-    assert (settings.load(file).host, settings.load(file).port) == ("127.0.0.2", 9)
-    said = settings.ignored(file)
-    assert said == [
-        f"STEWARD_SMPT_URL in {file} is no setting and is ignored; did you mean STEWARD_SMTP_URL?",
-        f"PORT in {file} is no setting and is ignored; did you mean STEWARD_PORT?",
-        f"STEWARD_URL in {file} is ignored; it is read from the environment alone",
-        f"POSTGRES_PASSWORD in {file} is no setting and is ignored; docs/settings.md lists what there is",
-        f"A line in {file} is not NAME=value and is ignored",
-    ]
-    assert "hush" not in str(said)
-
-
-def test_what_there_is_is_not_told(alone, tmp_path):
-    for name in settings.Settings.model_fields:
-        alone.setenv(f"STEWARD_{name.upper()}", "x")
-    for name in settings.COMMANDS_OWN:
-        alone.setenv(name, "x")
-    alone.setenv("Steward_Port", "1")
-    alone.setenv("STEWARDSHIP", "x")
-    assert settings.ignored() == []
 
 
 def test_a_setting_that_a_program_gives_must_exist():

@@ -36,6 +36,7 @@ def plugins(context: typer.Context, as_json: Json = False) -> int:
     A broken one is shown with file and line.
     """
     with setup.opened(context, quiet=True) as steward:
+        setup.tell_unread(context, steward.registry)
         found = steward.registry.plugins
         handlers = steward.registry.handlers
     if as_json:

@@ -36,6 +36,7 @@ def up(
     SIGTERM or Ctrl-C stops everything within half a minute; what was in hand goes on after the next start.
     """
     from steward import supervisor
+    from steward.plugin_settings import take_back
 
     _die_with(parent)
     chosen = setup.long_running(context)
@@ -52,6 +53,7 @@ def up(
             supervisor.Program("worker" if count == 1 else f"worker {n}", (*options, "work"))
             for n in range(1, count + 1)
         ]
+    take_back()  # each process reads the file itself, as it is then
     typer.echo(f"Steward is at {chosen.public_url} (stop it with Ctrl-C)")
     with listener:
         return supervisor.run(programs, {"STEWARD_PORT": str(chosen.port)})
@@ -77,6 +79,7 @@ def serve(
     from steward.web.server import Server
 
     steward = Steward(chosen)
+    setup.tell_unread(context, steward.registry)
 
     def say() -> None:
         if fd is None:  # not before: what cannot work as it is set up has been refused by now
@@ -121,7 +124,10 @@ def work(
     from steward import worker
     from steward.app import Steward
 
-    return worker.run(Steward(chosen))
+    steward = Steward(chosen)
+    if not parent:  # else the web server beside it tells
+        setup.tell_unread(context, steward.registry)
+    return worker.run(steward)
 
 
 def _die_with(parent: int) -> None:

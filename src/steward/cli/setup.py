@@ -16,6 +16,7 @@ from steward.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from steward.app import Steward
+    from steward.plugins import Registry
     from steward.settings import Settings
     from steward.trial import Trial
 
@@ -31,7 +32,7 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     Raises:
         ConfigurationError: a value cannot be used, or the file cannot be read.
     """
-    from steward import settings
+    from steward import setting_names, settings
 
     env_file: Path | None = context.find_root().obj
     if env_file is not None and not env_file.is_file():
@@ -39,10 +40,19 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     chosen = settings.load(env_file, **overrides)
     heard = context.find_root().meta
     if not heard.get(_TOLD) and not context.params.get("parent"):
-        for sentence in settings.ignored(env_file):
+        for sentence in setting_names.ignored(env_file):
             tell(sentence)
     heard[_TOLD] = True
     return chosen
+
+
+def tell_unread(context: typer.Context, registry: Registry) -> None:
+    """Tell the names that seem to be meant for a plugin's settings, and are none."""
+    from steward.setting_names import unread
+
+    declared = [kind for plugin in registry.plugins for kind in plugin.settings]
+    for sentence in unread(declared, context.find_root().obj):
+        tell(sentence)
 
 
 def long_running(context: typer.Context) -> Settings:
@@ -103,6 +113,7 @@ def tried(context: typer.Context) -> Iterator[Trial]:
         tempfile.TemporaryDirectory(prefix="steward-trial-") as folder,
         trial(apart(chosen, Path(folder)), hosted=True) as made,
     ):
+        tell_unread(context, made.steward.registry)
         yield made
 
 

@@ -36,6 +36,7 @@ def check(context: typer.Context, as_json: Json = False) -> int:
 
     found = []
     with setup.opened(context, quiet=True) as steward:
+        setup.tell_unread(context, steward.registry)
         for each in checks.run(steward):
             found.append(each)
             if not as_json:

@@ -22,6 +22,7 @@ from steward.errors import (
     Unsupported,
 )
 from steward.handlers import Handler
+from steward.injection import Needs, provided
 from steward.ledger import Ledger, acceptance, control, search
 from steward.payload import keep
 from steward.periods import Calendar
@@ -278,14 +279,14 @@ class LedgerTaskService(Awaited):
         found: tuple[date | None, date | None] | None = self._ask(handler.span, handler.span_needs, model)
         return found or (None, None)
 
-    def _ask(self, question: Callable[..., Any] | None, needs: tuple[tuple[str, str], ...], model: BaseModel) -> Any:
+    def _ask(self, question: Callable[..., Any] | None, needs: Needs, model: BaseModel) -> Any:
         if question is None:
             return None
         offered: dict[str, Any] = {"source": self._source, "calendar": self.calendar}
-        given = {name: offered[wanted] for name, wanted in needs if wanted in offered}
-        if None in given.values():
-            return None
         try:
+            given = provided(needs, offered)
+            if None in given.values():
+                return None
             return question(model, **given)
         except Rejected as error:
             raise InvalidRequest(error.what, error.why, error.remedy) from error
