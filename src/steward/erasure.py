@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -21,13 +20,13 @@ import sqlalchemy as sa
 
 from steward import working_folders
 from steward.errors import StorageUnavailable
+from steward.file_search import holding
 from steward.ledger import Ledger, attempts, upkeep
 from steward.transports.outbox import file_stem
 
 if TYPE_CHECKING:
     from steward.app import Steward
 
-_CHUNK: Final = 1 << 20
 _PATIENCE: Final = 20.0
 """Seconds for which readers are waited for, until the write-ahead log can be emptied."""
 
@@ -101,22 +100,6 @@ def rewrite(ledger: Ledger, stores: Iterable[Path]) -> None:
             _rewrite(store)
 
 
-def holding(paths: Iterable[Path], forms: Iterable[str]) -> list[Path]:
-    """Return those of `paths` in whose bytes one of `forms` stands, in whatever case."""
-    wanted = re.compile(b"|".join(re.escape(form.encode()) for form in forms), re.IGNORECASE)
-    overlap = max(len(form.encode()) for form in forms)
-    found = []
-    for path in paths:
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            before = b""
-            while chunk := file.read(_CHUNK):
-                if wanted.search(before + chunk):
-                    found.append(path)
-                    break
-                before = chunk[-overlap:]
-    return found
-
-
 def _rewrite(store: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(store, timeout=_PATIENCE, isolation_level=None)) as connection:
@@ -138,8 +121,10 @@ def _clear_outbox(folder: Path, address: str, forms: tuple[str, ...]) -> int:
     """Delete captured letters to the person, and those in which the address stands; return how many."""
     count = 0
     stem = file_stem(address).lower()
-    for path in [*folder.glob("*"), *folder.glob(".draft-*")]:
-        if path.is_file() and (stem in path.name.lower() or holding([path], forms) or _says(path, forms)):
+    letters = [path for path in [*folder.glob("*"), *folder.glob(".draft-*")] if path.is_file()]
+    plainly = set(holding(letters, forms))
+    for path in letters:
+        if stem in path.name.lower() or path in plainly or _says(path, forms):
             path.unlink(missing_ok=True)
             count += 1
     return count

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.contracts.services import ENGINES, Subject, running
+from tests.servers.stores import contents
 
 from steward import Options, Query, TaskResult, TaskService
 from steward.callers import Caller
@@ -499,7 +500,7 @@ def test_a_secret_is_masked_wherever_it_is_shown_and_gone_when_the_task_has_ende
 
 
 def _lies_in(folder: Path, secret: str) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in contents(path)]
 
 
 def test_a_task_whose_plugin_is_missing_waits_and_goes_on_by_itself(subject: Subject) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from tests.journeys.installation import Installation
 from tests.journeys.sending import sending
 from tests.servers.smtp_sink import SmtpSink
+from tests.servers.stores import contents
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]
@@ -73,7 +74,7 @@ def test_a_person_is_erased_and_the_figures_stay(install: Install, engine: dict[
     with sqlite3.connect(house.steward.settings.data_dir / "ledger.sqlite3") as store:
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert "ada@example.org" not in "\n".join(store.iterdump())
-    assert b"Ada Lovelace" not in (house.steward.settings.data_dir / "ledger.sqlite3").read_bytes()
+    assert b"Ada Lovelace" not in contents(house.steward.settings.data_dir / "ledger.sqlite3")
 
 
 def test_what_ended_long_ago_is_deleted_with_its_files(install: Install, engine: dict[str, Any]) -> None:

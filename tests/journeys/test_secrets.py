@@ -18,6 +18,7 @@ from tests.journeys import web_site as site
 from tests.journeys.installation import Installation
 from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import ScriptedSmtp, say
+from tests.servers.stores import contents
 
 from steward.clock import SECOND
 from steward.ledger import upkeep
@@ -90,7 +91,7 @@ class Place:
     def files(self) -> dict[str, bytes]:
         """Every file of the installation: the store with its WAL, the archive, the spool, the logs."""
         folder = self.installation.folder
-        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        return {str(p.relative_to(folder)): contents(p) for p in folder.rglob("*") if p.is_file()}
 
     def pages(self, *ids: str) -> dict[str, bytes]:
         """Every page and answer that tells of tasks."""

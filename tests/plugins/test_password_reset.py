@@ -7,6 +7,7 @@ import zlib
 from datetime import timedelta
 
 import pytest
+from tests.servers.stores import contents
 
 from steward import Secret
 from steward.errors import InvalidPayload
@@ -39,7 +40,7 @@ def test_the_link_is_in_no_file_but_the_letter(steward_installation: Trial) -> N
     link = LINK.encode()
     forms = [TOKEN.encode(), link.hex().encode(), base64.b64encode(link)[:-4], zlib.compress(link)]
     files = [path for path in steward.settings.data_dir.rglob("*") if path.is_file()]
-    holding = [path for path in files if any(form in path.read_bytes() for form in forms)]
+    holding = [path for path in files if any(form in contents(path) for form in forms)]
     assert holding
     assert {path.parent for path in holding} == {steward.outbox_folder}
     assert any(path.name.endswith(("sqlite3", "wal", "db")) for path in files)

@@ -16,6 +16,7 @@ from steward.ledger.schema import actions, incidents, lanes
 from steward.operations import operations_for
 from steward.settings import load
 from steward.trial import Trial
+from tests.servers.stores import contents
 
 TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
 
@@ -32,7 +33,7 @@ def trial(tmp_path):
 def everywhere(folder):
     """Return every byte of every file and file name below `folder`, in small letters."""
     paths = list(folder.rglob("*"))
-    return b"\n".join([str(p).lower().encode() for p in paths] + [p.read_bytes().lower() for p in paths if p.is_file()])
+    return b"\n".join([str(p).lower().encode() for p in paths] + [contents(p).lower() for p in paths if p.is_file()])
 
 
 @pytest.mark.parametrize(
