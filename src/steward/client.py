@@ -164,8 +164,8 @@ class Client:
         """
         given = {"name": name, "recipient": recipient, "text": text, "cursor": cursor, "limit": str(limit)}
         params: list[tuple[str, str]] = [("state", state) for state in states]
-        params += [(key, value) for key, value in given.items() if value]
-        params += [(key, value.isoformat()) for key, value in (("since", since), ("until", until)) if value]
+        params += [(key, value) for key, value in given.items() if value is not None]
+        params += [(key, value.isoformat()) for key, value in (("since", since), ("until", until)) if value is not None]
         answer = self._ask("GET", "/v1/tasks", params=params, repeatable=True)
         return [task_of(each) for each in answer["tasks"]], answer["next_cursor"]
 

@@ -134,11 +134,11 @@ def handler(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     The name is the function's, the payload the annotation of its first parameter (a pydantic model), the summary the
     docstring's first line. Further parameters are asked for by annotation: `source: Source`, `calendar: Calendar`,
     `progress: Progress`, `cursor: Cursor`, and the plugin's own `PluginSettings`. `example` is a valid payload: it
-    feeds the preview, the form, the documentation and the snapshot test. `check(payload, ...)` looks at a request when
-    it is accepted, and at what a schedule asks for when it is due, and raises `Rejected` with the words for the caller.
-    `time_limit` is in seconds. `schedules` says when a task is made by itself: cron expressions, or `Schedule(...)`
-    with a time zone and more. `span(payload, ...)` returns the first and the last day (None: no limit) of what can be
-    asked for: the days of a schedule's period are cut to it, and a schedule ends with it.
+    feeds the preview, the form, the documentation and the snapshot test, and is public. `check(payload, ...)` looks at
+    a request when it is accepted, and at what a schedule asks for when it is due, and raises `Rejected` with the words
+    for the caller. `time_limit` is in seconds. `schedules` says when a task is made by itself: cron expressions, or
+    `Schedule(...)` with a time zone and more. `span(payload, ...)` returns the first and the last day (None: no limit)
+    of what can be asked for: the days of a schedule's period are cut to it, and a schedule ends with it.
 
     `scope` says who may ask for it: "send" (everybody who sends; the default, except for a handler that asks for
     `Operations` or a `Cursor`), "reports" (staff, who find it under "Ask for a report"; `staff=True` says the same),

@@ -8,7 +8,8 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, RootModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from steward.errors import FieldProblem, InvalidPayload
 
@@ -66,6 +67,38 @@ def write(model: BaseModel, secrets: list[str]) -> str:
     except Exception as error:  # a plugin's own serializer raises whatever it likes
         problems = list(_unwritable(model)) or [FieldProblem("", f"it cannot be written as JSON: {str(error)[:200]}")]
         raise _refused(type(model).__name__, problems) from error
+
+
+def as_sent(model: BaseModel) -> Any:
+    """Return `model` as the JSON values that one would send, with its secrets told: for examples, which are public."""
+    plain = model.model_dump(mode="json", by_alias=False, round_trip=True, warnings="none", context={"clear": True})
+    return _by_names_to_read(model, plain)
+
+
+def _by_names_to_read(value: Any, plain: Any) -> Any:
+    """Return `plain`, which is `value` by its fields' own names, by the names that fields are read by."""
+    if isinstance(value, RootModel):
+        return _by_names_to_read(value.root, plain)
+    if isinstance(value, BaseModel) and isinstance(plain, dict):
+        fields, parts = type(value).model_fields, _parts(value)
+        return {
+            _name_to_read(fields[name], name) if name in fields else name: _by_names_to_read(parts.get(name), each)
+            for name, each in plain.items()
+        }
+    if isinstance(value, Mapping) and isinstance(plain, dict) and len(value) == len(plain):
+        return {
+            name: _by_names_to_read(mine, each)
+            for mine, (name, each) in zip(value.values(), plain.items(), strict=True)
+        }
+    if isinstance(value, (list, tuple)) and isinstance(plain, list) and len(value) == len(plain):
+        return [_by_names_to_read(mine, each) for mine, each in zip(value, plain, strict=True)]
+    return plain
+
+
+def _name_to_read(field: FieldInfo, name: str) -> str:
+    given = field.validation_alias if field.validation_alias is not None else field.alias
+    first = given.choices[0] if isinstance(given, AliasChoices) else given
+    return first if isinstance(first, str) else name
 
 
 def read(kind: type[M], text: str, secrets: list[str]) -> M:

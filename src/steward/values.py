@@ -122,7 +122,8 @@ def _opened(value: Any, info: core_schema.ValidationInfo) -> Any:
 
 
 def _write_secret(value: Secret, info: core_schema.SerializationInfo) -> Any:
-    return _closed(value.reveal(), info, MASK)
+    clear = isinstance(info.context, dict) and info.context.get("clear") is True
+    return _closed(value.reveal(), info, value.reveal() if clear else MASK)
 
 
 def _write_private(value: str, info: core_schema.SerializationInfo) -> Any:

@@ -511,7 +511,7 @@ def test_handlers_and_plugins_are_listed(operator: httpx.Client) -> None:
     assert handlers["welcome_email"]["example"] == {"name": "Ada", "email": "ada@example.org"}
     assert handlers["welcome_email"]["schema"]["properties"]["email"]["format"] == "email"
     assert "choices_query" not in json.dumps(handlers)
-    assert "https://example.org/r" not in json.dumps(handlers)
+    assert handlers["password_reset"]["example"]["link"] == "https://example.org/r"
     plugins = {p["name"]: p for p in operator.get("/v1/plugins").json()["plugins"]}
     assert "dues_letter.py:3" in plugins["dues_letter"]["error"]
     assert plugins["small"]["error"] is None

@@ -58,7 +58,7 @@ def moment(name: str, text: str | None, *, back: bool = False) -> datetime | Non
     Raises:
         InvalidOption: it is neither.
     """
-    if not text:
+    if text is None:
         return None
     span = _SPAN.fullmatch(text.strip())
     if span:

@@ -134,7 +134,7 @@ def tasks(
     from steward.service import Query
 
     query = Query(
-        states=tuple(s for each in state or () for s in each.split(",") if s),
+        states=tuple(s for each in state or () for s in each.split(",")),
         name=name,
         recipient=to,
         since=fields.moment("since", since, back=True),

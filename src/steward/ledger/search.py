@@ -60,13 +60,18 @@ def find(connection: sa.Connection, query: Query) -> Page:
     """Return the page of tasks that `query` asks for.
 
     Raises:
-        InvalidOption: an unknown state, a cursor that is none of ours, a time or a text that no row can have.
+        InvalidOption: an unknown state, a cursor that is none of ours, a blank value, a time or a text that no row can
+            have.
     """
     unknown = sorted(set(query.states) - set(State))
     if unknown:
         raise InvalidOption(f"There is no state '{unknown[0][:40]}'", remedy=f"The states are {', '.join(State)}")
     if query.cursor is not None and not (len(query.cursor) == 36 and query.cursor.replace("-", "").isalnum()):
         raise InvalidOption("The cursor is not valid", remedy="Pass next_cursor as the page before gave it")
+    for name in ("name", "recipient", "text"):
+        value = getattr(query, name)
+        if value is not None and not value.strip():
+            raise InvalidOption(f"{name} has no value", "An empty one is found nowhere", f"Leave {name} out")
     limit = max(1, min(query.limit, MOST))
     rows = reading.rows(connection, _statement(query).limit(limit + 1))
     found = reading.results(connection, rows[:limit])

@@ -23,9 +23,11 @@ from steward.web import (
     entrance,
     health,
     lookups,
+    methods,
     openapi,
     outbox,
     pages,
+    parameters,
     performing,
     problems,
     schedule_pages,
@@ -125,8 +127,13 @@ def create(steward: Steward) -> FastAPI:
 
     async def describe(request: Request) -> Response:
         caller = await keeper.admit(request) if "authorization" in request.headers else None
+        parameters.require_known(request, {})
         return lookups.as_json(openapi.describe(app, steward, caller))
 
     app.add_route("/openapi.json", describe)
+    methods.add_heads(app)
+    discreet = openapi.hidden(steward.registry.handlers, None)
+    discreet |= {f"{name}_bulk" for name in discreet}
+    app.add_middleware(methods.Methods, routes=app.router.routes, explain=explain, discreet=discreet)
     app.add_middleware(Envelope, explain=explain, secure=base.startswith("https:"))
     return app

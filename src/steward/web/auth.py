@@ -13,6 +13,7 @@ from steward.errors import MissingScope
 from steward.ledger import access, search
 from steward.results import TaskResult
 from steward.sealing import token_hash
+from steward.web import parameters
 from steward.web.intake import Intake
 from steward.web.problems import NotSignedIn
 
@@ -44,6 +45,7 @@ class Doorkeeper:
         Raises:
             NotSignedIn: there is no key, or it is not in use.
             MissingScope: the key has none of the scopes.
+            InvalidOption: a query parameter is not one of the route's, is blank, or is given twice.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -60,6 +62,7 @@ class Doorkeeper:
                 presented=True,
             )
         require(caller, *scopes)
+        parameters.require_declared(request)
         return caller
 
     async def holder_of(self, token: str) -> Caller | None:

@@ -15,6 +15,7 @@ from steward.callers import Caller
 from steward.clock import new_id, now
 from steward.errors import UnknownTask
 from steward.ledger import acceptance, search
+from steward.results import Artifact
 from steward.web.auth import own
 
 if TYPE_CHECKING:
@@ -38,20 +39,28 @@ def respond(steward: Steward, caller: Caller, task_id: str, n: str, request: Req
     tag = f'"{artifact.sha256}"'
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers={"ETag": tag})
+    if request.method == "HEAD":  # nothing is taken
+        return Response(None, 200, _headers(artifact), _media_type(artifact))
     chunks = steward.archive.open(artifact.location)
     first = next(chunks, b"")  # a file that is gone must be told before the headers have left
     moment, action = now(), new_id()
     steward.ledger.apply(
         lambda c: acceptance.note_action(c, action, task_id, moment, caller.name, "downloaded", artifact.name)
     )
-    headers = {
+    return StreamingResponse(_joined(first, chunks), 200, _headers(artifact), _media_type(artifact))
+
+
+def _headers(artifact: Artifact) -> dict[str, str]:
+    return {
         "Content-Disposition": disposition(artifact.name),
         "Content-Length": str(artifact.size),
-        "ETag": tag,
+        "ETag": f'"{artifact.sha256}"',
         "Cache-Control": "private, no-cache",
     }
-    media_type = artifact.media_type if _MEDIA_TYPE.fullmatch(artifact.media_type) else "application/octet-stream"
-    return StreamingResponse(_joined(first, chunks), 200, headers, media_type)
+
+
+def _media_type(artifact: Artifact) -> str:
+    return artifact.media_type if _MEDIA_TYPE.fullmatch(artifact.media_type) else "application/octet-stream"
 
 
 def disposition(name: str) -> str:

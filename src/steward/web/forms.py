@@ -11,6 +11,7 @@ from typing import Any
 
 from steward import jsontext
 from steward.errors import FieldProblem
+from steward.values import MASK
 from steward.web.words import label
 
 Choices = Callable[[str], list[tuple[str, str]] | None]
@@ -147,7 +148,7 @@ def _field(
     name: str, spec: Mapping[str, Any], definitions: Mapping[str, Any], required: bool, example: Any, choices: Choices
 ) -> Field:
     core, optional = _core(spec, definitions)
-    default = spec.get("default")
+    default = None if MASK in _text(spec.get("default")) else spec.get("default")
     examples = spec.get("examples") or core.get("examples") or [example]
     kind, extra = _kind(core, definitions)
     note = ""

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 _ID = openapi.parameter("task_id", {"type": "string"}, "The task's id.", "path")
 _SEARCH = [
-    openapi.parameter("state", {"type": "string", "enum": [s.value for s in State]}, "May be given several times."),
+    openapi.parameter(
+        "state",
+        {"type": "array", "items": {"type": "string", "enum": [s.value for s in State]}},
+        "May be given several times, or with commas.",
+    ),
     openapi.parameter("name", {"type": "string"}, "The handler's name."),
     openapi.parameter("recipient", {"type": "string"}, "The whole address."),
     openapi.parameter("since", openapi.TIME, "Accepted then or later."),

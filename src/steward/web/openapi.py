@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from steward.callers import Caller
 from steward.handlers import Handler
+from steward.payload import as_sent
 from steward.periods import PERIODS
 from steward.results import Outcome
 from steward.tasks import State
+from steward.values import MASK
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -170,7 +173,7 @@ _KEY = parameter(
     "Your own: a repeat under it is answered with what it made, another request with 409.",
     "header",
 )
-_OPTIONS = [
+OPTIONS = [
     parameter("run_at", TIME, "Start then, not now."),
     parameter("expires_at", TIME, "Nothing is sent after this time."),
     parameter("priority", {"type": "integer", "minimum": -100, "maximum": 100}, "Higher goes first."),
@@ -183,7 +186,7 @@ def submission(handler: Handler) -> dict[str, Any]:
     accepted = answer("Task", "The task is on disk and will not be lost.")
     accepted["headers"] = {"Location": {"description": "Where the task is found.", "schema": _TEXT}}
     return {
-        "parameters": [_KEY, *_OPTIONS],
+        "parameters": [_KEY, *OPTIONS],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {"202": accepted, **problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507)},
     }
@@ -193,7 +196,7 @@ def bulk(handler: Handler, most: int) -> dict[str, Any]:
     """Return what OpenAPI says of handing over many tasks of this kind."""
     items = {"type": "array", "maxItems": most, "items": {"$ref": f"#/components/schemas/{handler.name}"}}
     return {
-        "parameters": [_KEY, *_OPTIONS],
+        "parameters": [_KEY, *OPTIONS],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": items, "example": [example(handler)]}},
@@ -206,8 +209,11 @@ def bulk(handler: Handler, most: int) -> dict[str, Any]:
 
 
 def example(handler: Handler) -> Any:
-    """Return the handler's example as JSON values, secrets masked."""
-    return handler.example.model_dump(mode="json", by_alias=True)
+    """Return the handler's example as JSON values that the service accepts as they stand.
+
+    Its secrets are told, for dots would be refused: an example is public, and what stands in it is made up.
+    """
+    return as_sent(handler.example)
 
 
 def payload_schema(handler: Handler) -> dict[str, Any]:
@@ -217,10 +223,16 @@ def payload_schema(handler: Handler) -> dict[str, Any]:
 
 
 def public(schema: Any) -> Any:
-    """Return `schema` without its private members."""
+    """Return `schema` without its private members, and without the values that are but dots."""
     if isinstance(schema, dict):
-        return {key: public(value) for key, value in schema.items() if key not in PRIVATE}
+        return {key: public(value) for key, value in schema.items() if key not in PRIVATE and not _dots(key, value)}
     return [public(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _dots(key: str, value: Any) -> bool:
+    """Whether it is a value of the schema with a secret in it, which nobody is told and nobody may send back."""
+    is_field = isinstance(value, dict) and not value.keys().isdisjoint(("type", "$ref", "anyOf"))  # so named
+    return key in ("default", "examples", "const") and not is_field and MASK in str(value)
 
 
 def component_schemas(handlers: dict[str, Handler]) -> dict[str, Any]:
@@ -239,19 +251,24 @@ def component_schemas(handlers: dict[str, Handler]) -> dict[str, Any]:
 def describe(app: FastAPI, steward: Steward, caller: Caller | None) -> dict[str, Any]:
     """Return the OpenAPI document with the tasks that `caller` may ask for; to nobody in particular, everybody's."""
     whole, handlers = _whole(app, steward), steward.registry.handlers
-    hidden = {
+    unseen = hidden(handlers, caller)
+    paths = {
+        path: said
+        for path, said in whole["paths"].items()
+        if path.removeprefix("/v1/tasks/").removesuffix("/bulk") not in unseen
+    }
+    components = whole["components"]
+    schemas = {name: said for name, said in components["schemas"].items() if name.partition(".")[0] not in unseen}
+    return {**whole, "paths": paths, "components": {**components, "schemas": schemas}}
+
+
+def hidden(handlers: dict[str, Handler], caller: Caller | None) -> set[str]:
+    """Return the names that `caller` may not ask for; without one, those that not everybody is told of."""
+    return {
         name
         for name, handler in handlers.items()
         if not (handler.scope in ("send", "reports") if caller is None else caller.may_ask(name, handler.scope))
     }
-    paths = {
-        path: said
-        for path, said in whole["paths"].items()
-        if path.removeprefix("/v1/tasks/").removesuffix("/bulk") not in hidden
-    }
-    components = whole["components"]
-    schemas = {name: said for name, said in components["schemas"].items() if name.partition(".")[0] not in hidden}
-    return {**whole, "paths": paths, "components": {**components, "schemas": schemas}}
 
 
 def _whole(app: FastAPI, steward: Steward) -> dict[str, Any]:
@@ -263,6 +280,12 @@ def _whole(app: FastAPI, steward: Steward) -> dict[str, Any]:
             routes=app.routes,
             servers=[{"url": steward.settings.public_url}],
         )
+        for route in app.routes:  # null is left out there, and may be needed
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                for kind, content in ((route.openapi_extra or {}).get("requestBody", {}).get("content", {})).items():
+                    for method in route.methods or ():
+                        said = document["paths"][route.path_format][method.lower()]["requestBody"]["content"][kind]
+                        said |= {"example": content["example"]} if "example" in content else {}
         components = document.setdefault("components", {})
         components["schemas"] = {**SCHEMAS, **component_schemas(steward.registry.handlers)}
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

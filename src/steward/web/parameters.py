@@ -1,12 +1,14 @@
-"""Reads query parameters and headers into options and queries; a name that does not exist is refused, not ignored."""
+"""Reads query parameters and headers into options and queries; what cannot be meant is refused, not ignored."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from steward.callers import Caller
@@ -14,24 +16,22 @@ from steward.clock import micros
 from steward.errors import InvalidOption
 from steward.ledger.search import MOST
 from steward.service import Options, Query
-
-SUBMISSION = ("run_at", "expires_at", "priority")
-SEARCH = ("state", "name", "recipient", "since", "until", "text", "cursor", "limit")
+from steward.services.options import require_key
 
 # In a query string "+" means a space, and whoever forgets to escape the offset's sign means "+".
 _LOST_PLUS = re.compile(r"^(.*\d) (\d\d:?\d\d)$")
+KEY = "idempotency-key"
 
 
 def options(request: Request, caller: Caller) -> Options:
     """Return the options of a submission.
 
     Raises:
-        InvalidOption: a parameter is unknown, or its value cannot be used.
+        InvalidOption: a value cannot be used.
     """
-    refuse_unknown(request, SUBMISSION)
     query = request.query_params
     return Options(
-        key=request.headers.get("idempotency-key"),
+        key=key(request),
         expires_at=moment("expires_at", query.get("expires_at")),
         priority=whole("priority", query.get("priority")),
         run_at=moment("run_at", query.get("run_at")),
@@ -39,23 +39,36 @@ def options(request: Request, caller: Caller) -> Options:
     )
 
 
+def key(request: Request) -> str | None:
+    """Return the idempotency key, or None without one.
+
+    Raises:
+        InvalidOption: it is empty, too long or not printable, or there are several.
+    """
+    given = request.headers.getlist(KEY)
+    if len(given) > 1:
+        raise InvalidOption("There is more than one Idempotency-Key", "One request has one key", "Send it once")
+    found = given[0] if given else None
+    require_key(found)
+    return found
+
+
 def query(request: Request, caller: Caller) -> Query:
     """Return what to look for; whoever may not operate finds only tasks of their own. Raises as `options`."""
-    refuse_unknown(request, SEARCH)
     given = request.query_params
     limit = whole("limit", given.get("limit"))
     if limit is not None and not 1 <= limit <= MOST:
         raise InvalidOption(f"The limit {limit} cannot be used", f"It goes from 1 to {MOST}")
     return Query(
-        states=[s for text in given.getlist("state") for s in text.split(",") if s],
-        name=given.get("name") or None,
-        recipient=given.get("recipient") or None,
+        states=[state for text in given.getlist("state") for state in text.split(",")],
+        name=given.get("name"),
+        recipient=given.get("recipient"),
         since=moment("since", given.get("since")),
         until=moment("until", given.get("until")),
         owner_id=None if caller.operates else caller.id,
         only=caller.only,
-        text=given.get("text") or None,
-        cursor=given.get("cursor") or None,
+        text=given.get("text"),
+        cursor=given.get("cursor"),
         limit=50 if limit is None else limit,
     )
 
@@ -66,7 +79,7 @@ def moment(name: str, text: str | None) -> datetime | None:
     Raises:
         InvalidOption: it is not a time, or has no zone.
     """
-    if not text:
+    if text is None:
         return None
     try:
         value = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text))
@@ -82,24 +95,56 @@ def whole(name: str, text: str | None) -> int | None:
     Raises:
         InvalidOption: it is none.
     """
-    if text is None or text == "":
+    if text is None:
         return None
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise InvalidOption(f"{name} cannot be used", f"'{text[:40]}' is not a whole number")
+        raise InvalidOption(f"{name} cannot be used", f"'{text[:40]}' is not a whole number", f"Write it like {name}=5")
     return int(text)
 
 
-def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Return if every parameter is one of `known`: `runat` must not mean "now".
+def require_declared(request: Request) -> None:
+    """Return if every query parameter is one that the route declares (in the OpenAPI document), and has a value.
 
     Raises:
-        InvalidOption: one is not; the nearest name is offered.
+        InvalidOption: as `require_known`.
     """
-    names = sorted(known)
-    for name in request.query_params:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+    route = request.scope.get("route")
+    if isinstance(route, APIRoute):
+        declared = (route.openapi_extra or {}).get("parameters", ())
+        require_known(request, {each["name"]: each for each in declared if each["in"] == "query"})
+
+
+def require_known(request: Request, known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Return if every query parameter is one of `known` (each as OpenAPI describes it), has a value, and has one.
+
+    `runat` must not mean "now", and no more may `run_at=` or the first of two times.
+
+    Raises:
+        InvalidOption: a name is not known (the nearest is offered), a value is blank, or there are two for one.
+    """
+    seen = set()
+    for name, value in request.query_params.multi_items():
+        shown = name[:40]
+        if name not in known:
+            near = difflib.get_close_matches(name[:80], known, n=1)
+            there = ", ".join(sorted(known)) or "none"
             raise InvalidOption(
-                f"There is no parameter '{name[:40]}'",
-                remedy=f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(names) or 'none'}",
+                f"There is no parameter '{shown}'",
+                remedy=f"Did you mean '{near[0]}'?" if near else f"There are: {there}",
             )
+        many = known[name]["schema"].get("type") == "array"
+        if not all(part.strip() for part in (value.split(",") if many else [value])):
+            raise InvalidOption(
+                f"The parameter '{shown}' has no value",
+                "An empty value does not mean that none was given",
+                f"Give it one, or leave '{shown}' out",
+            )
+        if "\0" in value:
+            raise InvalidOption(
+                f"The parameter '{shown}' cannot be used", "It holds the character NUL", "Send it without"
+            )
+        if name in seen and not many:
+            raise InvalidOption(
+                f"The parameter '{shown}' is given more than once", "One value is meant", f"Give '{shown}' once"
+            )
+        seen.add(name)

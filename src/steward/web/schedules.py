@@ -60,17 +60,15 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
     async def list_schedules(request: Request) -> Response:
         caller = await keeper.admit(request, *SEERS)
-        parameters.refuse_unknown(request, ())
         found = await run_in_threadpool(timetable.find, caller)
         return _json({"schedules": [each.as_json() for each in found]})
 
     async def make_schedule(request: Request) -> Response:
         caller = await keeper.admit(request, *CHANGERS)
-        parameters.refuse_unknown(request, ())
+        key = parameters.key(request) or ""
         order = as_model(Order, await read_json(request), "The schedule is not valid")
         handler = steward.registry.get(order.name)
         caller.require_ask(handler.name, handler.scope)
-        key = request.headers.get("idempotency-key", "")[:255]
 
         def make() -> Standing:
             return timetable.make(
@@ -123,7 +121,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
     number = openapi.parameter("schedule_id", {"type": "string"}, "The schedule's id.", "path")
     key = openapi.parameter(
-        "Idempotency-Key", {"type": "string", "maxLength": 255}, "Makes a repeat harmless.", "header"
+        "Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255}, "Makes a repeat harmless.", "header"
     )
 
     def says(
@@ -132,7 +130,11 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         answers = {str(status): openapi.answer(schema, words), **openapi.problems(401, 403, *problems)}
         return {"parameters": list(takes), "responses": answers}
 
-    body = {"required": True, "content": {"application/json": {"schema": Order.model_json_schema()}}}
+    content: dict[str, Any] = {"schema": Order.model_json_schema()}
+    registered = steward.registry.handlers
+    for name in sorted(registered.keys() - openapi.hidden(registered, None))[:1]:
+        content["example"] = {"name": name, "payload": openapi.example(registered[name]), "cron": "0 6 1 * *"}
+    body = {"required": True, "content": {"application/json": content}}
     made = says(201, "Schedule", "It is kept.", 400, 404, 409, 413, 415, 422, 503, takes=(key,)) | {"requestBody": body}
     deleted = says(204, "Schedule", "", 404, 409)
     deleted["responses"]["204"] = {"description": "It is gone; the tasks that it has made stay."}

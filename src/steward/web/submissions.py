@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import BackgroundTasks, FastAPI
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from steward.errors import InvalidOption
 from steward.results import TaskResult
@@ -28,6 +32,7 @@ MOST_AT_ONCE = 10_000
 BULKS = 2
 """Bulks of one key in hand at once; further ones wait before they are read. A body may take 64 MB of memory."""
 JSON = "application/json"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
@@ -59,8 +64,26 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
             summary=f"{handler.summary or handler.title} (many at once)",
             openapi_extra=openapi.bulk(handler, MOST_AT_ONCE),
         )
-    app.add_api_route("/v1/tasks/{name}", _unknown(steward, keeper), methods=["POST"], include_in_schema=False)
-    app.add_api_route("/v1/tasks/{name}/bulk", _unknown(steward, keeper), methods=["POST"], include_in_schema=False)
+    for path in ("/v1/tasks/{name}", "/v1/tasks/{name}/bulk"):
+        app.router.add_api_route(
+            path,
+            _unknown(steward, keeper),
+            methods=["POST"],
+            openapi_extra={"parameters": openapi.OPTIONS},
+            include_in_schema=False,
+            route_class_override=_ForNames,
+        )
+
+
+class _ForNames(APIRoute):
+    """A route for what could be a handler's name; a task's id, which shares its address, never is one."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return how it matches."""
+        found, child = super().matches(scope)
+        if found is not Match.NONE and _ID.fullmatch(child["path_params"]["name"]):
+            return Match.NONE, {}
+        return found, child
 
 
 async def hand_over(steward: Steward, name: str, payload: Any, options: Options) -> tuple[TaskResult, BackgroundTasks]:

@@ -83,3 +83,9 @@ def test_a_time_without_a_zone_is_the_reader_s_own():
 def test_what_is_no_time_is_refused_with_an_example():
     with pytest.raises(InvalidOption, match="--run-at cannot be used"):
         fields.moment("run-at", "soon")
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_time_is_not_now(text):
+    with pytest.raises(InvalidOption, match="--run-at cannot be used"):
+        fields.moment("run-at", text)
