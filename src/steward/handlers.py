@@ -16,9 +16,10 @@ from pydantic import BaseModel
 
 from steward.callers import AUDIENCES, Audience
 from steward.declarations import require_options, require_retry
-from steward.errors import InvalidOption, PluginError
+from steward.errors import InvalidOption, InvalidPayload, PluginError
 from steward.injection import Needs, needs_of, place_of
 from steward.injection import needs as needs_by
+from steward.payload import keep
 from steward.schedules import Schedule
 from steward.schedules import check as check_schedule
 
@@ -190,6 +191,14 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
         )
     if not isinstance(example, model):
         raise PluginError(f"The example of {name} at {where} is not a {model.__name__}")
+    try:
+        keep(name, model, example)
+    except InvalidPayload as error:
+        raise PluginError(
+            f"The example of {name} at {where} is no payload that could be accepted",
+            error.why,
+            f"Make it as a caller would: {model.__name__}(...)",
+        ) from error
     require_options(options, f"{name} at {where}", LANES, RetryPolicy)
     at_most = options.get("at_most") or ()
     if any(most < 1 or seconds <= 0 for most, seconds in at_most):
@@ -263,6 +272,8 @@ def _schedules(given: tuple[str | Schedule, ...], model: type[BaseModel], whose:
             payload = model() if schedule.payload is None else model.model_validate(schedule.payload)
             if schedule.period and not moving_days(model):
                 raise InvalidOption(f"It has the period '{schedule.period}', and its payload no days that move along")
+            if keep(whose, model, payload)[1]:
+                raise InvalidOption("Its payload holds a secret, and a schedule keeps none")
         except (InvalidOption, ValueError) as error:
             words = str(error).replace("\n", " ")
             raise PluginError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -10,9 +11,10 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from steward import proxies, schedules, secret_key
+from steward.declarations import LONGEST
 from steward.errors import ConfigurationError, InvalidOption
 from steward.periods import Calendar
 from steward.plugin_settings import OWN, pass_on
@@ -154,6 +156,14 @@ class Settings(BaseSettings):
         "text", description="Lines of the log for people, or one JSON object each, with task, name and attempt."
     )
 
+    @field_validator("retry_delays")
+    @classmethod
+    def _delays(cls, delays: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        for each in delays or ():
+            if not (math.isfinite(each) and 0 <= each <= LONGEST):
+                raise ValueError(f"{each:g} is no delay. Give seconds, each from 0 to a year, for example [30, 120]")
+        return delays
+
     @field_validator("time_zone")
     @classmethod
     def _a_zone(cls, name: str) -> str:
@@ -261,6 +271,10 @@ def load(env_file: Path | None = None, **overrides: Any) -> Settings:
             for e in error.errors()
         )
         raise ConfigurationError("A setting cannot be used", problems, "See docs/settings.md") from error
+    except SettingsError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        words = f"{OWN}{found[1].upper()}: it has to be JSON" if found else "It has to be JSON"
+        raise ConfigurationError("A setting cannot be used", words, "See docs/settings.md") from None
 
 
 def hostname_of(url: str) -> str:

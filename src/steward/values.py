@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
@@ -145,13 +146,19 @@ ColumnKind = Literal["text", "integer", "decimal", "money", "percent", "date", "
 class Column:
     """One column of a table. `kind` decides alignment and number format; `width` is a share (any unit).
 
-    A share is a wish: a column is never narrower than what it holds. Without any, it follows from what it holds.
+    A share is a wish: a column is never narrower than what it holds; without any, it follows from that.
     """
 
     key: str
     title: str
     kind: ColumnKind = "text"
     width: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, str) or self.kind not in get_args(ColumnKind):
+            near = get_close_matches(str(self.kind), get_args(ColumnKind), n=1)
+            words = "".join(f"Did you mean '{n}'? " for n in near) + f"The kinds are {', '.join(get_args(ColumnKind))}"
+            raise TaskError(f"The column '{self.key!s:.80}' is of no kind", f"It is {str(self.kind)!r:.80}", words)
 
 
 @dataclass(frozen=True, slots=True)

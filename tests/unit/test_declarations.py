@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from steward import Note, RetryPolicy, handler
-from steward.errors import PluginError, StorageFull
+from steward import Column, Note, RetryPolicy, Schedule, Secret, handler
+from steward.errors import PluginError, StorageFull, TaskError
 from steward.ledger.ledger import storage_error
 from steward.plugins import load
 from steward.settings import load as load_settings
@@ -63,6 +63,46 @@ def test_nonsense_is_refused_with_file_and_line(name: str, value: Any) -> None:
 def test_a_retry_policy_of_nonsense_is_refused_with_file_and_line(name: str, value: Any) -> None:
     with pytest.raises(PluginError, match=rf"test_declarations\.py:\d+.*{name} is"):
         RetryPolicy(**{name: value})
+
+
+class Letter(BaseModel):
+    email: str = Field("ada@example.org", min_length=3)
+    amount: float = 1.0
+    code: Secret = Secret("4711")
+
+
+@pytest.mark.parametrize(
+    ("example", "field"),
+    [
+        (Letter.model_construct(email="a"), "email"),
+        (Letter.model_construct(email=7), "email"),
+        (Letter.model_construct(amount=math.nan), "amount"),
+        (Letter(amount=math.inf), "amount"),
+    ],
+)
+def test_an_example_that_could_not_be_accepted_is_refused_with_file_and_line(example: Letter, field: str) -> None:
+    with pytest.raises(PluginError, match=rf"test_declarations\.py:\d+.*{field}"):
+
+        @handler(example=example)
+        def task(letter: Letter) -> Note:
+            return Note("Done.")
+
+
+@pytest.mark.parametrize("payload", [None, Letter(), {"code": "4711"}])
+def test_a_schedule_with_a_secret_is_refused_with_file_and_line(payload: Any) -> None:
+    with pytest.raises(PluginError, match=r"test_declarations\.py:\d+.*holds a secret"):
+
+        @handler(example=Letter(), schedules=(Schedule("0 6 * * *", payload=payload),))
+        def task(letter: Letter) -> Note:
+            return Note("Done.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "near"), [("monney", "money"), ("Date", "date"), ("int", ""), (None, ""), (["text"], "text")]
+)
+def test_a_column_of_no_kind_is_refused_with_the_nearest(kind: Any, near: str) -> None:
+    with pytest.raises(TaskError, match=f"column 'sum'.*{near}.*The kinds are text, integer, decimal, money"):
+        Column("sum", "Sum", kind)
 
 
 HEAD = "from pydantic import BaseModel\nfrom steward import Note, handler, hookimpl\n"

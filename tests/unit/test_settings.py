@@ -67,3 +67,18 @@ def test_proxies_are_addresses_and_networks(tmp_path):
 def test_what_is_no_address_of_a_proxy_is_refused_in_words(tmp_path, text):
     with pytest.raises(ConfigurationError, match=r"STEWARD_TRUSTED_PROXIES.*neither an address nor a network"):
         settings.load(data_dir=tmp_path, trusted_proxies=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("RETRY_DELAYS", each) for each in ("[NaN]", "[-1]", "[Infinity]", "[1e300]", "30", "[30,", '["x"]')),
+        *(("SMTP_CONNECTIONS", each) for each in ("0", "-1", "nan", "1.5", "65")),
+        *((each, "-1") for each in ("SMTP_IN_FLIGHT", "FREE_SPACE_MB", "RETENTION_DAYS", "BACKUPS_KEPT", "PORT")),
+        ("SCHEDULES", "every day"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_in_words(monkeypatch, name, value):
+    monkeypatch.setenv(f"STEWARD_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"STEWARD_{name}"):
+        settings.load()
