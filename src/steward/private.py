@@ -66,7 +66,8 @@ def make_file(path: Path) -> Path:
         OSError: it cannot be made.
     """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE))
+        # Made without being opened: to close a store's file would end the locks of whoever has it open in this process.
+        os.mknod(path, stat.S_IFREG | FILE)
     except FileExistsError:
         narrow(path)
     return path
