@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from steward import telling
 from steward.callers import SERVICE
 from steward.clock import SECOND, moment, now
 from steward.errors import StewardError
@@ -108,6 +109,8 @@ class Alerts:
 
         made = self._ledger.apply(change)
         if made:
+            for entry in entries:
+                telling.accepted(entry.name, [entry.id])
             self._service.announce(made)
         return made
 
@@ -124,6 +127,8 @@ class Alerts:
 
         made = self._ledger.apply(change)
         if made:
+            for entry in entries:
+                telling.accepted(entry.name, [entry.id])
             self._service.announce(made)
         return made
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from steward import schedules as calendar
+from steward import telling
 from steward.callers import COMMAND_LINE, SERVICE
 from steward.clock import SECOND, micros, moment, now
 from steward.errors import InvalidOption, StewardError
@@ -196,6 +197,7 @@ class Clockwork:
             return made
 
         made = self._ledger.apply(change)
+        telling.accepted(entry.name, made)
         missed = len(times) - (in_time is not None)
         if missed:
             log.warning("the schedule of %s missed %d firings while nothing was running", entry.name, missed)

@@ -22,7 +22,11 @@ _PREFIX: Final = "steward_"
 FROM_CHILD: Final = "\x1e"
 """Begins a line of a child's standard error that is an event of its log, as JSON; its parent logs it as its own."""
 
-_ADDRESS: Final = re.compile(r"""(?:"[^"]{0,64}"|[^\s@<>"'(),;:\[\]*\\/=]{1,128})@(?=[^\s@<>"'(),;:\[\]*]*[^\W_])""")
+_ADDRESS: Final = re.compile(
+    r"""(?:"[^"]{0,64}"|[^\s@<>"'(),;:\[\]*\\/=]{1,128})@"""
+    r"""(?!\d+[.]?(?:$|[\s@<>"'(),;:\[\]*]))"""  # a number alone is no domain: worker ids end so, slot-0@7311
+    r"""(?=[^\s@<>"'(),;:\[\]*]*[^\W_])"""
+)
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+|[\ud800-\udfff]")
 
 

@@ -12,11 +12,17 @@ from steward.tasks import Task
 log = logging.getLogger("steward.tasks")
 
 
-def accepted(name: str, ids: Iterable[str]) -> None:
-    """Log that the tasks `ids` of the handler `name` are on disk."""
+def accepted(name: str, ids: Iterable[str], *, joined: bool = False) -> None:
+    """Log that the tasks `ids` of the handler `name` are on disk, or `joined` a transaction of the caller's."""
     if log.isEnabledFor(logging.INFO):
+        words = "accepted, if the transaction that it joined is committed" if joined else "accepted"
         for task_id in ids:
-            log.info("accepted", extra=about(task_id, name))
+            log.info(words, extra=about(task_id, name))
+
+
+def cancelled(task_id: str, name: str, by: str) -> None:
+    """Log that somebody has cancelled a task."""
+    log.info("cancelled by %s", by, extra=about(task_id, name))
 
 
 def ended(task: Task, ending: Ending | None) -> None:

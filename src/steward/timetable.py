@@ -238,7 +238,7 @@ class Timetable:
             rows.record(connection, entry.id, at, "by hand", at, task.id)
 
         self._ledger.apply(change)
-        self._service.announce([task.id])
+        self._service.announce([task.id], handler.name)
         return task.id
 
     def remove(self, schedule_id: str, *, caller: Caller = PROCESS) -> None:

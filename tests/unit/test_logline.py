@@ -55,6 +55,10 @@ def test_nothing_steers_a_terminal_or_makes_a_line_of_its_own(text, formatter, p
     ("text", "shown"),
     [
         ("no letter for ada@example.org today", "no letter for ***@example.org today"),
+        ("worker vm/slot-0@7311 is ready", "worker vm/slot-0@7311 is ready"),
+        ("worker host-1.example.org/celery-2@40 has left.", "worker host-1.example.org/celery-2@40 has left."),
+        ("slot-0@7311.", "slot-0@7311."),
+        ("ada@10.0.0.1 and ada@7311.example", "***@10.0.0.1 and ***@7311.example"),
         ("<ada.lovelace+x@example.org>: unknown", "<***@example.org>: unknown"),
         ('"a b"@example.org', "***@example.org"),
         ("zoë@exämple.org", "***@exämple.org"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from steward.handlers import LANES
 from steward.ledger.schema import lanes, tasks, workers
+from steward.logline import about
 from steward.tasks import State
+
+log = logging.getLogger("steward.tasks")
 
 EXPIRED = "Nobody could finish it before it expired; nothing is sent after that."
 
@@ -121,13 +125,16 @@ def wake(connection: sa.Connection, now: int) -> int:
 
 _EXPIRE = _Statement(
     "UPDATE tasks SET state = 'expired', finished_at = :now, error = :error, sealed = NULL, worker = NULL,"
-    f" handed_at = NULL WHERE id IN (SELECT id FROM {_OVER})"
+    f" handed_at = NULL WHERE id IN (SELECT id FROM {_OVER}) RETURNING id, name"
 )
 
 
 def expire(connection: sa.Connection, now: int) -> int:
     """End waiting tasks whose `expires_at` has passed; return how many."""
-    return connection.execute(_EXPIRE.on(connection), {"now": now, "error": EXPIRED}).rowcount
+    found = connection.execute(_EXPIRE.on(connection), {"now": now, "error": EXPIRED}).all()
+    for row in found:
+        log.info("expired: %s", EXPIRED, extra=about(*row))
+    return len(found)
 
 
 def _taking(free: sa.ColumnElement[bool]) -> ReturningUpdate[Any]:

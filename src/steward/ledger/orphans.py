@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from steward.clock import SECOND
 from steward.ledger.schema import attempts, deliveries, tasks
+from steward.logline import about
 from steward.tasks import MAX_STARTS, State
+
+log = logging.getLogger("steward.tasks")
 
 
 def release(connection: sa.Connection, workers: Sequence[str], now: int, *, counts: bool = True) -> tuple[int, int]:
@@ -34,6 +38,7 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
     )
     this = sa.and_(attempts.c.task_id == tasks.c.id, attempts.c.number == tasks.c.attempt)
     lost_now = sa.case((sa.exists().where(this, attempts.c.outcome == "lost"), 1), else_=0)
+    words = f"Stopped after {MAX_STARTS} starts: each time the process that ran it died. Look at the handler."
     given_up = connection.execute(
         tasks.update()
         .where(ran, tasks.c.lost + lost_now >= MAX_STARTS)
@@ -41,12 +46,15 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
             state=State.FAILED,
             finished_at=now,
             lost=tasks.c.lost + lost_now,
-            error=f"Stopped after {MAX_STARTS} starts: each time the process that ran it died. Look at the handler.",
+            error=words,
             worker=None,
             claim=None,
             handed_at=None,
         )
-    ).rowcount
+        .returning(tasks.c.id, tasks.c.name, tasks.c.attempt)
+    ).all()
+    for row in given_up:
+        log.info("failed: %s", words, extra=about(*row))
     again = connection.execute(
         tasks.update()
         .where(ran)
@@ -63,7 +71,7 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
     freed = connection.execute(
         tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)
     ).rowcount
-    return again + freed, given_up
+    return again + freed, len(given_up)
 
 
 def interrupt(connection: sa.Connection, now: int) -> int:
@@ -74,7 +82,7 @@ def interrupt(connection: sa.Connection, now: int) -> int:
         .where(attempts.c.task_id.in_(sa.select(tasks.c.id).where(left)), attempts.c.finished_at.is_(None))
         .values(finished_at=now, outcome="interrupted")
     )
-    return connection.execute(
+    found = connection.execute(
         tasks.update()
         .where(left)
         .values(
@@ -84,7 +92,11 @@ def interrupt(connection: sa.Connection, now: int) -> int:
             worker=None,
             claim=None,
         )
-    ).rowcount
+        .returning(tasks.c.id, tasks.c.name, tasks.c.attempt)
+    ).all()
+    for row in found:
+        log.info("interrupted: the service stopped while it was waiting or running", extra=about(*row))
+    return len(found)
 
 
 def reopen(connection: sa.Connection, claims: set[tuple[str, str]], now: int) -> int:

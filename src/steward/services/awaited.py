@@ -56,8 +56,10 @@ class Awaited(TaskService):
             return ids
         session = async_session(connection)
         change, home = await asyncio.to_thread(lambda: (offer(), home_of(self.ledger)))
-        joined: list[str] = (await session.run_sync(lambda given: self._write(change, given, home)))[0]
-        return joined
+        ids, created = await session.run_sync(lambda given: self._write(change, given, home))
+        if created:
+            telling.accepted(name, ids, joined=True)
+        return list(ids)
 
     @abstractmethod
     def _call(

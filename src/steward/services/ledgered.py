@@ -78,8 +78,8 @@ class LedgerTaskService(Awaited):
         handler = self.registry.resolve(func)
         change = self._offer_many(handler, payloads, options or Options())
         ids, created = self._write(change, connection)
-        if created and connection is None:
-            telling.accepted(handler.name, ids)
+        if created:
+            telling.accepted(handler.name, ids, joined=connection is not None)
         return ids
 
     def get_status(self, task_id: str) -> TaskResult:
@@ -95,9 +95,10 @@ class LedgerTaskService(Awaited):
     def cancel(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Stop a task that is not finished; see `TaskService.cancel`."""
         with self.ledger.write() as connection:
-            search.theirs(connection, task_id, caller)
+            name = search.theirs(connection, task_id, caller)
             control.cancel(connection, task_id, now())
             _acted(connection, task_id, by or caller.name, "cancelled")
+        telling.cancelled(task_id, name, by or caller.name)
         return self.get_status(task_id)
 
     def retry(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
@@ -116,8 +117,9 @@ class LedgerTaskService(Awaited):
         """Return a task to be accepted in one commit with something else; then `announce` it. Raises as `submit`."""
         return self._entry(self.registry.resolve(func), payload, options)[0]
 
-    def announce(self, ids: list[str]) -> None:
-        """Say that `ids`, accepted elsewhere, are due."""
+    def announce(self, ids: list[str], name: str = "") -> None:
+        """Say that `ids`, accepted elsewhere, are due; the log is told if their handler's `name` is given."""
+        telling.accepted(name, ids if name else ())
         self._announce(ids)
 
     def _announce(self, ids: list[str]) -> None:
@@ -136,8 +138,8 @@ class LedgerTaskService(Awaited):
     def _accept(self, handler: Handler, payload: Any, options: Options, connection: Any = None) -> Accepted:
         entry, change = self._offer(handler, payload, options)
         ids, created = self._write(change, connection)
-        if created and connection is None:
-            telling.accepted(handler.name, ids)
+        if created:
+            telling.accepted(handler.name, ids, joined=connection is not None)
         return Accepted(ids[0], created, entry.as_result() if created else None)
 
     def _write(self, change: Change, connection: Any, home: tuple[Any, ...] | None = None) -> tuple[list[str], bool]:
