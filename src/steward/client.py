@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from steward.documents import as_json, error_of, json_of, task_of
-from steward.errors import FieldProblem, InvalidPayload, NotFinished, StewardError, UnknownTask, Unreachable
+from steward.errors import FieldProblem, InvalidPayload, NotFinished, StewardError, UnknownFile, Unreachable
 from steward.results import TaskResult
 
 TIMEOUT = 30.0
@@ -196,12 +196,12 @@ class Client:
         The file appears whole, with the checksum that the service has for it, or not at all.
 
         Raises:
-            UnknownTask: the task has no such file.
+            UnknownFile: the task has no such file.
             Unreachable: the connection broke, or the bytes are not those that were kept.
         """
         artifact = next((each for each in self.get(task_id).artifacts if each.n == n), None)
         if artifact is None:
-            raise UnknownTask(f"The task '{task_id[:80]}' has no file number {n}")
+            raise UnknownFile(f"The task '{task_id[:80]}' has no file number {n}")
         path = Path(target)
         if path.is_dir():
             path /= Path(artifact.name).name or f"file-{n}"

@@ -20,7 +20,7 @@ from typing import Any
 from steward import private, sample, settings
 from steward.app import Steward
 from steward.client import Client
-from steward.errors import ConfigurationError, StewardError, UnknownTask
+from steward.errors import ConfigurationError, StewardError, UnknownKey
 from steward.ledger import access
 from steward.results import TaskResult
 from steward.settings import Settings
@@ -148,7 +148,7 @@ def _ways_in(steward: Steward) -> tuple[str, str]:
     """Return a key for the demo's own requests and a one-time sign-in link for whoever looks at the pages."""
 
     def make(connection: Any) -> tuple[str, str]:
-        with contextlib.suppress(UnknownTask):  # that of an earlier run, whose token nobody has any more
+        with contextlib.suppress(UnknownKey):  # that of an earlier run, whose token nobody has any more
             access.revoke_key(connection, "demo")
         key = access.create_key(connection, "demo", ["send", "read", "reports", "operate"])[1]
         return key, access.create_link(connection, "demo", ["send", "read", "reports", "operate"])

@@ -74,6 +74,7 @@ _BY_STATUS: dict[int, type[StewardError]] = {
     400: errors.InvalidRequest,
     401: errors.NotPermitted,
     403: errors.NotPermitted,
+    404: errors.NotFound,
     413: errors.InvalidRequest,
     415: errors.InvalidRequest,
     422: errors.InvalidRequest,

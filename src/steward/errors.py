@@ -7,7 +7,12 @@ StewardError
 │   ├── InvalidPayload                  carries one FieldProblem per field
 │   ├── InvalidOption
 │   └── Unsupported (NotImplementedError)   this engine declares that it cannot
-├── UnknownTask (LookupError)
+├── NotFound (LookupError)              there is none of this name or id, or it is somebody else's
+│   ├── UnknownTask
+│   ├── UnknownFile
+│   ├── UnknownSchedule
+│   ├── UnknownKey
+│   └── UnknownUser
 ├── Conflict                            the store says no: a key in use, a state that does not allow it
 │   ├── KeyConflict
 │   └── StateConflict
@@ -107,10 +112,40 @@ class Unsupported(InvalidRequest, NotImplementedError):
     kind = "unsupported"
 
 
-class UnknownTask(StewardError, LookupError):
+class NotFound(StewardError, LookupError):
+    """There is none of this name or id, or it is somebody else's: the words are the same, so that nothing is learnt."""
+
+    kind = "not-found"
+
+
+class UnknownTask(NotFound):
     """No task has this id."""
 
     kind = "unknown-task"
+
+
+class UnknownFile(NotFound):
+    """A task has no file of this number, or the outbox no letter of this name."""
+
+    kind = "unknown-file"
+
+
+class UnknownSchedule(NotFound):
+    """No schedule has this id."""
+
+    kind = "unknown-schedule"
+
+
+class UnknownKey(NotFound):
+    """No key in use has this id or name."""
+
+    kind = "unknown-key"
+
+
+class UnknownUser(NotFound):
+    """Nobody of this name may sign in."""
+
+    kind = "unknown-user"
 
 
 class Conflict(StewardError):

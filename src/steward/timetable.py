@@ -153,7 +153,7 @@ class Timetable:
         """Return one schedule.
 
         Raises:
-            UnknownTask: there is none of this id, or it is not `caller`'s to see: the words are the same.
+            UnknownSchedule: there is none of this id, or it is not `caller`'s to see: the words are the same.
         """
 
         def read(connection: sa.Connection) -> list[Entry]:
@@ -168,7 +168,7 @@ class Timetable:
         """Return the schedule of this id, or the only one that makes tasks of this name.
 
         Raises:
-            UnknownTask: there is none.
+            UnknownSchedule: there is none.
             InvalidOption: several make tasks of this name.
         """
         found = [each for each in self.find() if each.entry.name == id_or_name]
@@ -193,7 +193,7 @@ class Timetable:
         """Let it go on from now. It becomes `caller`'s if its owner may not ask for such a task any more.
 
         Raises:
-            UnknownTask: as `get`.
+            UnknownSchedule: as `get`.
             NotPermitted: neither its owner nor `caller` may ask for such a task. StateConflict: `caller` has the most.
         """
         entry = due_after(self.get(schedule_id, caller).entry, now())
@@ -215,7 +215,7 @@ class Timetable:
         """Make its task now, beside its times, and return the task's id; also while it is paused.
 
         Raises:
-            UnknownTask, UnknownHandler: there is no such schedule, or no plugin offers its task.
+            UnknownSchedule, UnknownHandler: there is no such schedule, or no plugin offers its task.
             NotPermitted: `caller` may not ask for such a task any more.
             InvalidRequest: what it asks for would not be accepted today.
             Unsupported: the engine cannot schedule.
@@ -245,7 +245,7 @@ class Timetable:
         """Delete it; the tasks that it has made stay.
 
         Raises:
-            UnknownTask: there is none of this id.
+            UnknownSchedule: there is none of this id.
             StateConflict: a plugin or a setting declares it.
         """
         entry = self.get(schedule_id, caller).entry

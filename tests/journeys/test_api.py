@@ -474,7 +474,7 @@ def test_a_hostile_file_name_stays_a_name(place: Place, operator: httpx.Client) 
 def test_a_file_that_is_not_there_or_not_theirs(place: Place, operator: httpx.Client) -> None:
     task = operator.post("/v1/tasks/tidy", json={}).json()["id"]
     for n in ("1", "x", "-1", "99999999999999999999", "%2e%2e"):
-        problem(operator.get(f"/v1/tasks/{task}/artifacts/{n}"), 404, "unknown-task")
+        problem(operator.get(f"/v1/tasks/{task}/artifacts/{n}"), 404, "unknown-file")
     site.add_file(place.steward, task, 1, "gone.csv", b"x")
     with place.client("staff") as staff:
         problem(staff.get(f"/v1/tasks/{task}/artifacts/1"), 404, "unknown-task")

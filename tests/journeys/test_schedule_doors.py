@@ -114,7 +114,8 @@ def test_another_person_s_schedule_is_not_there(sam: httpx.Client, olga: httpx.C
     address = olga.post("/v1/schedules", json=ORDER).headers["location"]
     assert sam.get("/v1/schedules").json()["schedules"] == []
     for method, path in (("GET", ""), ("POST", "/pause"), ("POST", "/run"), ("DELETE", "")):
-        assert sam.request(method, address + path).status_code == 404
+        refused = sam.request(method, address + path)
+        assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (404, "unknown-schedule")
     mine = sam.post("/v1/schedules", json=ORDER).headers["location"]
     assert olga.post(f"{mine}/pause").status_code == 200
     assert len(olga.get("/v1/schedules").json()["schedules"]) == 2

@@ -22,7 +22,7 @@ from steward import Email, Note, Options, Rejected, Report, Secret, Source, hand
 from steward.app import Steward
 from steward.callers import SCOPES, Caller
 from steward.clock import now
-from steward.errors import UnknownTask
+from steward.errors import UnknownKey
 from steward.ledger import access
 from steward.ledger.schema import artifacts, deliveries, tasks
 from steward.plugins import load as load_plugins
@@ -132,7 +132,7 @@ def install(folder: Path, **settings: Any) -> Steward:
 
 def key(steward: Steward, name: str, *scopes: str, only: tuple[str, ...] = ()) -> str:
     """Make a key and return its token; an earlier one of this name is ended, since a name is one key's."""
-    with contextlib.suppress(UnknownTask):
+    with contextlib.suppress(UnknownKey):
         steward.ledger.apply(lambda c: access.revoke_key(c, name))
     return steward.ledger.apply(lambda c: access.create_key(c, name, list(scopes), only))[1]
 

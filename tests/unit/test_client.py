@@ -23,10 +23,13 @@ from steward.errors import (
     InvalidRequest,
     KeyConflict,
     NotFinished,
+    NotFound,
     NotPermitted,
     RateLimited,
     StewardError,
     StorageUnavailable,
+    UnknownFile,
+    UnknownSchedule,
     UnknownTask,
     Unreachable,
 )
@@ -168,6 +171,10 @@ def test_a_service_that_is_not_there_is_said_in_words():
     ("answer", "error"),
     [
         (problem("unknown-task", 404), UnknownTask),
+        (problem("unknown-file", 404), UnknownFile),
+        (problem("unknown-schedule", 404), UnknownSchedule),
+        (problem("not-found", 404), NotFound),
+        (problem("unknown-to-this-version", 404), NotFound),
         (problem("not-signed-in", 401), NotPermitted),
         (problem("missing-scope", 403), NotPermitted),
         (problem("malformed-body", 400), InvalidRequest),
@@ -278,7 +285,7 @@ def test_a_file_that_was_altered_on_its_way_is_not_there(server, tmp_path):
 
 def test_a_file_that_the_task_does_not_have_is_not_asked_for(server, tmp_path):
     url, asked = server((200, TASK))
-    with Client(url, "stw_x") as client, pytest.raises(UnknownTask, match="no file number 3"):
+    with Client(url, "stw_x") as client, pytest.raises(UnknownFile, match="no file number 3"):
         client.download("0190", 3, tmp_path)
     assert len(asked) == 1
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from steward import Note, Schedule, Secret, handler, hookimpl
 from steward.app import Steward
 from steward.clock import SECOND, micros
-from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownTask, Unsupported
+from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownSchedule, Unsupported
 from steward.ledger import schedules as rows
 from steward.ledger import upkeep
 from steward.ledger.clocks import Reading
@@ -235,7 +235,7 @@ def test_a_person_s_schedule_is_made_once_per_form_and_can_be_deleted(install):
     assert made[0].words == "every quarter on the first day at 07:00"
     assert len(made[0].next) == 3
     steward.timetable.remove(made[0].entry.id)
-    with pytest.raises(UnknownTask, match="steward schedule list"):
+    with pytest.raises(UnknownSchedule, match="steward schedule list"):
         steward.timetable.get(made[0].entry.id)
     steward.clockwork.declare()
     with pytest.raises(StateConflict, match="Pause it"):

@@ -9,12 +9,12 @@ from steward.errors import (
     ConfigurationError,
     Conflict,
     InvalidRequest,
+    NotFound,
     NotPermitted,
     SourceUnavailable,
     StewardError,
     StorageUnavailable,
     UnknownHandler,
-    UnknownTask,
     Unreachable,
 )
 from steward.masking import masked
@@ -24,7 +24,7 @@ FAILED, REFUSED, NOT_FOUND, UNAVAILABLE, ABORTED = 1, 2, 3, 4, 130
 
 _CODES: tuple[tuple[type[StewardError], int], ...] = (
     (UnknownHandler, NOT_FOUND),
-    (UnknownTask, NOT_FOUND),
+    (NotFound, NOT_FOUND),
     (InvalidRequest, REFUSED),
     (Conflict, REFUSED),
     (NotPermitted, REFUSED),

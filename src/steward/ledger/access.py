@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward.callers import COMMAND_LINE, PROCESS, SCOPES, SERVICE, UNKNOWN, Caller, plain_name, proper_name
 from steward.clock import SECOND, moment, new_id, now
-from steward.errors import InvalidOption, UnknownTask
+from steward.errors import InvalidOption, UnknownKey, UnknownUser
 from steward.ledger.schema import api_keys, links, sessions, users
 from steward.sealing import token_hash
 
@@ -94,14 +94,14 @@ def revoke_key(connection: sa.Connection, id_or_name: str) -> int:
     """End the key with this id, or all of this name; return how many were ended.
 
     Raises:
-        UnknownTask: there is no such key.
+        UnknownKey: there is no such key.
     """
     named = sa.or_(api_keys.c.id == id_or_name, api_keys.c.name.in_([id_or_name, plain_name(id_or_name)]))
     ended = connection.execute(
         api_keys.update().where(named, api_keys.c.revoked_at.is_(None)).values(revoked_at=now())
     ).rowcount
     if not ended:
-        raise UnknownTask(f"There is no key '{id_or_name[:80]}' in use", remedy="List them with: steward key list")
+        raise UnknownKey(f"There is no key '{id_or_name[:80]}' in use", remedy="List them with: steward key list")
     return ended
 
 
@@ -200,12 +200,12 @@ def remove_user(connection: sa.Connection, name: str) -> None:
     """Remove the person of this name: their sign-in links and their sessions end.
 
     Raises:
-        UnknownTask: there is nobody of this name.
+        UnknownUser: there is nobody of this name.
     """
     named = users.c.name.in_([name, plain_name(name)])
     ids = list(connection.scalars(users.delete().where(named).returning(users.c.id)))
     if not ids:
-        raise UnknownTask(f"There is no user '{name[:80]}'", remedy="List them with: steward user list")
+        raise UnknownUser(f"There is no user '{name[:80]}'", remedy="List them with: steward user list")
     connection.execute(links.delete().where(links.c.user_id.in_(ids)))
     connection.execute(sessions.delete().where(sessions.c.caller_id.in_(ids)))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from steward.callers import Caller, shown_name
-from steward.errors import StateConflict, UnknownTask
+from steward.errors import StateConflict, UnknownSchedule
 from steward.ledger.schema import firings, schedules
 
 MOST_MISSED = 1000
@@ -98,7 +98,7 @@ def get(connection: sa.Connection, schedule_id: str) -> Entry:
     """Return one schedule.
 
     Raises:
-        UnknownTask: there is none of this id.
+        UnknownSchedule: there is none of this id.
     """
     row = connection.execute(sa.select(schedules).where(schedules.c.id == schedule_id)).one_or_none()
     if row is None:
@@ -106,9 +106,9 @@ def get(connection: sa.Connection, schedule_id: str) -> Entry:
     return Entry(**row._mapping)
 
 
-def unknown(schedule_id: str) -> UnknownTask:
+def unknown(schedule_id: str) -> UnknownSchedule:
     """Return the error for a schedule that is not there, or not theirs."""
-    return UnknownTask(f"There is no schedule '{schedule_id[:80]}'", remedy="List them with: steward schedule list")
+    return UnknownSchedule(f"There is no schedule '{schedule_id[:80]}'", remedy="List them with: steward schedule list")
 
 
 def every(connection: sa.Connection, owner_id: str | None = None) -> list[Entry]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from steward.callers import Caller, shown_name
 from steward.clock import micros, moment
-from steward.errors import InvalidOption, UnknownTask
+from steward.errors import InvalidOption, UnknownFile, UnknownTask
 from steward.ledger import reading
 from steward.ledger.schema import actions, artifacts, deliveries, tasks
 from steward.results import Artifact, Outcome, TaskResult
@@ -152,13 +152,13 @@ def artifact(connection: sa.Connection, task_id: str, n: int) -> Artifact:
     """Return one artifact of a task.
 
     Raises:
-        UnknownTask: the task has no such artifact.
+        UnknownFile: the task has no such artifact.
     """
     row = connection.execute(
         sa.select(artifacts).where(artifacts.c.task_id == task_id, artifacts.c.n == n)
     ).one_or_none()
     if row is None:
-        raise UnknownTask(f"The task '{task_id[:80]}' has no file number {n}")
+        raise UnknownFile(f"The task '{task_id[:80]}' has no file number {n}")
     return Artifact(row.n, row.name, row.media_type, row.size, row.sha256, row.location, row.source or "")
 
 

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from steward import private
-from steward.errors import UnknownTask
+from steward.errors import UnknownFile
 from steward.ledger.ledger import storage_error
 from steward.results import Outcome
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
@@ -124,11 +124,11 @@ def read(folder: Path, name: str) -> Captured:
     """Return one captured message with its parts.
 
     Raises:
-        UnknownTask: there is no message of this name.
+        UnknownFile: there is no message of this name.
     """
     path = folder / name
     if not _NAME.fullmatch(name) or not path.is_file():
-        raise UnknownTask(f"There is no message '{name[:80]}' in the outbox")
+        raise UnknownFile(f"There is no message '{name[:80]}' in the outbox")
     return _read(path, whole=True)
 
 

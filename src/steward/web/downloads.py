@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from steward.callers import Caller
 from steward.clock import new_id, now
-from steward.errors import UnknownTask
+from steward.errors import UnknownFile
 from steward.ledger import acceptance, search
 from steward.results import Artifact
 from steward.web.auth import own
@@ -28,12 +28,13 @@ def respond(steward: Steward, caller: Caller, task_id: str, n: str, request: Req
     """Return file `n` of a task as a stream, or 304 if the caller has it. The access is in the task's history.
 
     Raises:
-        UnknownTask: no such task or file, or another person's.
+        UnknownTask: no such task, or another person's.
+        UnknownFile: the task has no such file.
         StorageUnavailable: the file is gone, or the access cannot be recorded.
     """
     own(caller, steward.service.get_status(task_id))
     if not re.fullmatch(r"[0-9]{1,6}", n):
-        raise UnknownTask(f"The task '{task_id[:80]}' has no file number {n[:20]}")
+        raise UnknownFile(f"The task '{task_id[:80]}' has no file number {n[:20]}")
     with steward.ledger.read() as connection:
         artifact = search.artifact(connection, task_id, int(n))
     tag = f'"{artifact.sha256}"'

@@ -13,7 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steward import errors
-from steward.errors import InvalidPayload, InvalidRequest, MissingScope, NotPermitted, RateLimited, StewardError
+from steward.errors import (
+    InvalidPayload,
+    InvalidRequest,
+    MissingScope,
+    NotFound,
+    NotPermitted,
+    RateLimited,
+    StewardError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +58,8 @@ class NotSignedIn(NotPermitted):
         super().__init__(what, why, remedy)
 
 
-class NoSuchPage(StewardError, LookupError):
+class NoSuchPage(NotFound):
     """Nothing is found under this address."""
-
-    kind = "not-found"
 
 
 class FormExpired(NotPermitted):
@@ -65,7 +71,7 @@ class FormExpired(NotPermitted):
 STATUS: Mapping[type[BaseException], int] = {
     errors.InvalidRequest: 422,
     errors.UnknownHandler: 404,
-    errors.UnknownTask: 404,
+    errors.NotFound: 404,
     errors.Conflict: 409,
     errors.NotPermitted: 403,
     errors.RateLimited: 429,
@@ -76,7 +82,6 @@ STATUS: Mapping[type[BaseException], int] = {
     BodyTooLarge: 413,
     WrongMediaType: 415,
     NotSignedIn: 401,
-    NoSuchPage: 404,
     StewardError: 500,
 }
 """The status of each error; of a class that is not named, its nearest parent's."""
@@ -92,6 +97,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ),
     "unsupported": ("This engine cannot do that", "The engine that performs tasks here declares that it lacks this."),
     "unknown-task": ("No such task", "No task of yours has this id; finished tasks are deleted after a while."),
+    "unknown-file": ("No such file", "The task has no file of this number; `artifacts` lists those that it has."),
+    "unknown-schedule": ("No such schedule", "No schedule of yours has this id; `GET /v1/schedules` lists them."),
+    "unknown-key": ("No such key", "No key in use has this id or name; an operator lists them: steward key list."),
+    "unknown-user": ("No such user", "Nobody of this name may sign in; an operator lists them: steward user list."),
     "conflict": ("The present state does not allow it", "Look at the task, then decide again."),
     "key-conflict": ("The key stands for another request", "An idempotency key stands for one name and one payload."),
     "state-conflict": ("The task's state does not allow it", "Finished and cancelled tasks never change."),

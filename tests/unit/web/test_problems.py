@@ -38,6 +38,10 @@ def test_every_error_has_a_document(kind: type[StewardError]) -> None:
         (errors.Unsupported("x"), 422),
         (errors.UnknownHandler("x"), 404),
         (errors.UnknownTask("x"), 404),
+        (errors.UnknownFile("x"), 404),
+        (errors.UnknownSchedule("x"), 404),
+        (errors.UnknownKey("x"), 404),
+        (errors.UnknownUser("x"), 404),
         (errors.KeyConflict("x"), 409),
         (errors.StateConflict("x"), 409),
         (errors.NotPermitted("x"), 403),
@@ -52,6 +56,17 @@ def test_every_error_has_a_document(kind: type[StewardError]) -> None:
 )
 def test_the_status_of_each_error(error: Exception, status: int) -> None:
     assert problems.document(error, BASE)[0] == status
+
+
+@pytest.mark.parametrize("kind", errors.NotFound.__subclasses__(), ids=lambda c: c.__name__)
+def test_what_is_not_there_has_a_page_that_says_what_it_is(kind: type[errors.NotFound]) -> None:
+    assert issubclass(kind, LookupError)
+    _, members, _ = problems.document(kind("x"), BASE)
+    assert members["type"] == f"{BASE}/problems/{kind.kind}"
+    titles = [title for title, _ in problems.KINDS.values()]
+    noun = kind.__name__.removeprefix("Unknown").lower() if kind.__name__.startswith("Unknown") else "nothing"
+    assert noun in members["title"].lower()
+    assert members["title"] in titles
 
 
 def test_an_unforeseen_error_tells_nothing_of_itself() -> None:
