@@ -247,3 +247,33 @@ def test_columns_over_time_keep_their_words_apart(laid: Any, rows: list[tuple[An
     pages = laid('{{ chart.columns("A", "a", rows, cents, cents, ("Before the period", "In it")) }}', rows=rows)
     assert not pages.faults()
     assert sum(word.text == rows[0][0].split()[0] for word in pages.words) >= 1
+
+
+CHARTS = {
+    "pairs": '{{ chart.pairs("A", "a", rows, ("Planned", "Spent"), cents) }}',
+    "bars": '{{ chart.bars("A", "a", rows) }}',
+    "columns": '{{ chart.columns("A", "a", rows, cents, cents, ("Before", "In it")) }}',
+    "shares": '{{ chart.shares("A", "a", rows) }}',
+}
+
+
+def rows_of(chart: str, amounts: list[Decimal]) -> list[tuple[Any, ...]]:
+    return [
+        (f"Row{n}", amount, f"{amount}") if chart in ("bars", "shares") else (f"Row{n}", amount, amount, "2026")
+        for n, amount in enumerate(amounts)
+    ]
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+@pytest.mark.parametrize("amounts", [[], [0], [0, 0, 0], [7], [-5, 5], [5, 0]], ids=str)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_chart_with_nothing_in_it_says_so(laid: Any, chart: str, amounts: list[int], lazy: bool) -> None:
+    rows = rows_of(chart, [Decimal(amount) for amount in amounts])
+    if chart == "pairs":
+        rows = [row[:3] for row in rows]
+    pages = laid(CHARTS[chart], rows=iter(rows) if lazy else rows)
+    assert not pages.faults()
+    seen = " ".join(word.text for word in pages.words)
+    is_empty = not rows or (not any(amounts) and chart in ("columns", "shares"))
+    assert ("Nothing in this period" in seen) == is_empty
+    assert ("Row0" in seen) != is_empty
