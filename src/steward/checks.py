@@ -24,7 +24,7 @@ from steward.settings import hostname_of
 from steward.tasks import OPEN
 from steward.trial import apart, trial
 
-_STOPPED = ("mail", "broker", "relay", "lane")
+_STOPPED = ("mail", "broker", "relay", "lane", "unserved")
 _STANDING = (*_STOPPED, "blocked", "schedule", "missed")
 """Conditions told under "workers"; the others have a check of their own."""
 

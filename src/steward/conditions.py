@@ -15,11 +15,14 @@ from steward.broker_relay import DUTY as RELAY
 from steward.clock import SECOND, moment, now
 from steward.errors import StewardError
 from steward.formats import counted
-from steward.ledger import leases, schedules, search, workers
+from steward.ledger import leases, schedules, search, unserved, workers
 from steward.tasks import State
 
 MISSED_FOR = 24 * 3600 * SECOND
 """How long (microseconds) a missed run is told of, unless its schedule has run since."""
+
+UNSERVED_FOR = 300 * SECOND
+"""How long (microseconds) what is due may lie in nobody's hand before it is told that nobody serves it."""
 
 MAIL = "smtp"
 """The lane of the mail server, in the ledger's table of lanes."""
@@ -28,6 +31,7 @@ _MOMENT = 0.3
 """Seconds after which a lock that another program holds is told of."""
 
 _MOST_NAMED = 3
+_MINUTES = UNSERVED_FOR // SECOND // 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def conditions(steward: Steward, at: int | None = None) -> list[Condition]:
         found += _locked(steward)
         with steward.ledger.read() as connection:
             found += _performing(steward, connection, at)
+            found += _unserved(steward, connection, at)
             found += _standing_still(connection)
             found += _missing_plugins(steward, connection)
             found += _missed(connection, at)
@@ -115,6 +120,52 @@ def _performing(steward: Steward, connection: sa.Connection, at: int) -> Iterato
         return
     if leases.holder_of(connection, RELAY, at) is None:
         yield Condition("relay", "Nobody relays to the broker; what is accepted waits until a worker does", blocks=True)
+
+
+def _unserved(steward: Steward, connection: sa.Connection, at: int) -> Iterator[Condition]:
+    """Tell of work that waits where nobody serves it."""
+    strange = unserved.unknown_lanes(connection)
+    if strange:
+        count = sum(strange.values())
+        yield Condition(
+            "unserved",
+            f"{counted(count, 'task waits', 'tasks wait')} in a lane that this version does not know",
+            _named(sorted(strange)),
+            "Install the version that accepted them, or cancel them and hand them over anew",
+            blocks=True,
+        )
+    engine, living = steward.settings.engine, workers.living(connection, at)
+    waiting = unserved.waiting(connection, at - UNSERVED_FOR)
+    if not waiting or engine == "background":
+        return
+    ours = [worker for worker in living if worker.engine == engine]
+    if not ours:
+        others = sorted({worker.engine for worker in living})
+        yield Condition(
+            "unserved",
+            f"Tasks have been due for more than {_MINUTES} minutes, and no worker takes them",
+            f"Here is STEWARD_ENGINE={engine}, and workers run for {_named(others)}" if others else "",
+            "Give workers and web the same STEWARD_ENGINE" if others else "Start one with steward up, or steward work",
+            moment(min(waiting.values())),
+            blocks=True,
+        )
+    # Only a stock worker of Celery can be limited to some lanes. What stands still as a whole is told elsewhere.
+    elif (
+        engine == "celery"
+        and min(worker.started_at for worker in ours) < at - UNSERVED_FOR
+        and leases.holder_of(connection, RELAY, at) is not None
+        and not workers.stopped(connection)
+    ):
+        lanes = sorted(unserved.idle(connection, waiting, at - UNSERVED_FOR))
+        if lanes:
+            yield Condition(
+                "unserved",
+                f"Tasks have been due for more than {_MINUTES} minutes in lanes that no worker serves",
+                _named(lanes),
+                "Start a worker for them: steward work, or celery worker -Q with their names",
+                moment(min(waiting[lane] for lane in lanes)),
+                blocks=True,
+            )
 
 
 def _standing_still(connection: sa.Connection) -> Iterator[Condition]:

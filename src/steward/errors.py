@@ -42,7 +42,8 @@ StewardError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from steward.field_problem import FieldProblem as FieldProblem
 
 
 class StewardError(Exception):
@@ -57,19 +58,6 @@ class StewardError(Exception):
     def __str__(self) -> str:
         parts = (part.rstrip(".") for part in (self.what, self.why, self.remedy) if part)
         return " ".join(part if part.endswith(("?", "!")) else f"{part}." for part in parts)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """What is wrong with one field of a payload."""
-
-    field: str
-    message: str
-    nearest: str | None = None
-
-    def __str__(self) -> str:
-        hint = f" (did you mean '{self.nearest}'?)" if self.nearest else ""
-        return f"{self.field}: {self.message}{hint}" if self.field else f"{self.message}{hint}"
 
 
 class InvalidRequest(StewardError, ValueError):

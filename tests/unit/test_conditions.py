@@ -11,10 +11,12 @@ from steward import slots
 from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
+from steward.checks import working
 from steward.clock import SECOND, new_id, now
-from steward.conditions import MAIL, MISSED_FOR, conditions
+from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
 from steward.ledger import acceptance, leases, schedules, workers
 from steward.ledger.schedules import Entry
+from steward.ledger.schema import tasks
 from steward.settings import load
 from steward.tasks import State
 from steward.web.health import readiness
@@ -174,3 +176,96 @@ def test_a_worker_that_writes_just_now_stands_in_nobody_s_way(steward):
     with steward.ledger.write():
         assert conditions(steward) == []
     slot.release()
+
+
+def lie(steward, lane="mail", due_at=None, state=State.QUEUED, **values):
+    """Let a task lie in a lane since `due_at`."""
+    due_at = now() if due_at is None else due_at
+    entry = acceptance.Entry(
+        id=new_id(), name="letter", state=state, lane=lane, priority=0, payload="{}", sealed=None,
+        recipient=None, requested_by="", created_at=due_at, due_at=due_at, expires_at=None,
+    )  # fmt: skip
+    steward.ledger.apply(lambda c: acceptance.accept(c, [entry]))
+    if values:
+        steward.ledger.apply(lambda c: c.execute(tasks.update().where(tasks.c.id == entry.id).values(**values)))
+
+
+def unserved(steward, at=None):
+    return [each for each in conditions(steward, at) if each.kind == "unserved"]
+
+
+def fails(steward):
+    return [said for level, said, *_ in working(steward) if level == "FAIL"]
+
+
+def test_a_lane_that_this_version_does_not_know_is_told_at_once(steward):
+    at_work(steward)
+    lie(steward, "mail")
+    assert unserved(steward) == []
+    lie(steward, "fast")
+    lie(steward, "express")
+    [found] = unserved(steward)
+    assert (found.words, found.detail) == (
+        "2 tasks wait in a lane that this version does not know", "express, fast",
+    )  # fmt: skip
+    assert readiness(steward)[0] is False
+    assert len(fails(steward)) == 1
+
+
+@pytest.mark.parametrize("other", [None, "celery"])
+def test_work_that_nobody_takes_is_told_after_a_while(steward, other):
+    begun = now()
+    lie(steward, due_at=begun - UNSERVED_FOR)
+    if other:
+        at_work(steward, other)
+    assert unserved(steward, begun - SECOND) == []
+    [found] = unserved(steward, begun + SECOND)
+    assert ("celery" in found.detail) == bool(other)
+    assert "no worker takes them" in found.words
+    assert readiness(steward)[0] is False
+    assert fails(steward)
+    at_work(steward)
+    assert unserved(steward) == []
+
+
+@pytest.fixture
+def celery(tmp_path):
+    settings = {"engine": "celery", "broker_url": "redis://127.0.0.1:1/0"}
+    made = Steward(load(data_dir=tmp_path / "celery", free_space_mb=0, **settings))
+    made.ledger.open()
+    began = now() - 2 * UNSERVED_FOR
+    made.ledger.apply(lambda c: workers.register(c, "w", "host", "slot-0", 1, "celery", None, began))
+    made.ledger.apply(lambda c: workers.heartbeat(c, "w", now()))
+    made.ledger.apply(lambda c: leases.hold(c, RELAY, "me", now(), now() + 60 * SECOND))
+    yield made
+    made.close()
+
+
+LONG_AGO = 2 * UNSERVED_FOR
+SERVED = {
+    "something of it is performed": {"state": State.RUNNING, "worker": "w", "claim": "c"},
+    "something of it was performed lately": {"state": State.SUCCEEDED, "finished_at": 1},
+    "something of it failed lately": {"state": State.FAILED, "finished_at": 1},
+}
+
+
+def test_a_lane_that_no_stock_worker_serves_is_told(celery):
+    lie(celery, "reports", now() - LONG_AGO, handed_at=now() - LONG_AGO)
+    lie(celery, "mail", now())
+    lie(celery, "mail", now() - LONG_AGO, state=State.SUCCEEDED, started_at=now(), finished_at=now())
+    [found] = unserved(celery)
+    assert (found.detail, found.blocks) == ("reports", True)
+    assert fails(celery)
+
+
+@pytest.mark.parametrize("sign", SERVED.values(), ids=list(SERVED))
+def test_a_lane_that_moves_is_served_however_long_its_queue(celery, sign):
+    lie(celery, "reports", now() - LONG_AGO)
+    lie(celery, "reports", now() - LONG_AGO, started_at=now(), **sign)
+    assert unserved(celery) == []
+
+
+def test_what_stands_still_for_another_reason_is_told_once(celery):
+    lie(celery, "reports", now() - LONG_AGO)
+    celery.ledger.apply(lambda c: workers.stop_lane(c, BROKER, "no", now(), now()))
+    assert kinds(celery) == ["broker"]
