@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.journeys import web_site as site
+from tests.servers.ports import wait_until
 
 from steward.app import Steward
 from steward.clock import now
@@ -404,9 +405,12 @@ def test_a_revoked_key_ends_within_moments(place: Place) -> None:
 def test_the_use_of_a_key_is_noted(place: Place) -> None:
     token = site.key(place.steward, "noted", "read")
     httpx.get(f"{place.base}/v1/tasks", headers={"Authorization": f"Bearer {token}"})
-    with place.steward.ledger.read() as connection:
-        noted = next(k for k in access.list_keys(connection) if k.name == "noted")
-    assert noted.used_at is not None
+
+    def is_noted() -> bool:
+        with place.steward.ledger.read() as connection:
+            return next(k for k in access.list_keys(connection) if k.name == "noted").used_at is not None
+
+    wait_until(is_noted, "the use is noted")  # by a thread of its own: no answer waits for it
 
 
 @pytest.mark.parametrize(
