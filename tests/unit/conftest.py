@@ -2,6 +2,7 @@
 
 import pytest
 
+from steward import masking
 from steward.ledger import Ledger
 
 
@@ -11,3 +12,10 @@ def ledger(tmp_path):
     ledger.open()
     yield ledger
     ledger.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_hidden(monkeypatch):
+    """Let each test begin without the passwords that others have had hidden: a process has one log, and one list."""
+    monkeypatch.setattr(masking, "_hidden", set())
+    monkeypatch.setattr(masking, "_pattern", None)
