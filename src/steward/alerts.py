@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -107,12 +107,7 @@ class Alerts:
                     acceptance.accept(connection, entries)
             return [entry.id for entry in entries]
 
-        made = self._ledger.apply(change)
-        if made:
-            for entry in entries:
-                telling.accepted(entry.name, [entry.id])
-            self._service.announce(made)
-        return made
+        return self._hand_over(change, entries)
 
     def _end(self, incident: Incident, at: int) -> list[str]:
         """End the incident of a lane that moves again, and tell whoever was told that it stood still."""
@@ -125,6 +120,12 @@ class Alerts:
                 acceptance.accept(connection, entries)
             return [entry.id for entry in entries]
 
+        return self._hand_over(change, entries)
+
+    def _hand_over(
+        self, change: Callable[[sa.Connection], list[str]], entries: Sequence[acceptance.Entry]
+    ) -> list[str]:
+        """Make `change`, which accepts `entries` or nothing; return the ids of what was accepted."""
         made = self._ledger.apply(change)
         if made:
             for entry in entries:

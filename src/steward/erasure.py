@@ -7,7 +7,7 @@ import html
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -147,9 +147,9 @@ def _says(path: Path, forms: tuple[str, ...]) -> bool:
 
 
 def _sweep(steward: Steward) -> None:
-    def running(ids: object) -> dict[str, str]:
+    def running(ids: Sequence[str]) -> dict[str, str]:
         with steward.ledger.read() as connection:
-            return attempts.running_among(connection, list(ids))  # type: ignore[call-overload]
+            return attempts.running_among(connection, ids)
 
     working_folders.sweep(steward.spool_folder, running)
     steward.archive.sweep()
