@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import AliasChoices, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from steward import jsontext
 from steward.errors import PluginError, Rejected
 from steward.values import Secret, mask
 
@@ -19,6 +27,14 @@ OWN: Final = "STEWARD_"
 """What the names of Steward's own settings begin with."""
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*", re.IGNORECASE)
 _passed_on: dict[str, str] = {}
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, whose JSON is read as strictly as everybody's: no name twice in one object."""
+
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        decoded = super().decode_complex_value(field_name, field, value)
+        return decoded if decoded is value else jsontext.read(value)
 
 
 class PluginSettings(BaseSettings):
@@ -53,6 +69,18 @@ class PluginSettings(BaseSettings):
             reasons,
             "Set them in the environment, or in the file of --env-file, and start again",
         ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, strongest first."""
+        return init_settings, _Environment(settings_cls), dotenv_settings, file_secret_settings
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from steward import proxies, schedules, secret_key
+from steward import jsontext, proxies, schedules, secret_key
 from steward.declarations import LONGEST
 from steward.errors import ConfigurationError, InvalidOption
 from steward.periods import Calendar
@@ -64,7 +64,9 @@ def _plainly(check: Callable[[], Any]) -> Any:
 class Settings(BaseSettings):
     """Every setting, its default, and what it means. `docs/settings.md` is made from this class."""
 
-    model_config = SettingsConfigDict(env_prefix=OWN, env_file=None, extra="ignore", validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix=OWN, env_file=None, extra="ignore", validate_default=True, enable_decoding=False
+    )
 
     env: Literal["development", "production"] = Field(
         "development", description="`production` closes every door that only development needs."
@@ -155,6 +157,16 @@ class Settings(BaseSettings):
     log: Literal["text", "json"] = Field(
         "text", description="Lines of the log for people, or one JSON object each, with task, name and attempt."
     )
+
+    @field_validator("schedules", "retry_delays", mode="before")
+    @classmethod
+    def _decoded(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        try:
+            return jsontext.read(given)
+        except ValueError as error:
+            raise ValueError(f"it has to be JSON: {error}") from error
 
     @field_validator("retry_delays")
     @classmethod
@@ -271,10 +283,6 @@ def load(env_file: Path | None = None, **overrides: Any) -> Settings:
             for e in error.errors()
         )
         raise ConfigurationError("A setting cannot be used", problems, "See docs/settings.md") from error
-    except SettingsError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        words = f"{OWN}{found[1].upper()}: it has to be JSON" if found else "It has to be JSON"
-        raise ConfigurationError("A setting cannot be used", words, "See docs/settings.md") from None
 
 
 def hostname_of(url: str) -> str:

@@ -181,15 +181,15 @@ def test_a_worker_frozen_inside_a_transaction_of_postgresql_loses_its_locks(
         house.work()
         house.bulk("letter", ({"to": f"m{n}@example.org", "number": n} for n in range(3000)))
         idle = sa.text(
-            "SELECT count(*) FROM pg_stat_activity a"
+            "SELECT pid, xact_start, state_change, clock_timestamp(), left(query, 200) FROM pg_stat_activity a"
             " WHERE state = 'idle in transaction' AND datname = current_database()"
             " AND EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.mode = 'RowExclusiveLock')"
             " AND state_change < clock_timestamp() - interval '100 ms'"
         )
 
-        def stuck() -> int:
+        def stuck() -> list[str]:
             with house.steward.ledger.read() as connection:
-                return int(connection.scalar(idle) or 0)
+                return [str(row) for row in connection.execute(idle)]
 
         pause = threading.Event()
         for turn in range(400):

@@ -103,6 +103,7 @@ class Kinds(PluginSettings, env_prefix="KINDS_"):
     one: SecretStr = SecretStr("one-of-pydantic")
     two: Secret = Secret("two-of-ours")
     many: tuple[int, ...] = ()
+    named: dict[str, int] = {}
     wide: str = Field("", validation_alias="A_NAME_OF_ITS_OWN")
     checked: str = ""
 
@@ -123,6 +124,7 @@ def test_both_kinds_of_secrets_are_masked_and_no_others() -> None:
     ("name", "value", "words"),
     [
         ("KINDS_MANY", "hush-hush", "KINDS_MANY: it has to be JSON"),
+        ("KINDS_NAMED", '{"hush": 1, "hush": 2}', "KINDS_NAMED: it has to be JSON"),
         ("KINDS_MANY", '["hush-hush"]', "KINDS_MANY.0: Input should be a valid integer"),
         ("KINDS_CHECKED", "hush-hush", "KINDS_CHECKED: •••••••• is of no use"),
     ],

@@ -82,3 +82,31 @@ def test_a_number_that_makes_no_sense_is_refused_in_words(monkeypatch, name, val
     monkeypatch.setenv(f"STEWARD_{name}", value)
     with pytest.raises(ConfigurationError, match=f"STEWARD_{name}"):
         settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("SCHEDULES", '[{"name": "purge", "cron": "0 4 * * 0", "name": "backup"}]', "SCHEDULES: it has to be JSON: "),
+        ("SCHEDULES", '[{"name": "purge", "cron": "0 4 * * 0", "payload": {"a": 1, "a": 2}}]', "SCHEDULES: it has"),
+        ("SCHEDULES", "purge", "SCHEDULES: it has to be JSON: "),
+        ("RETRY_DELAYS", "30, 120", "RETRY_DELAYS: it has to be JSON: "),
+        ("RETRY_DELAYS", "[NaN]", "RETRY_DELAYS: it has to be JSON: "),
+    ],
+)
+def test_the_json_of_a_setting_is_read_strictly(monkeypatch, tmp_path, name, text, words):
+    monkeypatch.setenv(f"STEWARD_{name}", text)
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load()
+    assert f"STEWARD_{words}" in str(refused.value)
+    monkeypatch.delenv(f"STEWARD_{name}")
+    (tmp_path / "env").write_text(f"STEWARD_{name}='{text}'\n")
+    with pytest.raises(ConfigurationError, match=f"STEWARD_{name}: it has to be JSON"):
+        settings.load(tmp_path / "env")
+
+
+def test_the_json_of_settings_is_read(monkeypatch):
+    monkeypatch.setenv("STEWARD_SCHEDULES", '[{"name": "purge", "cron": "0 4 * * 0"}]')
+    monkeypatch.setenv("STEWARD_RETRY_DELAYS", "[30, 120.5]")
+    found = settings.load()
+    assert ([each.name for each in found.schedules], found.retry_delays) == (["purge"], (30, 120.5))
