@@ -103,7 +103,7 @@ class Kinds(PluginSettings, env_prefix="KINDS_"):
     one: SecretStr = SecretStr("one-of-pydantic")
     two: Secret = Secret("two-of-ours")
     many: tuple[int, ...] = ()
-    named: dict[str, int] = {}
+    named: dict[str, int] = Field({})
     wide: str = Field("", validation_alias="A_NAME_OF_ITS_OWN")
     checked: str = ""
 
