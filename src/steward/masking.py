@@ -23,7 +23,11 @@ _ALWAYS: Final = (
     ("stw_", re.compile(r"\bstw_[A-Za-z0-9_-]{20,}"), "stw_***"),
     ("/sign-in/", re.compile(r"(/sign-in/)[A-Za-z0-9_-]{20,}"), r"\1***"),
     # What a mail server echoes of a sign-in (RFC 4954, section 4), whole or cut.
-    ("", re.compile(r"(\bAUTH\s+(?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2|OAUTHBEARER)\s+)(?!\*)\S+", re.IGNORECASE), r"\1***"),
+    (
+        "auth",
+        re.compile(r"(\bAUTH\s+(?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2|OAUTHBEARER)\s+)(?!\*)\S+", re.IGNORECASE),
+        r"\1***",
+    ),
 )
 """Passwords in addresses of servers, keys, and sign-in links. The word "password" itself stands in examples."""
 
@@ -58,8 +62,9 @@ def masked(text: str) -> str:
     """Return `text` without what is hidden, and without keys, sign-in links and passwords in addresses."""
     if _pattern is not None:
         text = _pattern.sub(STARS, text)
+    lowered = text.lower()
     for needle, pattern, instead in _ALWAYS:
-        if needle in text:
+        if needle in lowered:
             text = pattern.sub(instead, text)
     return text
 

@@ -37,10 +37,15 @@ class LineLost(ConnectionError):
 
 
 class ServerReply(NamedTuple):
-    """A complete reply (RFC 5321, section 4.2)."""
+    """A complete reply (RFC 5321, section 4.2), with its lines as they came."""
 
     code: int
-    text: str
+    lines: tuple[bytes, ...]
+
+    @property
+    def text(self) -> str:
+        """Its words; see `words`. Made when they are wanted: of most replies only the code is."""
+        return " ".join(map(words, self.lines))
 
 
 class SmtpLine(asyncio.Protocol):
@@ -49,7 +54,7 @@ class SmtpLine(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._replies: deque[ServerReply] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = 0.0
@@ -170,9 +175,9 @@ class SmtpLine(asyncio.Protocol):
                 self._fail(f"the server said something that is no SMTP: {words(line[:80])}")
                 return
             code, more, text = found.groups()
-            self._lines.append(words(text or b""))
+            self._lines.append(text or b"")
             if more != b"-":
-                self._replies.append(ServerReply(int(code), " ".join(self._lines)))
+                self._replies.append(ServerReply(int(code), tuple(self._lines)))
                 self._lines = []
         if self._replies:
             self._wake()

@@ -69,7 +69,7 @@ def meaning(reply: ServerReply, phase: Phase, recipient: str = "") -> Reply:
     `ours` where every other letter would meet the same: nobody was named yet, our sign-in or our sender does not do, or
     relaying is denied to us. Such a reply refuses no letter, whatever its code.
     """
-    code, text = reply
+    code, text = reply.code, reply.text
     if phase is Phase.DOT and 200 <= code < 300:
         return Reply(Outcome.ACCEPTED, Phase.DONE, code, text)
     if code in SIGN_IN:
