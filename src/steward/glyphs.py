@@ -60,12 +60,12 @@ def remedy(named: Iterable[str]) -> str:
     return f"On Debian or Ubuntu: apt-get install --no-install-recommends {' '.join(packages(named))}"
 
 
-def note(characters: Iterable[str]) -> str:
-    """Return what is to be said of a document with `characters` that no font could show: nothing if there are none.
+def note(named: Iterable[str]) -> str:
+    """Return what is to be said of documents in which the scripts `named` stand as boxes: nothing if there are none.
 
     It names scripts, not characters: those may be somebody's name.
     """
-    named = scripts(characters)
+    named = tuple(sorted(set(named)))
     if not named:
         return ""
     have = "has characters" if len(named) == 1 else "have characters"

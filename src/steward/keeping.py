@@ -37,6 +37,7 @@ class _Wanted:
     path: Path
     source: str
     kept: Artifact | None = None
+    boxes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Keeping:
     is_lost: Callable[[], bool]
     earlier: Sequence[Artifact] = ()
     sent: bool = False
-    lacking: set[str] = field(default_factory=set)
-    """Characters that stand as boxes in what was laid out."""
+    boxes: set[str] = field(default_factory=set)
+    """The scripts that stand as boxes in what was laid out, now or at an earlier attempt that kept it."""
 
     def produce(self, documents: Sequence[Document]) -> list[list[Enclosed]]:
         """Return the files of each document; those of documents that are to be kept are archived and recorded.
@@ -70,6 +71,7 @@ class Keeping:
                 left.remove(file.kept)
         # What was never sent to anybody and is not asked for any more makes room; what was sent stays on record.
         stays = [file.kept for file in kept if file.kept is not None] + (left if self.sent else [])
+        self.boxes.update(*(artifact.boxes for artifact in stays))
         made = []
         for document, files in zip(documents, wanted, strict=True):
             for file in files:
@@ -78,13 +80,14 @@ class Keeping:
                     if document.kept:
                         file.kept = self._keep(file, stays)
                         stays.append(file.kept)
+                self.boxes.update(file.boxes)
             made.append([self._enclosed(file) for file in files])
         self._forget({a.n for a in left} - {a.n for a in stays})
         return made
 
     def noted(self, note: str | None) -> str | None:
-        """Return what is to be said of the task: `note`, and which scripts stand as boxes in what was laid out."""
-        return " ".join(filter(None, (note, glyphs.note(self.lacking)))) or None
+        """Return what is to be said of the task: `note`, and which scripts stand as boxes in its documents."""
+        return " ".join(filter(None, (note, glyphs.note(self.boxes)))) or None
 
     def _wanted(self, document: Document) -> Iterable[_Wanted]:
         if document.html is not None:
@@ -99,7 +102,9 @@ class Keeping:
         self.writer.submit(lambda c: attempts.say_progress(c, self.task.id, self.claim, 0.7, "Laying out the document"))
         html, file.path = file.path, file.path.with_suffix(".pdf")
         layout = Layout(html.read_text(encoding="utf-8"), document.title, moment(self.task.date))
-        self.renderer.render(layout, file.path, cancelled=self.is_lost, lacking=self.lacking.update)
+        lacking: set[str] = set()
+        self.renderer.render(layout, file.path, cancelled=self.is_lost, lacking=lacking.update)
+        file.boxes = glyphs.scripts(lacking)
 
     def _keep(self, file: _Wanted, others: Sequence[Artifact]) -> Artifact:
         # The place names the content: one that is written anew never lies where another's record points.
@@ -107,7 +112,9 @@ class Keeping:
         name = apart(file.name, [other.name for other in others])
         taken = {other.n for other in others}
         n = next(n for n in range(1, len(taken) + 2) if n not in taken)
-        artifact = Artifact(n, name, file.media_type, stored.size, stored.sha256, stored.location, file.source)
+        artifact = Artifact(
+            n, name, file.media_type, stored.size, stored.sha256, stored.location, file.source, file.boxes
+        )
         if not self.writer.apply(lambda c: artifacts.record(c, self.task.id, self.claim, artifact, now())):
             raise LateWriter(f"The task {self.task.id} was cancelled, or another worker has taken it over")
         return artifact

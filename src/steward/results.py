@@ -64,7 +64,7 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """One stored file of a task. `sha256` is of its bytes, `source` of what it was made from (empty if nobody knows);
-    `location` is the archive's own name for it.
+    `location` is the archive's own name for it, `boxes` the scripts that stand as boxes in it.
     """
 
     n: int
@@ -74,6 +74,7 @@ class Artifact:
     sha256: str
     location: str = ""
     source: str = ""
+    boxes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the artifact as the HTTP interface shows it."""

@@ -25,12 +25,12 @@ def test_the_remedy_names_the_packages(named, wanted):
 
 
 def test_the_note_names_scripts_and_no_character():
-    said = glyphs.note("王芳สม🎉")
+    said = glyphs.note(glyphs.scripts("王芳สม🎉"))
     assert said.startswith("Chinese, Emoji and Thai have characters that stand as boxes")
     assert not set("王芳สม🎉") & set(said)
-    assert glyphs.note("★").startswith("Symbols has characters")
-    assert glyphs.note("") == ""
+    assert glyphs.note(glyphs.scripts("★")).startswith("Symbols has characters")
+    assert glyphs.note(()) == ""
 
 
 def test_what_is_never_drawn_needs_no_font():
-    assert glyphs.note("\u200d\ufeff\u00ad ") == ""
+    assert glyphs.scripts("\u200d\ufeff\u00ad ") == ()

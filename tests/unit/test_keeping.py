@@ -17,13 +17,15 @@ from .ledger.conftest import entry
 
 
 class Press:
-    """Lays out by writing down what it was given; `jobs` says how often."""
+    """Lays out by writing down what it was given; `jobs` says how often. It has fonts for Latin letters alone."""
 
     def __init__(self):
         self.jobs = 0
 
-    def render(self, layout, target, *, cancelled=lambda: False, lacking=None):
+    def render(self, layout, target, *, cancelled=lambda: False, lacking=lambda characters: None):
         self.jobs += 1
+        if unknown := {c for c in layout.html if ord(c) > 0x24F}:
+            lacking("".join(unknown))
         target.write_text(f"%PDF {layout.title} {layout.html}")
         return 1
 
@@ -139,6 +141,26 @@ def test_the_same_document_twice_is_kept_twice(house, draw):
     assert twice == expected("Ada", "Ada")
     assert contents(again(house).produce(draw("Ada", "Ada"))) == twice
     assert len(stored(house)) == 4
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("first", [(), ("王芳",), ("Ada", "สม"), ("王芳", "สม", "Ada")])
+def test_what_stands_as_boxes_is_said_by_whichever_attempt_ends_the_task(house, draw, first, sent, kept):
+    house.produce(draw(*first, kept=kept))
+    later = again(house, sent=sent, boxes=set())
+    later.produce(draw("Ada", "王芳", "สม", kept=kept))
+    assert later.renderer.jobs == (3 if kept else len(first) + 3)
+    said = later.noted("The roll of 3 March.")
+    assert said.startswith("The roll of 3 March. Chinese and Thai have characters that stand as boxes")
+
+
+def test_what_stood_as_boxes_in_a_file_that_made_room_is_not_said(house, draw):
+    house.produce(draw("王芳", "Ada"))
+    for sent in (True, False):
+        later = again(house, sent=sent, boxes=set())
+        later.produce(draw("Ada"))
+        assert bool(later.noted(None)) is sent, "what was sent stays on record, with its boxes"
 
 
 def test_a_document_that_only_goes_with_a_letter_is_not_kept(house, draw):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,6 +29,7 @@ def record(connection: sa.Connection, task_id: str, claim: str, artifact: Artifa
             location=artifact.location,
             created_at=now,
             source=artifact.source,
+            boxes=",".join(artifact.boxes) or None,
         )
     )
     return True
@@ -36,7 +38,13 @@ def record(connection: sa.Connection, task_id: str, claim: str, artifact: Artifa
 def stored(connection: sa.Connection, task_id: str) -> list[Artifact]:
     """Return the files already stored for a task, in the order of their numbers."""
     rows = connection.execute(sa.select(artifacts).where(artifacts.c.task_id == task_id).order_by(artifacts.c.n))
-    return [Artifact(r.n, r.name, r.media_type, r.size, r.sha256, r.location, r.source or "") for r in rows]
+    return [as_artifact(row) for row in rows]
+
+
+def as_artifact(row: Any) -> Artifact:
+    """Return the file that a row stands for."""
+    boxes = tuple(row.boxes.split(",")) if row.boxes else ()
+    return Artifact(row.n, row.name, row.media_type, row.size, row.sha256, row.location, row.source or "", boxes)
 
 
 def forget(connection: sa.Connection, task_id: str, claim: str, numbers: Sequence[int]) -> None:

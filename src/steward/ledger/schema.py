@@ -139,6 +139,8 @@ artifacts = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     # The SHA-256 of what it was made from: by this, and never by its name, a later attempt knows it again.
     sa.Column("source", sa.String(64)),
+    # The scripts that stand as boxes in it, with commas between: whoever finds it kept says so again.
+    sa.Column("boxes", sa.Text),
 )
 
 actions = sa.Table(

@@ -12,6 +12,7 @@ from steward.callers import Caller, shown_name
 from steward.clock import micros, moment
 from steward.errors import InvalidOption, UnknownFile, UnknownTask
 from steward.ledger import reading
+from steward.ledger.artifacts import as_artifact
 from steward.ledger.schema import actions, artifacts, deliveries, tasks
 from steward.results import Artifact, Outcome, TaskResult
 from steward.service import Page, Query
@@ -159,7 +160,7 @@ def artifact(connection: sa.Connection, task_id: str, n: int) -> Artifact:
     ).one_or_none()
     if row is None:
         raise UnknownFile(f"The task '{task_id[:80]}' has no file number {n}")
-    return Artifact(row.n, row.name, row.media_type, row.size, row.sha256, row.location, row.source or "")
+    return as_artifact(row)
 
 
 _OUTCOMES = sa.select(deliveries.c.outcome, sa.func.count().label("n")).group_by(deliveries.c.outcome)

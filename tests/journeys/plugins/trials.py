@@ -209,6 +209,10 @@ def statement(statement: Statement) -> Report:
     return Report(template="statement", name="statement", title="Statement", tables=[table], formats=formats)  # type: ignore[arg-type]
 
 
+NO_FONT_HAS = "\U0010fffd"
+"""A character for private use, which stands as a box whatever fonts a machine has."""
+
+
 @handler(example=Run(number=2), lane="reports", retry=QUICK, time_limit=120)
 def statements(run: Run) -> list[Report | Email]:
     """Draw up a statement for each member, all of one name and each time in another order, and send each their own."""
@@ -218,7 +222,7 @@ def statements(run: Run) -> list[Report | Email]:
             template="statement",
             name="statement",
             title="Statement",
-            tables=[Table("lines", columns, [(n, f"Only for {n}")])],
+            tables=[Table("lines", columns, [(n, f"Only for {n}"), (n, NO_FONT_HAS)])],
             formats=("pdf", "csv"),
         )
         for n in range(run.number)
