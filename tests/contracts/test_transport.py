@@ -15,6 +15,7 @@ from typing import Literal
 
 import pytest
 from tests.servers.certificates import Authority
+from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import DROP, RESET, SILENCE, Act, ScriptedSmtp, say
 from tests.servers.smtp_sink import SmtpSink
 
@@ -595,12 +596,53 @@ def test_a_server_that_refuses_us_is_not_asked_for_each_letter_that_waits(smtp: 
         assert len(server.sessions) <= 4
 
 
+@pytest.mark.parametrize("phase", ["mail", "rcpt", "data", "dot"])
+def test_a_server_that_refuses_us_late_is_asked_by_one_letter_alone(
+    smtp: Callable[..., SmtpTransport], phase: str
+) -> None:
+    with ScriptedSmtp({phase: say("554 5.7.1 Relay access denied")}) as server:
+        transport = smtp(server.url(), connections=8)
+        replies = [transport.send(parcel(n=n)) for n in range(100)]
+        assert not wait_for(replies, SOON).not_done
+        assert all(r.result().ours for r in replies)
+        assert sum(not r.result().shared for r in replies) == 1
+        assert server.verbs().count("MAIL") == 1
+
+
+def test_a_first_letter_that_is_answered_slowly_does_not_hold_the_others_for_long(
+    smtp: Callable[..., SmtpTransport],
+) -> None:
+    with ScriptedSmtp({"dot:m0@example.org": Act(wait=30)}) as server:
+        transport = smtp(server.url(), connections=3)
+        slow, *others = [transport.send(parcel(to=f"m{n}@example.org", n=n)) for n in range(20)]
+        assert not wait_for(others, SOON).not_done
+        assert {each.result().outcome for each in others} == {Outcome.ACCEPTED}
+        assert not slow.done()
+
+
 def test_a_server_that_is_away_is_not_waited_for_by_each_letter(smtp: Callable[..., SmtpTransport]) -> None:
     with ScriptedSmtp({"greet": SILENCE}) as server:
         transport = smtp(server.url(), connections=2, greeting_seconds=0.5)
         replies = [transport.send(parcel(n=n)) for n in range(100)]
         assert not wait_for(replies, 5).not_done
         assert {(r.result().outcome, r.result().phase) for r in replies} == {(D, Phase.CONNECT)}
+
+
+@pytest.mark.parametrize("phase", ["greet", "ehlo", "auth"])
+def test_a_server_that_falls_silent_before_it_takes_a_letter_is_told_of_once_and_asked_anew_on_demand(
+    smtp: Callable[..., SmtpTransport], phase: str
+) -> None:
+    with ScriptedSmtp({phase: SILENCE}, users=USERS) as server:
+        transport = smtp(server.url(user="office", password="correct%20horse"), connections=2)
+        replies = [transport.send(parcel(n=n)) for n in range(20)]
+        wait_until(lambda: transport.silent(0.3) == 1, "it is told of", SOON)
+        assert not wait_for(replies, 0.5).done, "it is waited for all the same"
+        assert transport.silent(0.3) == 0, "but told of once"
+        assert len(server.sessions) == 1
+        server.follow({})
+        transport.reconnect()
+        assert not wait_for(replies, SOON).not_done
+        assert {each.result().outcome for each in replies} == {Outcome.ACCEPTED}
 
 
 HANGS, REFUSES, MUTE = "127.0.0.2", "127.0.0.3", "127.0.0.4"

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
-from tests.journeys.installation import Installation
+from tests.journeys.engines import settings_of
+from tests.journeys.installation import SCOPES, Installation, Program
 from tests.servers.ports import free_port, wait_until
-from tests.servers.scripted_smtp import ScriptedSmtp, say
+from tests.servers.scripted_smtp import SILENCE, ScriptedSmtp, say
 
 from steward.clock import now
-from steward.ledger import mail_lane
+from steward.ledger import access, mail_lane
 from steward.ledger.schema import lanes, tasks
 
 DENIED = say("554 5.7.1 Relay access denied")
+IMPATIENT = """
+import runpy, steward.mail_questions
+steward.mail_questions.SILENCE = 0.5
+runpy.run_module("steward", run_name="__main__", alter_sys=True)
+"""
+"""A program of Steward to which a server is mute after half a second, and not after half a minute."""
 
 
 def standing(place: Installation) -> mail_lane.Standing:
@@ -41,15 +52,35 @@ def letters(place: Installation, count: int) -> list[str]:
     return place.enqueue_many("letter", [{"to": f"m{n}@example.org", "number": n} for n in range(count)])
 
 
+def work_impatiently(place: Installation) -> None:
+    """Start a worker that takes a server for mute after half a second."""
+    program = Program(
+        [sys.executable, "-c", IMPATIENT, "work"], place.folder / "work.log", env=place.environment, cwd=place.folder
+    )
+    place.programs.append(program)
+    program.start()
+    wait_until(lambda: bool(place.workers()), "a worker is ready", 40, lambda: program.alive)
+
+
+def front_page(place: Installation) -> str:
+    """Return what stands on the first page for an operator who has signed in."""
+    key = place.steward.ledger.apply(lambda c: access.create_key(c, "a person", SCOPES))[1]
+    with httpx.Client(base_url=place.url, timeout=30, follow_redirects=True) as web:
+        token = re.search(r'name="form_token" value="([^"]+)"', web.get("/sign-in").text)
+        assert token is not None
+        web.post("/sign-in", data={"form_token": token[1], "key": key})
+        return web.get("/").text
+
+
 def all_sent(place: Installation) -> bool:
     return {task.state for task in place.tasks()} == {"succeeded"}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("phase", "workers"), [("rcpt", 1), ("rcpt", 2), ("dot", 1)])
 def test_a_server_that_will_not_relay_hears_one_letter_at_a_time_and_the_rest_wait(
-    install: Callable[..., Installation], workers: int
+    install: Callable[..., Installation], phase: str, workers: int
 ) -> None:
-    with ScriptedSmtp({"rcpt": DENIED}) as server:
+    with ScriptedSmtp({phase: DENIED}) as server:
         place = install(smtp_url=server.url())
         letters(place, 300)
         for _ in range(workers):
@@ -112,6 +143,84 @@ def test_a_dead_server_is_told_of_after_the_third_time_and_all_goes_when_it_is_b
     assert log_of(place).count("mail stands still") == 1
     assert log_of(place).count("mail moves again") == 1
     assert standing(place) == mail_lane.Standing()
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_told_of_as_one_that_is_dead(
+    install: Callable[..., Installation],
+) -> None:
+    with ScriptedSmtp({"greet": SILENCE}) as server:
+        place = install(smtp_url=server.url())
+        place.serve()
+        letters(place, 20)
+        work_impatiently(place)
+        wait_until(lambda: standing(place).is_open, "mail stands still", 30)
+        assert standing(place).failures == 3
+        assert len(server.sessions) == 3, "one connection for each of the three times"
+        assert "Mail stands still" in front_page(place)
+        answer = place.client.get("/readyz")
+        assert answer.status_code == 200, "what is accepted is kept, and other tasks are performed"
+        assert any("127.0.0.1 takes the connection, and does not" in each for each in answer.json()["warnings"])
+        assert not any("127.0.0.1" in each for each in httpx.get(f"{place.url}/readyz").json()["warnings"])
+        metrics = place.client.get("/metrics").text
+        assert "steward_mail_server_failures 3" in metrics
+        assert "steward_lanes_stopped 1" in metrics
+        letters(place, 5)
+        for asked in (4, 5):
+            before = standing(place).failures
+            ask_now(place)
+            wait_until(lambda b=before: standing(place).failures > b, "it is asked, and says nothing", 20)
+            assert len(server.sessions) == asked, "by one connection each half minute"
+        assert not server.verbs().count("MAIL")
+        server.follow({})
+        ask_now(place)
+        wait_until(lambda: all_sent(place), "everything goes at once", 20)
+        assert len(server.accepted) == 25
+        assert failures(place) == 0
+        assert {task.attempt for task in place.tasks()} <= {1, 2, 3, 4}
+        words = log_of(place)
+        assert words.count("mail stands still") == 1
+        assert words.count("mail moves again") == 1
+        assert standing(place) == mail_lane.Standing()
+
+
+@pytest.fixture
+def celery_on_redis(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings that choose Celery with Redis."""
+    return settings_of("celery-redis", request)
+
+
+def test_mail_stands_still_on_celery_as_it_does_on_the_default(
+    install: Callable[..., Installation], celery_on_redis: dict[str, Any]
+) -> None:
+    port = free_port()
+    place = install(smtp_url=f"smtp+plain://127.0.0.1:{port}", **celery_on_redis)
+    with ScriptedSmtp({"rcpt": DENIED}, port=port) as server:
+        letters(place, 100)
+        place.work()
+        wait_until(lambda: standing(place).failures >= 2, "a second letter has asked", 30)
+        wait_until(lambda: all(t.state in ("queued", "retrying") for t in place.tasks()), "nothing is in hand", 30)
+        asked = server.verbs().count("RCPT")
+        assert asked <= 3
+        before = standing(place).failures
+        ask_now(place)
+        wait_until(lambda: standing(place).failures > before, "the next letter asks", 20)
+        assert server.verbs().count("RCPT") <= asked + 1
+        server.follow({})
+        ask_now(place)
+        wait_until(lambda: all_sent(place), "everything goes", 30)
+        assert len(server.accepted) == 100
+    letters(place, 20)
+    wait_until(lambda: standing(place).is_open, "the server is down, and mail stands still", 40)
+    assert standing(place).kind == mail_lane.LINE
+    letters(place, 1)
+    with ScriptedSmtp(port=port) as server:
+        ask_now(place)
+        wait_until(lambda: all_sent(place), "everything goes at once", 30)
+        assert len(server.accepted) == 21
+    assert failures(place) == 0
+    words = log_of(place)
+    assert words.count("mail stands still") == 2
+    assert words.count("mail moves again") == 2
 
 
 def test_a_server_that_misses_one_connection_is_asked_again_at_once(install: Callable[..., Installation]) -> None:

@@ -110,6 +110,7 @@ class ScriptedSmtp:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._ending = threading.Event()
+        self._lines: set[socket.socket] = set()
         self._listener = socket.create_server((LOOPBACK, port))
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -158,6 +159,11 @@ class ScriptedSmtp:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._lock:
+            lines = list(self._lines)
+        for line in lines:  # a server that is down serves no line that it once took
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -168,6 +174,7 @@ class ScriptedSmtp:
             session = Session()
             with self._lock:
                 self.sessions.append(session)
+                self._lines.add(connection)
                 self.open += 1
                 self.most_open = max(self.most_open, self.open)
             threading.Thread(target=self._serve, args=(connection, session), daemon=True).start()
@@ -179,6 +186,7 @@ class ScriptedSmtp:
         with contextlib.suppress(OSError):
             talk.socket.close()
         with self._lock:
+            self._lines.discard(connection)
             session.ended = True
             self.open -= 1
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -27,8 +26,6 @@ from steward.transports.smtp_line import LineLost
 from steward.transports.smtp_opening import Openings
 from steward.transports.smtp_talk import Kept, Order, Talk, can_be_asked
 
-log = logging.getLogger(__name__)
-
 COMMAND_SECONDS = 300.0
 """RFC 5321, sections 4.5.3.2.2 and 4.5.3.2.3: MAIL and RCPT may take five minutes each."""
 FINAL_SECONDS = 600.0
@@ -36,6 +33,8 @@ FINAL_SECONDS = 600.0
 IDLE_SECONDS = 20.0
 MOST_LETTERS = 500
 """A connection is closed after this many letters: servers limit them."""
+TAKEN_FOR_WELL = 1.0
+"""Seconds after which a letter that was asked for, and is not refused yet, lets others go over further connections."""
 MOST_UNANSWERED = 3
 """After so many in a row that were not answered, no commands are sent with a dot: not every server keeps its word."""
 
@@ -79,6 +78,7 @@ class SmtpTransport:
         self._talks = 0
         self._unanswered = 0
         self._proved = False
+        self._proof: asyncio.TimerHandle | None = None
         self._openings = Openings(self._connect)
         self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -185,7 +185,7 @@ class SmtpTransport:
                 asked=asked is not None,
                 look_ahead=self._next_for,
                 give_back=self._give_back,
-                agreed=self._prove,
+                agreed=self._expect_proof,
             )
             asked = None
             self._talks += 1
@@ -240,15 +240,26 @@ class SmtpTransport:
     def _learn(self, reply: Reply) -> None:
         """After we were refused ask with one letter alone until one has got further: hundreds would hear the same."""
         if reply.ours or reply.phase is Phase.CONNECT:
-            self._proved = False
+            self._disprove()
             self._answer_waiting(reply)
         elif reply.code is not None and reply.phase in (Phase.RCPT, Phase.DATA, Phase.DOT, Phase.DONE):
             self._prove()
 
+    def _expect_proof(self) -> None:
+        """The server asks for a letter. It may refuse us at the end still, but others do not wait long for that."""
+        if not self._proved and self._proof is None:
+            self._proof = self._loop.call_later(TAKEN_FOR_WELL, self._prove)
+
+    def _disprove(self, *, proved: bool = False) -> None:
+        self._proved = proved
+        if self._proof is not None:
+            self._proof.cancel()
+            self._proof = None
+
     def _prove(self) -> None:
         """The server takes letters of ours: use every connection."""
         if not self._proved:
-            self._proved = True
+            self._disprove(proved=True)
             self._begin()
 
     def _answer_waiting(self, reply: Reply) -> None:
