@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.journeys.installation import Installation
 from tests.journeys.sending import sending
+from tests.servers.postgres import Postgres
 from tests.servers.smtp_sink import SmtpSink
 from tests.servers.stores import contents
 
@@ -75,6 +76,32 @@ def test_a_person_is_erased_and_the_figures_stay(install: Install, engine: dict[
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert "ada@example.org" not in "\n".join(store.iterdump())
     assert b"Ada Lovelace" not in contents(house.steward.settings.data_dir / "ledger.sqlite3")
+
+
+def test_a_person_is_erased_from_postgresql_beside_a_worker(
+    install: Install, postgres: Postgres, postgres_url: str, smtp_sink: Sink
+) -> None:
+    house = install(smtp_url=smtp_sink().url, database_url=postgres_url)
+    house.work()
+    service = house.steward.service
+    gone = service.enqueue("letter", to="ada@example.org", words="Dear Ada Lovelace", key="for ada@example.org")
+    both = service.enqueue("letter", to=["ada@example.org", "grace@example.org"])
+    house.wait_settled()
+    assert postgres.rows(postgres_url).count("ada@example.org") > 4
+    assert "perform_batch" in postgres.rows(postgres_url), "the engine keeps its own tables there"
+    done = house.run("purge", "--person", "ada@example.org", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "ada@example.org was removed from 2 tasks.\nCleared too: 1 idempotency key.\n"
+    for word in ("ada@example.org", "Ada Lovelace"):
+        assert word not in postgres.rows(postgres_url)
+        assert word.encode() not in postgres.files(postgres_url)
+        for path in house.steward.settings.data_dir.rglob("*"):
+            assert not path.is_file() or word.encode() not in path.read_bytes(), path
+    assert house.task(gone).state == "succeeded"
+    assert [d.to for d in house.task(both).deliveries] == ["erased", "grace@example.org"]
+    again = house.enqueue("letter", to="ada@example.org")
+    assert house.wait_for(again).state == "succeeded"
+    assert house.broken_rules() == []
 
 
 def test_what_ended_long_ago_is_deleted_with_its_files(install: Install, engine: dict[str, Any]) -> None:

@@ -72,6 +72,28 @@ class Postgres:
             connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
+    def rows(self, url: str) -> str:
+        """Return every row of every table of a database, and the commonest values that its planner has noted."""
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            tables = connection.execute(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+            told = [connection.execute(f"SELECT t::text FROM {name} t").fetchall() for (name,) in tables]  # type: ignore[arg-type]
+            told.append(
+                connection.execute("SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats").fetchall()
+            )
+        return "\n".join(str(value) for rows in told for row in rows for value in row)
+
+    def files(self, url: str) -> bytes:
+        """Return every byte of a database's own files: of rows that are deleted, too, until they are overwritten."""
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            found = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+        assert found is not None
+        folder = self.data / "base" / str(found[0])
+        return b"".join(path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file())
+
     def restart(self) -> None:
         """Stop it in good order, cutting connections off, and start it again."""
         self.stop()

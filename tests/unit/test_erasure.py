@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from steward import erasure, working_folders
 from steward.app import Steward
 from steward.clock import new_id, now
-from steward.ledger import acceptance
+from steward.errors import StorageUnavailable
+from steward.ledger import acceptance, access
 from steward.ledger.schema import actions, incidents, lanes
 from steward.operations import operations_for
 from steward.settings import load
@@ -79,6 +80,81 @@ def test_nothing_of_the_person_is_left_in_any_file(trial, tmp_path, address, wor
     with steward.ledger.read() as connection:
         assert connection.scalar(sa.select(actions.c.actor).where(actions.c.task_id == other)) == "erased"
     assert operations_for(steward).integrity().problems == ()
+
+
+ADA = "Ada.Lovelace+news@example.org"
+
+
+@pytest.fixture
+def larger(postgres_url, tmp_path):
+    """An installation on PostgreSQL, with a schema of the engine's."""
+    steward = Steward(load(data_dir=tmp_path / "data", plugins_dir=TRIALS, database_url=postgres_url, free_space_mb=0))
+    trial = Trial(steward)
+    with steward.ledger.write() as connection:
+        connection.execute(sa.text('CREATE SCHEMA dbos CREATE TABLE "Said" (id text, words text)'))
+    yield trial
+    trial.close()
+    steward.close()
+
+
+def test_on_postgresql_nothing_is_left_in_any_table_statistic_or_file(larger, postgres, postgres_url, tmp_path):
+    steward, service, folder = larger.steward, larger.service, tmp_path / "data"
+    stays = service.enqueue("letter", to="grace@example.org")
+    for n in range(3):
+        service.enqueue("letter", to=ADA, words="Dear Ada Lovelace", key=f"{n}-{ADA}")
+    both = service.enqueue("letter", to=[ADA, "grace@example.org"])
+    service.cancel(service.schedule("letter", datetime.now(UTC) + timedelta(days=1), to=ADA), by=ADA)
+    rests = steward.timetable.make("letter", {"to": "grace@example.org"}, "0 6 * * *").entry.id
+    steward.timetable.pause(rests, by=ADA)
+    with steward.ledger.write() as connection:
+        acceptance.note_action(connection, new_id(), stays, now(), ADA, "downloaded", f"{ADA}.csv")
+        connection.execute(lanes.insert().values(name="x", reason=f"550 <{ADA.upper()}> refused"))
+        connection.execute(sa.text('INSERT INTO dbos."Said" VALUES (:words, :words)'), {"words": ADA})
+        connection.execute(sa.text('DELETE FROM dbos."Said"'))
+        connection.execute(sa.text("ANALYZE"))
+    assert postgres.rows(postgres_url).lower().count(ADA.lower()) > 20
+    assert ADA.encode() in postgres.files(postgres_url)
+
+    done = erasure.erase(steward, ADA)
+    assert (done.tasks, done.keys, done.letters, done.left, done.backups) == (5, 3, 4, (), 0)
+    assert done.rows == 4
+    where = postgres.rows(postgres_url).lower(), postgres.files(postgres_url).lower().decode("latin-1")
+    for form in (ADA.lower(), "lovelace"):
+        assert [line for line in where[0].splitlines() if form in line] == []
+        assert form not in where[1]
+        assert form.encode() not in everywhere(folder)
+    assert "grace@example.org" in where[0]
+    assert [d.to for d in service.get_status(both).deliveries] == ["erased", "grace@example.org"]
+    assert steward.timetable.get(rests).entry.paused_by == "erased"
+    assert operations_for(steward).integrity().problems == ()
+
+
+def test_a_table_that_holds_the_address_still_is_named(trial, larger):
+    for each in (trial, larger):
+        steward = each.steward
+        each.service.enqueue("letter", to="ada@example.org")
+        with steward.ledger.write() as connection:
+            access.create_link(connection, "Ada@example.org", ["reports"])
+            if not steward.ledger.is_sqlite:
+                connection.execute(
+                    sa.text('INSERT INTO dbos."Said" VALUES (1, :words)'), {"words": "to ada@example.org"}
+                )
+        left = erasure.erase(steward, "ada@example.org").left
+        if steward.ledger.is_sqlite:
+            assert left == ("table users", "ledger.sqlite3")
+        else:
+            assert left[:2] == ("table users", "table dbos.Said")
+
+
+def test_what_is_in_use_at_postgresql_is_waited_for_and_then_told_in_words(larger, monkeypatch):
+    steward = larger.steward
+    monkeypatch.setattr(erasure, "_PATIENCE", 0.1)
+    larger.service.enqueue("letter", to=ADA)
+    with steward.ledger.read() as reader:
+        reader.execute(sa.text("SELECT count(*) FROM deliveries"))
+        with pytest.raises(StorageUnavailable, match=r"could not be rewritten.*Do it again"):
+            erasure.erase(steward, ADA)
+    assert erasure.erase(steward, ADA).left == ()
 
 
 def test_what_could_not_be_reached_is_named(trial, tmp_path):

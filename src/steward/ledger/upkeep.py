@@ -152,8 +152,11 @@ PERSONAL: Final = (
     "cursors",
     "synced",
     "incidents",
+    "schedules",
 )
-"""Tables in whose rows a person may stand. Those of keys, people and schedules are accounts, and ended by hand."""
+"""Tables in whose rows a person may stand. Those of keys and people are accounts, and ended by hand."""
+_ONLY: Final = {"schedules": ("paused_by", "ended")}
+"""What of a table is replaced, if not all: what a schedule asks for, and whose it is, is changed by hand."""
 
 
 def forget_keys_of(connection: sa.Connection, ids: list[str], forms: Sequence[str]) -> int:
@@ -172,18 +175,42 @@ def replace_in_rows(connection: sa.Connection, forms: Sequence[str]) -> int:
     for name in PERSONAL:
         table = metadata.tables[name]
         own = list(table.primary_key.columns)
-        texts = [c for c in table.columns if isinstance(c.type, (sa.String, sa.Text)) and not c.primary_key]
-        if not texts:
+        columns = [c for c in texts(table) if not c.primary_key and c.name in _ONLY.get(name, (c.name,))]
+        if not columns:
             continue
         found = connection.execute(
-            sa.select(*own, *texts).where(sa.or_(*(c.ilike(_like(f), escape="\\") for c in texts for f in forms)))
+            sa.select(*own, *columns).where(sa.or_(*(c.ilike(_like(f), escape="\\") for c in columns for f in forms)))
         ).all()
         for row in found:
-            new = {c: said.sub(ERASED, value) for c, value in zip(texts, row[len(own) :], strict=True) if value}
+            new = {c: said.sub(ERASED, value) for c, value in zip(columns, row[len(own) :], strict=True) if value}
             this = [c == value for c, value in zip(own, row[: len(own)], strict=True)]
             connection.execute(table.update().where(*this).values(new))
         count += len(found)
     return count
+
+
+def tables_holding(connection: sa.Connection, forms: Sequence[str], tables: Iterable[sa.Table]) -> list[str]:
+    """Return the names of those of `tables` in whose text one of `forms` stands still."""
+    found, names = [], []
+    for table in tables:
+        names.append(table.name)
+        told = [c.cast(sa.Text).ilike(_like(form), escape="\\") for c in texts(table) for form in forms]
+        if told and connection.scalar(sa.select(sa.literal(1)).select_from(table).where(sa.or_(*told)).limit(1)):
+            found.append(table.fullname)
+    if connection.dialect.name == "postgresql":
+        found += connection.scalars(_NOTED, {"tables": names, "forms": [_like(form) for form in forms]})
+    return found
+
+
+_NOTED: Final = sa.text(
+    "SELECT 'pg_statistic, of ' || tablename FROM pg_stats WHERE tablename = ANY(:tables)"
+    " AND concat(most_common_vals::text, histogram_bounds::text) ILIKE ANY(:forms) GROUP BY 1 ORDER BY 1"
+)
+
+
+def texts(table: sa.Table) -> list[sa.Column[Any]]:
+    """Return the columns of `table` that hold text."""
+    return [c for c in table.columns if isinstance(c.type, (sa.String, sa.Text, sa.JSON))]
 
 
 def _like(text: str) -> str:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 VERSION = "steward-1"
 """Pinned: DBOS strands interrupted work of another "application version", and by default hashes the source for it."""
 MAX_RECOVERIES = 3
+SCHEMA = "dbos"
+"""Where DBOS's tables are, in a PostgreSQL that they share with the ledger."""
 
 
 class DurableTaskService(LedgerTaskService):
@@ -73,6 +75,7 @@ class DurableEngine:
             "system_database_engine": store,
             "executor_id": slot,
             "application_version": VERSION,
+            "dbos_system_schema": SCHEMA,
             "serializer": DBOSPortableJSON,
             "log_level": "ERROR",
             "notification_listener_polling_interval_sec": 2.0,
