@@ -64,6 +64,10 @@ class Steward:
             return []
         return [Path(url.database), self.settings.data_dir / "engine.sqlite3"]
 
+    def end_frozen(self) -> int:
+        """End the sessions in the database that others of this service hold frozen; return how many. See `Ledger`."""
+        return self.ledger.end_frozen() if "ledger" in vars(self) else 0  # whoever needs it opens it
+
     @cached_property
     def registry(self) -> Registry:
         """Every handler that the plugins register."""

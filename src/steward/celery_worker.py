@@ -196,7 +196,7 @@ def relay(settings: Settings, parent: int = 0) -> int:
     thread = threading.Thread(target=work.run, args=(ended,), name="relay")
     thread.start()
     threading.Thread(target=notices.listen, args=(steward.ledger, receiver.wake, ended), daemon=True).start()
-    with watching(steward.slots_folder, steward.stores, "relay"):
+    with watching(steward.slots_folder, steward.stores, "relay", steward.end_frozen):
         ended.wait()
         receiver.wake()
         thread.join(10)

@@ -29,7 +29,7 @@ class SlotHolder(Performer):
         self._folder = steward.slots_folder
         self._slot = slots.take(self._folder)
         # From the first moment: this may be the process that finds the store locked, and the one that holds it frozen.
-        self._watchdog = Watchdog(self._folder, steward.stores, self._slot)
+        self._watchdog = Watchdog(self._folder, steward.stores, self._slot, steward.end_frozen)
         self._watchdog.start()
         self._receiver = NudgeReceiver()
         super().__init__(steward, engine=engine, slot=self._slot.name, nudge_port=self._receiver.port, leaving=leaving)

@@ -1,7 +1,8 @@
-"""Shows that this process lives, and ends one that holds the store's write lock and does not live.
+"""Shows that this process lives, and ends what holds a lock of the store and does not live.
 
-A frozen process keeps SQLite's lock, and with it everybody waits. On its own host, and there only, it can be told from
-one that works: its slot's file says when it last showed a sign of life, and the kernel says who holds the lock.
+In a database server that is a session. A frozen process keeps SQLite's lock, and with it everybody waits. On its own
+host, and there only, it can be told from one that works: its slot's file says when it last showed a sign of life, and
+the kernel says who holds the lock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,11 +68,17 @@ class _Seen:
 
 
 class Watchdog:
-    """One per process that writes to a store of SQLite. It works in a thread of its own, from `start` to `stop`."""
+    """One per process that writes to a store. It works in a thread of its own, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, stores: Sequence[Path], slot: slots.Slot) -> None:
-        """`folder` is that of the slots, `stores` the databases, and `slot` this process's own."""
+    def __init__(
+        self, folder: Path, stores: Sequence[Path], slot: slots.Slot, end_sessions: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`folder` is that of the slots, `stores` the databases of SQLite, and `slot` this process's own.
+
+        `end_sessions` ends those that stand still in a database server, and returns how many.
+        """
         self._folder, self._stores, self._slot = folder, tuple(stores), slot
+        self._end_sessions, self._asked = end_sessions, time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._seen: dict[int, _Seen] = {}
@@ -133,12 +140,23 @@ class Watchdog:
         except OSError as error:
             log.error("%s holds the write lock of %s and cannot be ended: %s", found, found.store, error)
 
+    def _look_at_sessions(self) -> None:
+        if time.monotonic() - self._asked < QUIET:
+            return
+        self._asked = time.monotonic()
+        try:
+            if count := self._end_sessions():
+                log.error("ended %d sessions in the database, frozen in the middle of a transaction", count)
+        except Exception as error:  # whoever needs the database says that it is away
+            log.debug("the sessions in the database could not be looked at: %s", error)
+
     def _run(self) -> None:
         while True:
             try:
                 self.look()
             except Exception as error:  # it must never end: what fails now is tried again
                 log.warning("the store's lock could not be looked at: %s", error)
+            self._look_at_sessions()
             if self._stop.wait(TURN):
                 return
 
@@ -164,9 +182,11 @@ def locked(store: Path, folder: Path) -> list[Locked]:
 
 
 @contextlib.contextmanager
-def watching(folder: Path, stores: Sequence[Path], kind: str) -> Iterator[None]:
-    """Watch `stores` while the block lasts, with a slot of this kind; without one (all taken, no room) nobody does."""
-    if not stores:
+def watching(
+    folder: Path, stores: Sequence[Path], kind: str, end_sessions: Callable[[], int] | None = None
+) -> Iterator[None]:
+    """Watch while the block lasts, with a slot of this kind; without one (all taken, no room) nobody does."""
+    if not stores and end_sessions is None:
         yield
         return
     try:
@@ -174,7 +194,7 @@ def watching(folder: Path, stores: Sequence[Path], kind: str) -> Iterator[None]:
     except (ConfigurationError, OSError):
         yield
         return
-    watchdog = Watchdog(folder, stores, slot)
+    watchdog = Watchdog(folder, stores, slot, end_sessions or (lambda: 0))
     watchdog.start()
     try:
         yield

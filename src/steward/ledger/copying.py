@@ -37,6 +37,7 @@ def copy(
             reading = reading.execution_options(isolation_level="REPEATABLE READ")
             # It rests while the target is written to; it locks nothing that others wait for.
             reading.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            reading.execute(sa.text("SET LOCAL application_name = 'steward copy'"))  # see postgres.end_frozen
         counts = {}
         for table in metadata.sorted_tables:
             counts[table.name] = _copy_table(reading, target, table, lambda n, t=table: told(t.name, n))  # type: ignore[misc]

@@ -124,6 +124,19 @@ class Ledger:
         with _in_words(), contextlib.closing(self.engine.raw_connection()) as connection:
             return self.lock.is_free(connection.driver_connection, seconds)
 
+    def end_frozen(self) -> int:
+        """End the sessions of frozen processes of ours in PostgreSQL, which others wait for; return how many.
+
+        SQLite's lock is held by a process, not by a session: see `watchdog`.
+
+        Raises:
+            StorageUnavailable: the store cannot be asked.
+        """
+        if self.is_sqlite:
+            return 0
+        with self.read() as connection:
+            return postgres.end_frozen(connection)
+
     def close(self) -> None:
         """Free the connections."""
         self.engine.dispose()

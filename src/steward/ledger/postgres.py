@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 PATIENCE = {
+    "fallback_application_name": "steward",
     "connect_timeout": 4,
     # A server that went away without a word is noticed within 15 seconds, also in the middle of a statement.
     "keepalives_idle": 5,
@@ -19,7 +20,18 @@ PATIENCE = {
 
 
 IDLE = 15_000
-"""Milliseconds after which the server ends the session of a client that is frozen in the middle of a transaction."""
+"""Milliseconds after which the session of a client that is frozen in the middle of a transaction is ended.
+
+The server does so by itself, but not where a statement is sent for many rows at once (a pipeline) and the client stops
+before the last: the timer runs only after what the server takes for the end of a command. `end_frozen` sees those too.
+"""
+_FROZEN = sa.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+    " AND application_name = current_setting('application_name')"
+    " AND xact_start IS NOT NULL AND wait_event = 'ClientRead'"
+    " AND state_change < clock_timestamp() - make_interval(secs => :seconds)"
+)
 _BUSY = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 
 
@@ -42,6 +54,11 @@ def engine(url: sa.URL, patience: Callable[[], float] | None = None, **options: 
     sa.event.listen(made, "connect", _without_nul)
     sa.event.listen(made, "connect", partial(_bounded, patience))
     return made
+
+
+def end_frozen(connection: sa.Connection, seconds: float = IDLE / 1000) -> int:
+    """End our sessions whose client has said nothing in the middle of a transaction for `seconds`; return how many."""
+    return sum(map(bool, connection.scalars(_FROZEN, {"seconds": seconds})))
 
 
 def is_busy(error: BaseException) -> bool:

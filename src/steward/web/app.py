@@ -66,7 +66,7 @@ def create(steward: Steward) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with watching(steward.slots_folder, steward.stores, "web"):
+        with watching(steward.slots_folder, steward.stores, "web", steward.end_frozen):
             intake.begin()
             end = await run_in_threadpool(performing.begin, steward)
             try:
