@@ -6,11 +6,12 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from steward import Query
@@ -19,6 +20,7 @@ from steward.errors import InvalidOption, StorageUnavailable
 from steward.settings import load
 
 ADA = {"name": "Ada", "email": "ada@example.org"}
+LATER = datetime.now(UTC) + timedelta(days=1)
 RESET = {**ADA, "link": "https://members.example.org/reset/t"}
 
 
@@ -47,6 +49,11 @@ def engine(steward: Steward) -> Iterator[sa.Engine]:
     Base.metadata.create_all(made)
     yield made
     made.dispose()
+
+
+def awaited(engine: sa.Engine) -> sa.URL:
+    """The URL of the same database for SQLAlchemy's asyncio part: psycopg does both, SQLite has a driver for it."""
+    return engine.url.set(drivername="sqlite+aiosqlite") if engine.name == "sqlite" else engine.url
 
 
 def count(steward: Steward) -> int:
@@ -196,12 +203,10 @@ def test_what_is_awaited_never_holds_up_the_loop_even_while_the_store_is_locked(
 
 
 def test_an_async_connection_and_session_share_the_fate_of_what_they_carry(steward, engine):
-    if steward.ledger.is_sqlite:
-        return  # no driver for SQLite's asyncio is installed
     service = steward.service
 
     async def main() -> None:
-        application = create_async_engine(engine.url)
+        application = create_async_engine(awaited(engine))
         with pytest.raises(RuntimeError):
             async with application.begin() as connection:
                 await service.aenqueue("welcome_email", ADA, connection=connection)
@@ -226,9 +231,136 @@ def test_an_async_connection_and_session_share_the_fate_of_what_they_carry(stewa
     assert (members(engine), count(steward)) == (1, 4)
 
 
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_an_async_session_s_pending_objects_and_its_tasks_share_one_fate(steward, engine, ends_well):
+    async def main() -> None:
+        application = create_async_engine(awaited(engine))
+        async with AsyncSession(application) as session:
+            session.add(Member(name="Ada"))
+            await steward.service.aschedule("welcome_email", LATER, ADA, connection=session)
+            await steward.service.aenqueue("password_reset", RESET, connection=session, key="once")
+            assert await asyncio.to_thread(count, steward) == 0
+            await (session.commit() if ends_well else session.rollback())
+        registry = async_scoped_session(async_sessionmaker(application), asyncio.current_task)
+        # Limited for each recipient: a savepoint comes before the first INSERT, and must be within a transaction.
+        await steward.service.aenqueue("password_reset", {**RESET, "email": "bob@example.org"}, connection=registry)
+        await (registry.commit() if ends_well else registry.rollback())
+        await registry.remove()
+        await application.dispose()
+
+    asyncio.run(main())
+    assert (members(engine), count(steward)) == ((1, 3) if ends_well else (0, 0))
+
+
+def test_what_cannot_be_awaited_is_refused_in_words_and_nothing_is_written(steward, engine, tmp_path):
+    other = f"sqlite:///{tmp_path / 'other.sqlite3'}"
+    steward.ledger.__class__(other).open()  # it has a table of this name as well
+    service = steward.service
+
+    async def main() -> None:
+        own, elsewhere = create_async_engine(awaited(engine)), create_async_engine(other.replace(":", "+aiosqlite:", 1))
+        closed = await own.connect()
+        await closed.close()
+        async with (
+            own.connect() as idle,
+            own.connect() as automatic,
+            elsewhere.begin() as away,
+            AsyncSession(elsewhere) as session_away,
+            AsyncSession() as unbound,
+        ):
+            await automatic.execution_options(isolation_level="AUTOCOMMIT")
+            await automatic.begin()
+            for given, words in (
+                (idle, "no transaction open"),
+                (automatic, "autocommit"),
+                (away, "another database"),
+                (session_away, "another database"),
+                (unbound, "cannot be joined"),
+                (closed, "cannot be joined"),
+                (own, "of type|hold up the event loop"),
+            ):
+                for call in (
+                    service.aenqueue("welcome_email", ADA, connection=given),
+                    service.aschedule("welcome_email", LATER, ADA, connection=given),
+                    service.aenqueue_many("welcome_email", [ADA], connection=given),
+                ):
+                    with pytest.raises(InvalidOption, match=words):
+                        await call
+                with pytest.raises(InvalidOption, match=r"await service\.aenqueue|of type"):
+                    service.enqueue("welcome_email", ADA, connection=given)
+            assert await away.scalar(sa.text("SELECT count(*) FROM tasks")) == 0
+        await own.dispose()
+        await elsewhere.dispose()
+
+    asyncio.run(main())
+    assert count(steward) == 0
+
+
+def test_an_async_connection_that_waits_for_a_lock_never_holds_up_the_loop(steward, engine):
+    locked, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with steward.ledger.write() as connection:
+            if not steward.ledger.is_sqlite:
+                connection.execute(sa.text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
+            locked.set()
+            free.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait(10)
+
+    async def main() -> None:
+        application = create_async_engine(awaited(engine))
+        async with application.begin() as connection:
+            waiting = asyncio.ensure_future(steward.service.aenqueue("welcome_email", ADA, connection=connection))
+            for _ in range(20):  # the loop turns while it waits
+                await asyncio.sleep(0.01)
+            assert not waiting.done()
+            free.set()
+            await waiting
+        await application.dispose()
+
+    asyncio.run(main())
+    holder.join()
+    assert count(steward) == 1
+
+
 def test_what_would_hold_up_the_loop_is_refused_where_it_is_awaited(steward, engine):
     with engine.begin() as connection, Session(engine) as session:
         for given in (connection, session):
             with pytest.raises(InvalidOption, match="hold up the event loop"):
                 asyncio.run(steward.service.aenqueue("welcome_email", ADA, connection=given))
     assert count(steward) == 0
+
+
+# In a plugin author's tests
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_the_fixtures_perform_what_has_joined_a_transaction_when_it_is_committed(
+    steward_service, steward_installation, outbox, ends_well
+):
+    engine = sa.create_engine(steward_installation.steward.ledger.engine.url)
+    with engine.connect() as connection, connection.begin() as transaction:
+        steward_service.enqueue("welcome_email", ADA, connection=connection)
+        assert len(outbox) == 0
+        transaction.commit() if ends_well else transaction.rollback()
+    with Session(engine) as session:
+        steward_service.enqueue_many("welcome_email", [ADA], connection=session)
+        session.commit() if ends_well else session.rollback()
+    engine.dispose()
+
+    async def main() -> None:
+        application = create_async_engine(awaited(engine))
+        async with application.connect() as connection, connection.begin() as transaction:
+            await steward_service.aenqueue("welcome_email", ADA, connection=connection)
+            await (transaction.commit() if ends_well else transaction.rollback())
+        async with AsyncSession(application) as session:
+            await steward_service.aenqueue("welcome_email", ADA, connection=session)
+            await (session.commit() if ends_well else session.rollback())
+        await application.dispose()
+
+    asyncio.run(main())
+    assert [letter.to for letter in outbox] == ["ada@example.org"] * (4 if ends_well else 0)
+    assert {task.state for task in steward_service.find(Query()).tasks} == ({"succeeded"} if ends_well else set())
