@@ -10,13 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import masking, plugins, private
-from steward.addresses import mailbox
+from steward import compose, masking, plugins, private
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
 from steward.clockwork import Clockwork
 from steward.cursors import LedgerCursor
-from steward.errors import ConfigurationError, Rejected, StorageFull
+from steward.errors import StorageFull
 from steward.ledger import Ledger
 from steward.letters import Letters
 from steward.plugins import Registry
@@ -86,14 +85,7 @@ class Steward:
     @cached_property
     def letters(self) -> Letters:
         """What writes letters from templates."""
-        try:
-            _name, sender = mailbox(self.settings.mail_from)
-        except Rejected as error:
-            raise ConfigurationError(
-                "STEWARD_MAIL_FROM is not one sender",
-                f"{error.what}: {error.why}",
-                "Example: STEWARD_MAIL_FROM='Local 214 <office@example.org>'; quote a name with @ or a comma in it",
-            ) from error
+        _, sender = compose.sender_of(self.settings.mail_from)
         return Letters(
             self.templates,
             sender=self.settings.mail_from,

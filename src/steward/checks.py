@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from steward.addresses import address
 from steward.app import Steward
 from steward.clock import now, present
 from steward.conditions import conditions
-from steward.errors import RenderFailed, StewardError
+from steward.errors import Rejected, RenderFailed, StewardError
 from steward.formats import counted
 from steward.glyphs import SAMPLES, remedy
 from steward.ledger import search, upkeep, workers
@@ -71,12 +72,22 @@ Found = Iterator[tuple[Any, ...]]
 def settings(steward: Steward) -> Found:
     """Whether the settings fit each other."""
     chosen = steward.settings
-    _ = steward.letters, chosen.key
+    letters, _ = steward.letters, chosen.key
     yield "ok", f"{chosen.env}, engine {chosen.engine}, people reach the pages at {chosen.public_url}"
     if chosen.production and not chosen.base_url:
         yield "warn", "Links in letters lead to host and port", "Set STEWARD_BASE_URL to the address people type"
     if chosen.production and chosen.base_url.startswith("http:") and chosen.host not in ("127.0.0.1", "::1"):
         yield "warn", "Passwords and keys travel unencrypted", "Put a web server with TLS in front, and use https://"
+    if chosen.production and not _is_known_elsewhere(letters.envelope_sender):
+        words = f"Mail servers elsewhere will not take letters from {letters.envelope_sender}"
+        yield "warn", words, "Set STEWARD_MAIL_FROM to a sender of your own domain"
+
+
+def _is_known_elsewhere(sender: str) -> bool:
+    try:
+        return not address(sender, public=True).endswith(".localdomain")
+    except Rejected:
+        return False
 
 
 def data_folder(steward: Steward) -> Found:

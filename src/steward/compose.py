@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from steward import mime
-from steward.errors import UnsafeMail
+from steward.addresses import mailbox
+from steward.errors import ConfigurationError, Rejected, UnsafeMail
 from steward.mime import CRLF, LONGEST_LINE
 from steward.values import Attachment
 
@@ -102,6 +103,40 @@ def _pieces(message: Message) -> tuple[list[bytes], Pieces]:
         fields.append((b"Content-Transfer-Encoding", encoding))
     head = b"".join(name + b": " + value + CRLF for name, value in fields)
     return [name for name, _ in fields], [head + CRLF, *body]
+
+
+def sender(text: str) -> tuple[str, str]:
+    """Return the one sender that `text` names as a `Message` takes it, and its address alone.
+
+    Raises:
+        Rejected: it is not exactly one sender, or no letter could bear its name.
+    """
+    name, address = mailbox(text)
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    written = f'"{quoted}" <{address}>' if name else address
+    try:
+        field = _from(written)
+    except UnsafeMail as error:
+        raise Rejected(error.what, error.why, error.remedy) from error
+    if max(map(len, (b"From: " + field).split(CRLF))) > LONGEST_LINE:
+        raise Rejected("The sender's name is too long", f"A line of a letter has at most {LONGEST_LINE} octets")
+    return written, address
+
+
+def sender_of(setting: str) -> tuple[str, str]:
+    """Return what `sender` does, of `STEWARD_MAIL_FROM`.
+
+    Raises:
+        ConfigurationError: it is no usable sender.
+    """
+    try:
+        return sender(setting)
+    except Rejected as error:
+        raise ConfigurationError(
+            "STEWARD_MAIL_FROM is not one sender",
+            f"{error.what}: {error.why}",
+            "Example: STEWARD_MAIL_FROM='Local 214 <office@example.org>'; quote a name with @ or a comma in it",
+        ) from error
 
 
 @lru_cache(maxsize=16)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from steward.addresses import address, mailbox, normal
+from steward import compose
+from steward.addresses import address, normal
 from steward.compose import Enclosed, Message
 from steward.errors import Rejected, TemplateError
 from steward.inlining import inlined
@@ -21,9 +22,7 @@ class Letters:
     def __init__(self, templates: Templates, *, sender: str, organization: str, public_url: str, domain: str) -> None:
         self._templates, self._public_url = templates, public_url
         self.organization = organization
-        name, self.envelope_sender = mailbox(sender)
-        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        self._sender = f'"{quoted}" <{self.envelope_sender}>' if name else self.envelope_sender
+        self._sender, self.envelope_sender = compose.sender(sender)
         self._domain = domain if domain.isascii() else self.envelope_sender.rpartition("@")[2]
 
     def write(

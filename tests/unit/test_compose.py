@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from steward.compose import Message, compose
-from steward.errors import UnsafeMail
+from steward.compose import Message, compose, sender_of
+from steward.errors import ConfigurationError, UnsafeMail
 from steward.values import Attachment
 
 WHEN = datetime(2026, 11, 24, 8, 15, 30, tzinfo=UTC)
@@ -204,3 +204,44 @@ def test_attachments_arrive_byte_for_byte(size):
     sound(wire)
     found = list(parse(wire).iter_attachments())
     assert [(p.get_filename(), p.get_payload(decode=True)) for p in found] == [(f.name, f.content) for f in files]
+
+
+NO_SENDERS = {
+    "nothing": "",
+    "a name alone": "Local 214",
+    "an address that is none": "office@",
+    "two": "office@example.org, post@example.org",
+    "a name without brackets": "Office office@example.org",
+    "an address as a name": "a@x.org <office@y.org>",
+    "nobody": "MAILER-DAEMON <>",
+    "a blank in the address": "Office < office@example.org >",
+    "another header": "Office <office@example.org>\nBcc: x@y.org",
+    "a line that ends": '"Office\u2028Bcc" <office@example.org>',
+    "a C1 control": "Off\x85ice <office@example.org>",
+    "a line end in disguise": '"=?utf-8?q?Hi=0D=0ABcc:_x@y.org?=" <office@example.org>',
+    "a name longer than a line": f"{'N' * 1000} <office@example.org>",
+}
+
+
+@pytest.mark.parametrize("setting", NO_SENDERS.values(), ids=NO_SENDERS)
+def test_what_is_no_usable_sender_is_refused_in_words(setting):
+    with pytest.raises(ConfigurationError) as refused:
+        sender_of(setting)
+    assert refused.value.what == "STEWARD_MAIL_FROM is not one sender"
+    assert "Local 214 <office@example.org>" in refused.value.remedy
+    assert str(refused.value).isprintable()
+
+
+@given(
+    st.one_of(st.text(), st.builds('"{}" <office@example.org>'.format, st.text()), st.text().map("{} <o@x.org>".format))
+)
+@example("Büro <office@exämple.org>")
+@example(f"{'é' * 500} <office@example.org>")
+def test_with_every_sender_that_is_taken_a_letter_can_be_made(setting):
+    try:
+        written, address = sender_of(setting)
+    except ConfigurationError:
+        return
+    message = BytesParser(policy=default).parsebytes(compose(replace(LETTER, sender=written)))
+    (found,) = message["From"].addresses
+    assert found.addr_spec == address

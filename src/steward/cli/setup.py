@@ -59,12 +59,14 @@ def long_running(context: typer.Context) -> Settings:
     """Return the settings for a command that stays, with its log set up and its folder proved writable.
 
     Raises:
-        ConfigurationError: a setting or the data folder cannot be used.
+        ConfigurationError: a setting, the sender of letters or the data folder cannot be used.
     """
+    from steward import compose
     from steward.cli import logs
 
     chosen = settings_of(context)
     logs.set_up(chosen.log_level, chosen.log)
+    compose.sender_of(chosen.mail_from)
     prove_writable(chosen.data_dir)
     return chosen
 

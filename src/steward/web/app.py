@@ -61,6 +61,7 @@ def create(steward: Steward) -> FastAPI:
         ConfigurationError: the installation cannot be used as it is set up.
     """
     base = steward.settings.public_url
+    _ = steward.letters  # a sender that cannot be used is refused before any task is taken
     steward.ledger.be_prompt(PROMPT)
     steward.service.ledger = intake = Intake(steward.ledger)
 

@@ -22,6 +22,19 @@ def test_in_production_the_mail_server_is_looked_at_first(steward, monkeypatch, 
     assert refused.out == ""
 
 
+@pytest.mark.parametrize("words", [("up",), ("serve",), ("work",)], ids=" ".join)
+@pytest.mark.parametrize("engine", ["durable", "celery"])
+def test_a_sender_that_cannot_be_used_is_refused_before_anything_begins(steward, monkeypatch, words, engine):
+    monkeypatch.setenv("STEWARD_ENGINE", engine)
+    monkeypatch.setenv("STEWARD_BROKER_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("STEWARD_MAIL_FROM", "a@x.org <office@y.org>")
+    refused = steward(*words)
+    assert refused.code == 2
+    assert "STEWARD_MAIL_FROM is not one sender." in refused.err
+    assert "Example: STEWARD_MAIL_FROM='Local 214 <office@example.org>'" in refused.err
+    assert refused.out == ""
+
+
 def test_a_mistyped_setting_is_told_once_for_a_command(steward, monkeypatch, tmp_path):
     monkeypatch.setenv("STEWARD_SMPT_URL", "smtp://mail.example.org")
     file = tmp_path / "settings.env"
