@@ -98,19 +98,19 @@ class Timetable:
         missed: str = "once",
         period: str = "",
         owner: str = "",
-        key: str = "",
+        key: str | None = None,
         caller: Caller = PROCESS,
     ) -> Standing:
-        """Keep a schedule of `caller` and return it; twice with one `key` makes one.
+        """Keep a schedule of `caller` and return it; under a `key` a repeat returns the one that was made.
 
-        `owner` is the name to show, if it is not the caller's. `period` says which days its tasks are about (see
-        `steward.periods.PERIODS`); empty: what `cron` suggests.
+        `owner` is the name to show, if not the caller's; `period` is one of `steward.periods`, or empty.
 
         Raises:
             NotPermitted: the caller may not ask for such a task.
             InvalidPayload, InvalidRequest: a task with this payload would not be accepted, or there would never be one.
             InvalidOption: the expression, zone, policy or period cannot be used.
             Unsupported: the engine cannot schedule. StateConflict: the caller has as many as one may have.
+            KeyConflict: the key stands for another request, or for what was deleted.
         """
         self._require_able()
         handler = self._registry.resolve(func)
@@ -120,9 +120,8 @@ class Timetable:
         accepted = self._service.prepare(handler, payload, Options(caller=caller))
         require_no_secret(accepted)
         at = now()
-        asked = ("person", caller.id, key, handler.name, cron, zone, period, accepted.payload)
         made = Entry(
-            id=rows.stable_id(*asked) if key else new_id(),
+            id=new_id(),
             name=handler.name,
             origin="person",
             cron=cron,
@@ -137,8 +136,9 @@ class Timetable:
         )
         made = due_after(made, at)
         self._require_days(made, handler)
-        self._ledger.apply(lambda c: rows.add_within(c, made, self._most))
-        return self.get(made.id)
+        said = ("schedule", cron, zone, period, missed, accepted.payload)
+        once = self._service.key_of(handler, said, Options(caller=caller, key=key))
+        return self.get(self._ledger.apply(lambda c: rows.add_once(c, made, self._most, once)))
 
     def find(self, caller: Caller = PROCESS) -> list[Standing]:
         """Return the schedules that are `caller`'s to see, in the order of their names."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -87,6 +88,47 @@ def test_one_key_makes_one_schedule(sam: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"cron": "0 8 1 * *"},
+        {"zone": "UTC"},
+        {"missed": "skip"},
+        {"payload": GRANT | {"recipients": ["bob@example.org"]}},
+    ],
+)
+def test_another_request_under_a_schedule_s_key_is_refused_in_words(sam: httpx.Client, change: dict[str, Any]) -> None:
+    headers = {"Idempotency-Key": "q"}
+    made = sam.post("/v1/schedules", json=ORDER, headers=headers).json()["id"]
+    other = sam.post("/v1/schedules", json=ORDER | change, headers=headers)
+    assert other.status_code == 409, other.text
+    assert f"It stands for the schedule {made}" in other.json()["detail"]
+    assert "new key" in other.json()["remedy"]
+    assert [each["id"] for each in sam.get("/v1/schedules").json()["schedules"]] == [made]
+
+
+def test_a_schedule_s_key_is_its_caller_s_and_no_task_s(sam: httpx.Client, olga: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "q"}
+    made = [each.post("/v1/schedules", json=ORDER, headers=headers) for each in (sam, olga)]
+    assert [each.status_code for each in made] == [201, 201]
+    assert made[0].json()["id"] != made[1].json()["id"]
+    task = sam.post("/v1/tasks/grant_report", json=ORDER["payload"], headers=headers)
+    assert (task.status_code, task.json()["detail"].count("the schedule")) == (409, 1)
+    first = sam.post("/v1/tasks/grant_report", json=ORDER["payload"], headers={"Idempotency-Key": "t"})
+    assert first.status_code == 202, first.text
+    later = sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": "t"})
+    assert (later.status_code, later.json()["detail"].count(f"the task {first.json()['id']}")) == (409, 1)
+
+
+def test_a_late_repeat_does_not_bring_back_a_schedule_that_was_deleted(sam: httpx.Client) -> None:
+    made = sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": "q"})
+    assert sam.delete(made.headers["location"]).status_code == 204
+    again = sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": "q"})
+    assert (again.status_code, "was deleted" in again.json()["detail"]) == (409, True)
+    assert sam.get("/v1/schedules").json()["schedules"] == []
+    assert sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": "q2"}).status_code == 201
+
+
+@pytest.mark.parametrize(
     ("change", "status", "field"),
     [
         ({"cron": "0 7 1"}, 422, "cron expression"),
@@ -152,6 +194,11 @@ def test_staff_ask_for_a_report_every_quarter_without_a_script(place: Place) -> 
         sam.post("/ask/grant_report", data=filled)  # a second press
         mine = place.steward.timetable.find(site.holder(place.steward, "Sam"))
         assert len(mine) == 1
+        changed = filled | {"recipients": "bob@example.org"}  # gone back to, changed and sent again: a new request
+        assert "bob@example.org" in words_of(sam.post("/ask/grant_report", data=changed))
+        two = place.steward.timetable.find(site.holder(place.steward, "Sam"))
+        (other,) = [each for each in two if each.entry.id != mine[0].entry.id]
+        place.steward.timetable.remove(other.entry.id)
         token, address = token_of(page), f"/schedules/{mine[0].entry.id}"
         assert "Resting since" in words_of(sam.post(f"{address}/pause", data={"form_token": token}))
         assert "Resting since" not in words_of(sam.post(f"{address}/resume", data={"form_token": token}))

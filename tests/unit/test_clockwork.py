@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from steward import Note, Schedule, Secret, handler, hookimpl
 from steward.app import Steward
 from steward.clock import SECOND, micros
-from steward.errors import InvalidOption, InvalidPayload, StateConflict, UnknownSchedule, Unsupported
+from steward.errors import InvalidOption, InvalidPayload, KeyConflict, StateConflict, UnknownSchedule, Unsupported
 from steward.ledger import schedules as rows
 from steward.ledger import upkeep
 from steward.ledger.clocks import Reading
@@ -232,6 +232,9 @@ def test_a_person_s_schedule_is_made_once_per_form_and_can_be_deleted(install):
     steward = install()
     made = [steward.timetable.make("count", {"who": "us"}, "0 7 1 */3 *", owner="Ada", key="t1") for _ in range(2)]
     assert made[0].entry.id == made[1].entry.id
+    for name, given, cron in (("tidy", {}, "0 7 1 */3 *"), ("count", {"who": "them"}, "0 7 1 */3 *")):
+        with pytest.raises(KeyConflict, match=f"the schedule {made[0].entry.id}"):
+            steward.timetable.make(name, given, cron, key="t1")
     assert made[0].words == "every quarter on the first day at 07:00"
     assert len(made[0].next) == 3
     steward.timetable.remove(made[0].entry.id)

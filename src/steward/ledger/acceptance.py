@@ -113,39 +113,58 @@ def accept_all_once(
 
     Raises as `accept_once`.
     """
-    values = {
-        "caller_id": key.caller_id,
-        "key": key.text,
-        "task_id": entries[0].id if entries else "",
-        "ids": json.dumps([entry.id for entry in entries]) if many else None,
-        "digest": key.digest,
-        "created_at": entries[0].created_at if entries else now(),
-    }
-    # One statement decides who is first, on both databases; the others read what the first has written.
-    insert = sa.text(
-        "INSERT INTO idempotency_keys (caller_id, key, task_id, ids, digest, created_at)"
-        " VALUES (:caller_id, :key, :task_id, :ids, :digest, :created_at) ON CONFLICT (caller_id, key) DO NOTHING"
-    )
+    first, at = (entries[0].id, entries[0].created_at) if entries else ("", now())
+    ids = json.dumps([entry.id for entry in entries]) if many else None
     limited = any(entry.at_most for entry in entries)
     # In a savepoint: whoever hears RateLimited inside a transaction of their own must not commit a key without a task.
     with connection.begin_nested() if limited else nullcontext():
-        if connection.execute(insert, values).rowcount:
+        if _is_first(connection, key, first, at, ids=ids):
             if entries:
                 accept(connection, entries)
             return [entry.id for entry in entries], True
+    found = _standing_for(connection, key)
+    return [found.task_id] if found.ids is None else json.loads(found.ids), False
+
+
+def schedule_once(connection: sa.Connection, schedule_id: str, key: Key, at: int) -> tuple[str, bool]:
+    """Return the id of the schedule that `key` stands for, and whether that is `schedule_id`, still to be stored.
+
+    Raises:
+        KeyConflict: the key stands for another request.
+    """
+    if _is_first(connection, key, schedule_id, at, kind="schedule"):
+        return schedule_id, True
+    return _standing_for(connection, key).task_id, False
+
+
+def _is_first(
+    connection: sa.Connection, key: Key, made: str, at: int, *, kind: str = "task", ids: str | None = None
+) -> bool:
+    """Keep `key` for what is `made`, unless its caller has used it; return whether it was kept."""
+    # One statement decides who is first, on both databases; the others read what the first has written.
+    insert = sa.text(
+        "INSERT INTO idempotency_keys (caller_id, key, kind, task_id, ids, digest, created_at)"
+        " VALUES (:caller_id, :key, :kind, :made, :ids, :digest, :at) ON CONFLICT (caller_id, key) DO NOTHING"
+    )
+    whose = {"caller_id": key.caller_id, "key": key.text, "digest": key.digest}
+    return bool(connection.execute(insert, {**whose, "kind": kind, "made": made, "ids": ids, "at": at}).rowcount)
+
+
+def _standing_for(connection: sa.Connection, key: Key) -> Any:
+    """Return what was made under `key`, if the request was this one; else raise KeyConflict."""
     found = connection.execute(
-        sa.select(keys.c.task_id, keys.c.ids, keys.c.digest).where(
+        sa.select(keys.c.kind, keys.c.task_id, keys.c.ids, keys.c.digest).where(
             keys.c.caller_id == key.caller_id, keys.c.key == key.text
         )
     ).one()
     if found.digest not in (key.digest, key.earlier):
         raise KeyConflict(
             f"The key '{key.text[:80]}' has been used for another request",
-            f"It stands for {'the tasks' if found.ids else 'the task'} {found.task_id}"
+            f"It stands for {'the tasks' if found.ids else f'the {found.kind}'} {found.task_id}"
             f"{' and others' if found.ids else ''}, handed over with another name, payload or option",
             "Use a new key for a new request",
         )
-    return [found.task_id] if found.ids is None else json.loads(found.ids), False
+    return found
 
 
 def known(connection: sa.Connection, ids: Iterable[str]) -> set[str]:

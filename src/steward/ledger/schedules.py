@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from steward.callers import Caller, shown_name
-from steward.errors import StateConflict, UnknownSchedule
+from steward.errors import KeyConflict, StateConflict, UnknownSchedule
+from steward.ledger import acceptance
 from steward.ledger.schema import firings, schedules
 
 MOST_MISSED = 1000
@@ -75,6 +76,25 @@ def add_within(connection: sa.Connection, entry: Entry, most: int) -> bool:
     """
     with _counted(connection, entry.owner_id, most):
         return add(connection, entry)
+
+
+def add_once(connection: sa.Connection, entry: Entry, most: int, key: acceptance.Key | None) -> str:
+    """Store a schedule as `add_within`, unless its owner has used `key`; return the id of the key's schedule.
+
+    Raises:
+        KeyConflict: the key stands for another request, or for a schedule that was deleted: a late repeat does not
+            bring it back.
+    """
+    made, is_new = entry.id, True
+    if key is not None:
+        made, is_new = acceptance.schedule_once(connection, entry.id, key, entry.created_at)
+    if is_new:
+        add_within(connection, entry, most)
+    elif connection.scalar(sa.select(schedules.c.id).where(schedules.c.id == made)) is None:
+        raise KeyConflict(
+            "The schedule that this key stands for was deleted", f"It was {made}", "Use a new key to make it again"
+        )
+    return made
 
 
 @contextmanager

@@ -75,7 +75,8 @@ keys = sa.Table(
     metadata,
     sa.Column("caller_id", sa.String(36), primary_key=True),
     sa.Column("key", sa.String(255), primary_key=True),
-    # Of a bulk the first task, and all of them as a JSON array.
+    # What was made: "task" or "schedule", and its id. Of a bulk the first task, and all of them as a JSON array.
+    sa.Column("kind", sa.String(8), nullable=False, server_default="task"),
     sa.Column("task_id", sa.String(36), nullable=False),
     sa.Column("ids", sa.Text),
     sa.Column("digest", sa.String(64), nullable=False),

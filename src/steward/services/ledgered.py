@@ -171,7 +171,7 @@ class LedgerTaskService(Awaited):
         """Return a task and what accepts it in a transaction. What can be refused before has been."""
         self._guard()
         entry, body = self._entry(handler, payload, options)
-        key = self._key(handler, body, options)
+        key = self.key_of(handler, body, options)
 
         def change(connection: sa.Connection) -> tuple[list[str], bool]:
             if key is not None:
@@ -204,7 +204,7 @@ class LedgerTaskService(Awaited):
                 if len(problems) >= MOST_PROBLEMS
                 else "",
             )
-        key = self._key(handler, bodies, options)
+        key = self.key_of(handler, bodies, options)
 
         def change(connection: sa.Connection) -> tuple[list[str], bool]:
             if key is not None:
@@ -215,7 +215,7 @@ class LedgerTaskService(Awaited):
 
         return change
 
-    def _key(self, handler: Handler, body: Sequence[Any], options: Options) -> acceptance.Key | None:
+    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> acceptance.Key | None:
         """Return the key of a request with what it stands for: the name, the payload or payloads, and the options.
 
         Options count as they were given: what a handler adds to the moment of acceptance differs at each repeat.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import Any
 
 from fastapi import BackgroundTasks
@@ -85,9 +86,12 @@ class Asking:
         self, handler: Handler, payload: dict[str, Any], cron: str, about: str, ticket: str, session: Session
     ) -> Response:
         """Keep it as a schedule and show that; a second press of the button finds the first one's."""
-        key = ticket if ticket.isalnum() else ""
         period = about if moves_along(handler) else ""
-        made = self._steward.timetable.make(handler, payload, cron, period=period, key=key, caller=session.caller)
+        make = partial(self._steward.timetable.make, handler, payload, cron, period=period, caller=session.caller)
+        try:
+            made = make(key=f"form:{ticket}" if ticket.isalnum() else None)
+        except KeyConflict:  # as below
+            made = make()
         return RedirectResponse(f"/schedules?new={made.entry.id}#s-{made.entry.id}", 303)
 
     def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, caller: Caller) -> str:

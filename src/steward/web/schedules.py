@@ -65,7 +65,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
     async def make_schedule(request: Request) -> Response:
         caller = await keeper.admit(request, *CHANGERS)
-        key = parameters.key(request) or ""
+        key = parameters.key(request)
         order = as_model(Order, await read_json(request), "The schedule is not valid")
         handler = steward.registry.get(order.name)
         caller.require_ask(handler.name, handler.scope)
