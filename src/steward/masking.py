@@ -7,6 +7,7 @@ import html
 import json
 import quopri
 import re
+import string
 import threading
 from collections.abc import Iterator
 from typing import Final
@@ -17,6 +18,8 @@ SHORTEST: Final = 4
 """Characters from which a password is looked for: a shorter one stands in every other word."""
 _BEGINNING: Final = 8
 """Characters of an encoding that are enough to know it by, where it has been cut."""
+
+_BASE64: Final = string.ascii_letters + string.digits + "+/_-"
 
 _ALWAYS: Final = (
     ("://", re.compile(r"(://[^:/@\s]*):(?!password@)[^@/\s]+@"), r"\1:***@"),
@@ -43,9 +46,11 @@ def hide(*secrets: str) -> None:
     if fresh:
         with _lock:
             _hidden.update(fresh)
-            found = {form for secret in _hidden for form in _forms(secret)}
+            plain = {form for secret in _hidden for form in _forms(secret)}
+            encoded = {form for secret in _hidden for form in _encoded(secret)}
             # The longest first, so that no tail of one is left by another.
-            _pattern = re.compile("|".join(sorted(found, key=len, reverse=True)))
+            first, then = (sorted(forms, key=len, reverse=True) for forms in (encoded, plain))
+            _pattern = re.compile("|".join([f"(?P<encoded>{'|'.join(first)})", *then]))
 
 
 def hide_passwords_of(*urls: str) -> None:
@@ -61,7 +66,7 @@ def hide_passwords_of(*urls: str) -> None:
 def masked(text: str) -> str:
     """Return `text` without what is hidden, and without keys, sign-in links and passwords in addresses."""
     if _pattern is not None:
-        text = _pattern.sub(STARS, text)
+        text = _without(text, _pattern)
     lowered = text.lower()
     for needle, pattern, instead in _ALWAYS:
         if needle in lowered:
@@ -91,10 +96,27 @@ def _forms(secret: str) -> Iterator[str]:
     for form in (quote(secret, safe=""), raw.hex()):
         if form != secret:
             yield f"(?i:{re.escape(form)})"
-    for shift in range(3):  # it may stand anywhere in what was encoded, such as "\0user\0password"
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    """Yield a pattern for how the base64 of what holds `secret` goes on from there, such as "\\0user\\0password"."""
+    raw = secret.encode()
+    for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + raw).decode()
         whole = encoded[(0, 2, 3)[shift] : (shift + len(raw)) * 8 // 6]
         if len(whole) >= SHORTEST:
             begins = whole[:_BEGINNING]
             for form in {begins, begins.replace("+", "-").replace("/", "_")}:
                 yield rf"{re.escape(form)}[A-Za-z0-9+/_=-]*"
+
+
+def _without(text: str, hidden: re.Pattern[str]) -> str:
+    """Return `text` with stars for what is hidden; of base64 the whole word: what stands before tells a few bits."""
+    parts, done = list[str](), 0
+    for found in hidden.finditer(text):
+        start = found.start()
+        if found["encoded"] is not None:
+            start = done + len(text[done:start].rstrip(_BASE64))
+        parts += text[done:start], STARS
+        done = found.end()
+    return "".join([*parts, text[done:]])

@@ -41,9 +41,12 @@ def place(tmp_path: Path):
         yield installation
 
 
-@pytest.mark.parametrize("engine", ["durable", "background"])
-def test_a_worker_s_handler_has_what_the_file_says(place: Installation, engine: str) -> None:
-    place.settings |= {"engine": engine, "allow_interruptible": True}
+@pytest.mark.parametrize("engine", ["durable", "background", "celery"])
+def test_a_worker_s_handler_has_what_the_file_says(
+    place: Installation, engine: str, request: pytest.FixtureRequest
+) -> None:
+    broker = {"broker_url": request.getfixturevalue("redis_url")} if engine == "celery" else {}
+    place.settings |= {"engine": engine, "allow_interruptible": True, **broker}
     program = place.start(*FILE, "up")
     place.wait_until(place.answers, "the web server answers")
     answer = place.post("collect", {})

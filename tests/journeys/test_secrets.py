@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import secrets
 import zlib
@@ -20,9 +21,9 @@ from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import ScriptedSmtp, say
 from tests.servers.stores import contents
 
-from steward.clock import SECOND
+from steward.clock import SECOND, now
 from steward.ledger import upkeep
-from steward.ledger.schema import deliveries, tasks
+from steward.ledger.schema import deliveries, lanes, tasks
 from steward.values import MASK, mask
 
 LEAKY = Path(__file__).parent / "leaky"
@@ -129,24 +130,32 @@ class Place:
         wait_until(lambda: self.installation.task(task_id).state in states, f"the task is {' or '.join(states)}", 40)
 
 
+@contextlib.contextmanager
+def opened(folder: Path, server: ScriptedSmtp, smtp_url: str) -> Iterator[Place]:
+    """Run an installation that sends to `server`, and sign in as an operator."""
+    settings = {"smtp_url": smtp_url, "log_level": "debug", "retry_delays": (1.0,)}
+    with Installation(folder, plugins=LEAKY, **settings) as installation:
+        installation.up()
+        token = site.key(installation.steward, "operator", "send", "read", "reports", "operate")
+        with httpx.Client(
+            base_url=installation.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            follow_redirects=True,
+        ) as web:
+            form = re.search(r'name="form_token" value="([^"]+)"', web.get("/sign-in").text)
+            assert form is not None
+            web.post("/sign-in", data={"form_token": form[1], "key": token})
+            yield Place(installation, web, server)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with ScriptedSmtp() as server:
-        folder = tmp_path_factory.mktemp("secrets")
-        settings = {"smtp_url": server.url(), "log_level": "debug", "retry_delays": (1.0,)}
-        with Installation(folder / "one", plugins=LEAKY, **settings) as installation:
-            installation.up()
-            token = site.key(installation.steward, "operator", "send", "read", "reports", "operate")
-            with httpx.Client(
-                base_url=installation.url,
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=30,
-                follow_redirects=True,
-            ) as web:
-                form = re.search(r'name="form_token" value="([^"]+)"', web.get("/sign-in").text)
-                assert form is not None
-                web.post("/sign-in", data={"form_token": form[1], "key": token})
-                yield Place(installation, web, server)
+    with (
+        ScriptedSmtp() as server,
+        opened(tmp_path_factory.mktemp("secrets") / "one", server, server.url()) as place,
+    ):
+        yield place
 
 
 def test_a_reset_link_is_nowhere_to_be_read_while_it_waits_when_it_is_refused_and_when_it_is_over(place: Place) -> None:
@@ -227,6 +236,45 @@ def test_nobody_is_named_in_logs_and_figures(place: Place) -> None:
     public = {each: figures[each] for each in ("/metrics", "/readyz")}
     for personal in (NAME, ADDRESS):
         assert not told(logs | public, personal)
+
+
+def test_what_a_mail_server_repeats_of_our_sign_in_is_nowhere_to_be_read(tmp_path: Path) -> None:
+    password = "Zebra/7+quagga~Okapi"
+    proof = base64.b64encode(f"\0office\0{password}".encode()).decode()
+    alone = base64.b64encode(password.encode()).decode()
+    echo = f"you said AUTH PLAIN {proof}; {proof} holds {password}, which is {alone} and {quote(password, safe='')}"
+    with ScriptedSmtp({"auth": say(f"535 5.7.8 {echo}")}, users={"office": password}) as server:
+        url = server.url(user="office", password=quote(password, safe=""))
+        with opened(tmp_path / "one", server, url) as place:
+            answer = place.web.post("/v1/tasks/welcome_email", json={"name": "Ada", "email": ADDRESS})
+            task_id = answer.json()["id"]
+            wait_until(lambda: "stands still" in place.web.get("/readyz").text, "mail stands still", 30)
+
+            def seen() -> dict[str, bytes]:
+                anybody = httpx.get(f"{place.installation.url}/readyz").content
+                return place.everything(task_id) | {"/readyz for anybody": anybody}
+
+            found = seen() | {"check": place.installation.run("check").stdout.encode()}
+            assert b"5.7.8 you said AUTH PLAIN ***" in found["/readyz"], "operators see the rest of the words"
+            assert b"535" not in found["/readyz for anybody"]
+            assert any(b"you said AUTH PLAIN ***" in found[each] for each in found if each.endswith(".log"))
+            for what in (password, proof):
+                assert not told(found, what)
+            for key, code in (("rcpt", "451 4.7.0"), ("dot", "250 2.0.0")):
+                server.follow({key: say(f"{code} {echo}")})
+                place.installation.steward.ledger.apply(lambda c: c.execute(lanes.update().values(try_at=now())))
+                place.wait(task_id, "succeeded" if key == "dot" else "retrying")
+                wait_until(
+                    lambda code=code: (
+                        place.web.get(f"/v1/tasks/{task_id}").json()["deliveries"][0]["code"] == int(code[:3])
+                    ),
+                    "its reply is recorded",
+                    20,
+                )
+                found = seen()
+                assert key == "dot" or b"you said AUTH PLAIN ***" in found[f"/v1/tasks/{task_id}"]
+                for what in (password, proof):
+                    assert not told(found, what)
 
 
 @pytest.mark.parametrize(

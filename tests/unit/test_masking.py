@@ -60,6 +60,13 @@ def test_a_password_is_hidden_in_every_way_of_writing_it(password, way):
     assert shown.endswith(" (try again)")
 
 
+@pytest.mark.parametrize("user", ["", "a", "ad", "ada", "office@example.org"])
+def test_of_a_sign_in_in_base64_no_letter_is_left(user):
+    masking.hide("correcthorse")
+    shown = masked(f"535 5.7.8 refused: {auth('correcthorse', user)} (try again, {auth('correcthorse', user)})")
+    assert shown == "535 5.7.8 refused: *** (try again, ***)"
+
+
 @pytest.mark.parametrize("length", [12, 16, 20])
 def test_an_echo_that_was_cut_is_hidden_too(length):
     masking.hide("correcthorsebatterystaple")
