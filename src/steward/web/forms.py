@@ -27,6 +27,7 @@ _WORDS = (
     ("Input should be a valid datetime", "Write a day and a time"),
     ("Input should be a valid date", "Write a day"),
 )
+_YES_OR_NO = (("true", "Yes"), ("false", "No"))
 _NUMBER = re.compile(r"[+-]?\d{1,15}")
 
 
@@ -36,7 +37,8 @@ class Field:
 
     `kind`: text, email, date, datetime-local, time, url, password, number, checkbox, select, checks (several of
     some), lines (one value per line), long (several lines of text) or json (a nested value, written as JSON).
-    `optional` fields may be left empty; others must be filled in, or have a default.
+    `optional` fields may be left empty; others must be filled in, or have a default. What is left empty in a `nullable`
+    one is said to be nothing: it has no default, or another one.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Field:
     limits: Mapping[str, Any] = field(default_factory=dict)
     numeric: bool = False
     optional: bool = False
+    nullable: bool = False
     note: str = ""
 
 
@@ -102,8 +105,9 @@ def elsewhere(drawn: Sequence[Field], problems: Sequence[FieldProblem]) -> list[
 def payload(
     drawn: Sequence[Field], values: Mapping[str, Sequence[str]], zone: tzinfo = UTC
 ) -> tuple[dict[str, Any], list[FieldProblem]]:
-    """Return what was filled in as a payload; and what cannot even be read. What was left empty is left out.
+    """Return what was filled in as a payload; and what cannot even be read.
 
+    What was left empty is left out, or None where that says something else (`Field.nullable`).
     A time without a zone of its own is one of `zone`, as the form says.
     """
     result: dict[str, Any] = {}
@@ -114,13 +118,17 @@ def payload(
         if f.kind == "checkbox":
             result[f.name] = bool(given)
         elif f.kind == "checks":
-            result[f.name] = given
+            result[f.name] = given or (None if f.nullable else [])
         elif f.kind == "lines":
             entries = [part.strip() for part in re.split(r"[\n,;]" if f.limits.get("email") else r"\n", text)]
             if any(entries) or f.required:
                 result[f.name] = [entry for entry in entries if entry]
+            elif f.nullable:
+                result[f.name] = None
         elif not text:
-            if f.required:
+            if f.nullable:
+                result[f.name] = None
+            elif f.required:
                 problems.append(FieldProblem(f.name, "please fill this in"))
         elif f.kind == "json":
             try:
@@ -151,6 +159,9 @@ def _field(
     default = None if MASK in _text(spec.get("default")) else spec.get("default")
     examples = spec.get("examples") or core.get("examples") or [example]
     kind, extra = _kind(core, definitions)
+    if kind == "checkbox" and optional:  # yes, no, or nothing
+        kind, extra = "select", {"choices": _YES_OR_NO}
+        default = None if default is None else str(default).lower()
     note = ""
     statement = spec.get("choices_query") or core.get("choices_query")
     if statement:
@@ -167,6 +178,7 @@ def _field(
         hint=spec.get("description") or core.get("description", ""),
         required=required and kind != "checkbox" and not optional,
         optional=optional or not (required or default),
+        nullable=optional and (required or default is not None),
         placeholder=_text(shown),
         value=default if kind in ("checkbox", "checks") else _text(default),
         note=note,
@@ -190,12 +202,12 @@ def _core(spec: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapp
         if kinds <= {"number", "integer", "string"} and kinds & {"number", "integer"}:
             # How pydantic describes a Decimal: a number, or a string that looks like one.
             return next(o for o in left if o.get("type") != "string") | {"type": "number"}, len(left) < len(options)
-    return spec, False
+    return spec, None in spec.get("enum", ())
 
 
 def _kind(core: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if "enum" in core or "const" in core:
-        values = core.get("enum", [core.get("const")])
+        values = [value for value in core.get("enum", [core.get("const")]) if value is not None]
         return "select", {"choices": tuple((str(v), label(str(v))) for v in values)}
     match core.get("type"):
         case "boolean":

@@ -137,6 +137,62 @@ def test_what_is_filled_in_becomes_the_payload() -> None:
     assert model.secret.reveal() == " keep my spaces "
 
 
+class MayBeNothing(BaseModel):
+    """Every kind of field that must be said and may be nothing, and some whose default is another."""
+
+    text: str | None
+    email: EmailStr | None
+    day: date | None
+    at: datetime | None
+    count: int | None
+    money: Decimal | None
+    yes: bool | None
+    size: Size | None
+    fixed: Literal["a", None]
+    people: list[EmailStr] | None
+    kinds: list[Literal["x", "y"]] | None
+    inner: Inner | None
+    secret: Secret | None
+    long: str | None = Field(max_length=4000)
+    grant: str | None = Field(json_schema_extra={"choices_query": "SELECT 1"})
+    of_three: int | None = 3
+    of_true: bool | None = True
+    of_a: Literal["a", "b"] | None = "a"
+    of_one: list[str] | None = ["one"]
+
+
+def nothing() -> dict[str, forms.Field]:
+    return {f.name: f for f in forms.fields(MayBeNothing.model_json_schema(), lambda statement: [("1", "One")])}
+
+
+def test_what_may_be_nothing_can_be_left_empty_and_is_said_to_be_nothing() -> None:
+    found = nothing()
+    assert [name for name, f in found.items() if f.required or not f.optional] == []
+    for values in ({}, {name: [""] for name, f in found.items() if f.kind != "checks"}):
+        payload, problems = forms.payload(list(found.values()), values)
+        assert problems == []
+        assert set(MayBeNothing.model_validate(payload).model_dump().values()) == {None}
+
+
+def test_what_may_be_nothing_is_what_was_filled_in_otherwise() -> None:
+    found = nothing()
+    assert {found[name].kind for name in ("yes", "of_true", "size", "fixed")} == {"select"}
+    assert (found["fixed"].choices, found["of_true"].value) == ((("a", "A"),), "true")
+    values = {
+        "yes": ["false"],
+        "of_true": ["true"],
+        "fixed": ["a"],
+        "count": ["0"],
+        "kinds": ["y"],
+        "people": ["a@x.org"],
+    }
+    payload, problems = forms.payload(list(found.values()), values)
+    model = MayBeNothing.model_validate(payload)
+    assert problems == []
+    assert (model.yes, model.of_true, model.fixed, model.count) == (False, True, "a", 0)
+    assert (model.kinds, model.people) == (["y"], ["a@x.org"])
+
+
 def test_what_cannot_be_read_is_said() -> None:
     payload, problems = forms.payload(list(drawn().values()), {"inner": ["{"], "count": ["many"]})
     assert payload["count"] == "many"
