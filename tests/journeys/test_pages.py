@@ -501,6 +501,12 @@ def test_what_is_wrong_stands_beside_its_field_and_the_rest_is_kept(place: Place
     assert len(place.steward.service.find().tasks) == before
 
 
+def test_a_figure_that_may_be_nothing_can_be_emptied(place: Place, staff: Person) -> None:
+    page = ask(staff, least="")
+    assert page.url.path.startswith("/tasks/"), words_of(page)
+    assert place.steward.service.get_status(page.url.path.rpartition("/")[2]).payload["least"] is None
+
+
 def test_what_the_handler_itself_refuses_is_said_above_the_form(staff: Person) -> None:
     page = ask(staff, grant="NONE")
     assert page.status_code == 422

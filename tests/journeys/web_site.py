@@ -55,7 +55,7 @@ class Grant(BaseModel):
     since: date
     period: Period = Period.quarter
     recipients: list[EmailStr] = Field(default_factory=list, title="Send it to")
-    least: Decimal = Field(Decimal(0), ge=0)
+    least: Decimal | None = Field(Decimal(0), ge=0)
     formats: list[Literal["pdf", "csv"]] = ["pdf"]
     roster: bool = False
     words: str = Field("", max_length=2000)
