@@ -60,7 +60,7 @@ def test_a_service_in_a_folder_that_is_open_keeps_its_files_to_itself(install: I
     seen = Seen(_opened(house.settings["data_dir"]))
     house.up()
     ids = [house.post("letter", {"to": f"ada{n}@example.org"}).json()["id"] for n in range(5)]
-    ids += [house.post("statement", {"rows": 300, "formats": ["pdf", "csv", "xlsx"]}).json()["id"]]
+    ids += [house.post("statement", {"rows": 40, "formats": ["pdf", "csv", "xlsx"]}).json()["id"]]
     house.wait_until(lambda: seen.look() and all(house.task(i).state == "succeeded" for i in ids), "all are performed")
     made = house.run("backup")
     assert made.returncode == 0, made.stderr
@@ -103,7 +103,7 @@ def test_within_an_application_files_are_private_and_its_umask_stays(tmp_path: P
     with trial(settings) as tried:
         for name, payload in (
             ("letter", {"to": "ada@example.org"}),
-            ("statement", {"rows": 300, "formats": ["pdf", "csv", "xlsx"]}),
+            ("statement", {"rows": 40, "formats": ["pdf", "csv", "xlsx"]}),
         ):
             task = tried.service.get_status(tried.service.enqueue(name, payload))
             assert task.state == "succeeded", task.error

@@ -51,3 +51,7 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             # For asyncio `backlog` is also how many it accepts in one go, before any of them can give way.
             listener.listen(WAITING)
+            # What is accepted inherits it. asyncio sets it where a socket names its protocol, and a given one may not:
+            # head and body of an answer are two packets, and the second then waits 40 ms for the guest's "received".
+            if listener.family in (socket.AF_INET, socket.AF_INET6):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,6 +10,7 @@ from steward.transports import smtp_hello
 from steward.transports.smtp_address import parse
 from steward.transports.smtp_connect import NotConnected, _reason, connect
 from steward.transports.smtp_hello import Hello, is_full, literal
+from steward.transports.smtp_reach import Place, connected
 from tests.servers.ports import wait_until
 
 BOTH = "[Errno 111] Connect call failed ('::1', 587, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 587)"
@@ -27,6 +28,19 @@ BOTH = "[Errno 111] Connect call failed ('::1', 587, 0, 0), [Errno 111] Connect 
 )
 def test_our_end_of_the_line_is_an_address_literal(socket_name, said):
     assert literal(socket_name) == said
+
+
+def test_a_command_does_not_wait_for_the_one_before_to_be_acknowledged():
+    async def is_prompt(place: Place) -> bool:
+        ours = await connected(place, 5)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        try:
+            return bool(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        finally:
+            transport.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert asyncio.run(is_prompt(Place(socket.AF_INET, listener.getsockname())))
 
 
 def test_a_server_that_is_not_there_is_named_once():

@@ -54,18 +54,23 @@ def application(held: threading.Event) -> FastAPI:
 
 @contextmanager
 def served(folder: Path, held: threading.Event) -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        ready = threading.Event()
-        server = Server(application(held), load(data_dir=folder), ready.set)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        assert ready.wait(10)
-        try:
-            yield listener.getsockname()
-        finally:
-            held.set()
-            server.should_exit = True
-            thread.join(10)
+    with socket.create_server(("127.0.0.1", 0)) as listener, serving(listener, folder, held) as address:
+        yield address
+
+
+@contextmanager
+def serving(listener: socket.socket, folder: Path, held: threading.Event) -> Iterator[tuple[str, int]]:
+    ready = threading.Event()
+    server = Server(application(held), load(data_dir=folder), ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield listener.getsockname()
+    finally:
+        held.set()
+        server.should_exit = True
+        thread.join(10)
 
 
 @pytest.fixture
@@ -103,6 +108,16 @@ def test_bytes_now_and_then_lengthen_no_deadline(tmp_path):
             for _ in range(200):
                 guest.sendall(b"a")
                 ticks.wait(0.05)
+
+
+def test_an_answer_does_not_wait_for_its_first_packet_to_be_acknowledged(tmp_path):
+    with socket.socket() as listener:  # as an application may give one: its protocol is not named
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with serving(listener, tmp_path, threading.Event()) as address, socket.create_connection(address) as guest:
+            guest.sendall(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert guest.recv(9) == b"HTTP/1.1 "
+            assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.usefixtures("impatient")
