@@ -22,8 +22,8 @@ from tests.servers.ports import LOOPBACK
 class Act:
     """What the server does at one command instead of its usual reply.
 
-    It waits `wait` seconds, sends `reply` (a text gets its CRLF; bytes go as they are), each byte `drip` seconds
-    after the last one, and then goes on; or closes (`drop`), or resets the connection (`reset`).
+    It waits `wait` seconds, and until `until` is set, sends `reply` (a text gets its CRLF; bytes go as they are), each
+    byte `drip` seconds after the last one, and then goes on; or closes (`drop`), or resets the connection (`reset`).
     """
 
     reply: str | bytes | None = None
@@ -31,6 +31,7 @@ class Act:
     drip: float = 0.0
     drop: bool = False
     reset: bool = False
+    until: threading.Event | None = None
 
 
 def say(reply: str | bytes, *, drop: bool = False) -> Act:
@@ -352,6 +353,8 @@ class _Talk:
     def _perform(self, act: Act, usual: str) -> bool:
         if act.wait:
             self._server._ending.wait(act.wait)
+        while act.until is not None and not act.until.wait(0.05) and not self._server._ending.is_set():
+            pass
         reply = usual if act.reply is None else act.reply
         data = f"{reply}\r\n".encode() if isinstance(reply, str) else reply
         for octet in data if act.drip else ():
