@@ -16,7 +16,7 @@ demo: ## see Steward work, with sample data, in a browser (ONCE=1: run through o
 
 test: ## every test, with real servers (about ten minutes; JOBS=1 runs one file at a time)
 	@scripts/setup.sh test
-	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: ## hundreds of kills, and soaks
 	@scripts/setup.sh test

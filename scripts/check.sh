@@ -20,5 +20,5 @@ run format "$BIN/ruff" format --check
 run lint "$BIN/ruff" check
 run types "$BIN/mypy"
 run floors "$BIN/lint-imports" --no-logo
-run tests "$BIN/pytest" -n "${JOBS:-2}" --dist loadfile tests/unit tests/house
+run tests "$BIN/pytest" -n "${JOBS:-2}" --dist loadfile -m "not long and not slow" tests/unit tests/house
 [ -z "$failed" ] || { printf 'failed:%s\n' "$failed"; exit 1; }

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from benchmarks.harness import Row, Table, arguments, family, middle, own_cpu
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"__init__", "celery_peer", "harness", "installation", "sender", "stages"}
 """What benchmarks are made of; every other module is one."""

@@ -28,6 +28,8 @@ from steward.children import (
     send,
 )
 
+pytestmark = pytest.mark.slow
+
 KID = '''
 import ctypes, mmap, os, signal, socket, subprocess, sys, threading, time
 from steward.children import send, stand_at

@@ -19,6 +19,8 @@ from steward.settings import load
 from steward.trial import Trial
 from tests.servers.stores import contents
 
+pytestmark = pytest.mark.slow
+
 TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
 
 

@@ -14,6 +14,8 @@ from steward.plugins import load as load_plugins
 from steward.prepared import Failure, Prepared, Request
 from steward.settings import load
 
+pytestmark = pytest.mark.slow
+
 TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
 
 

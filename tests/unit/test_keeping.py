@@ -15,6 +15,8 @@ from steward.prepared import CSV, Document
 
 from .ledger.conftest import entry
 
+pytestmark = pytest.mark.slow
+
 
 class Press:
     """Lays out by writing down what it was given; `jobs` says how often. It has fonts for Latin letters alone."""

@@ -15,6 +15,8 @@ from steward.ledger.schema import workers
 from steward.performer import Performer
 from steward.settings import load
 
+pytestmark = pytest.mark.slow
+
 TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
 
 

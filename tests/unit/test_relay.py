@@ -15,6 +15,8 @@ from steward.tasks import State
 
 from .ledger.conftest import entry
 
+pytestmark = pytest.mark.slow
+
 
 class Desk:
     """An engine that keeps what it is handed until it is told that a batch is done."""

@@ -21,6 +21,8 @@ from steward.templates import Templates
 from steward.values import Column, Table
 from tests.unit.pages import Pages, read
 
+pytestmark = pytest.mark.slow
+
 CREATED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 TEMPLATES = Templates([shipped("templates")])
 REPORT = """

@@ -14,6 +14,8 @@ import pytest
 from steward import processes, slots, watchdog
 from steward.watchdog import Watchdog, locked
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import os, sqlite3, subprocess, sys, threading
 from pathlib import Path

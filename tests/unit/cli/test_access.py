@@ -10,6 +10,8 @@ from steward.app import Steward
 from steward.ledger import access
 from steward.settings import load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def opened(steward):

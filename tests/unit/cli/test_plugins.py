@@ -6,6 +6,8 @@ from email import message_from_bytes, policy
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_plugins_are_listed_and_a_broken_one_with_its_place(steward, tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()

@@ -9,6 +9,8 @@ import pytest
 from steward.cli.printing import say_task
 from steward.results import TaskResult
 
+pytestmark = pytest.mark.slow
+
 
 def test_scheduled_tasks_are_found_by_pages_and_cancelled(steward):
     sent = [

@@ -20,6 +20,8 @@ from steward.ledger.schema import metadata, tasks
 from steward.ledger.write_lock import PROMPT
 from steward.ledger.writer import GroupWriter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ledger(tmp_path):

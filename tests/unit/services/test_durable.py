@@ -16,6 +16,8 @@ import pytest
 from steward.clock import new_id
 from steward.services.durable import DurableEngine, system_store
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
 import sys, threading
 from pathlib import Path

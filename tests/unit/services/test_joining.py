@@ -19,6 +19,8 @@ from steward.app import Steward
 from steward.errors import InvalidOption, StorageUnavailable
 from steward.settings import load
 
+pytestmark = pytest.mark.slow
+
 ADA = {"name": "Ada", "email": "ada@example.org"}
 LATER = datetime.now(UTC) + timedelta(days=1)
 RESET = {**ADA, "link": "https://members.example.org/reset/t"}

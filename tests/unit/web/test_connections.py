@@ -19,6 +19,8 @@ from steward.settings import load
 from steward.web import connections
 from steward.web.server import Server
 
+pytestmark = pytest.mark.slow
+
 BODY = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc"
 OWING = {
     "nothing at all": b"",
