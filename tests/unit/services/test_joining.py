@@ -244,8 +244,9 @@ def test_an_async_session_s_pending_objects_and_its_tasks_share_one_fate(steward
             assert await asyncio.to_thread(count, steward) == 0
             await (session.commit() if ends_well else session.rollback())
         registry = async_scoped_session(async_sessionmaker(application), asyncio.current_task)
-        # Limited for each recipient: a savepoint comes before the first INSERT, and must be within a transaction.
-        await steward.service.aenqueue("password_reset", {**RESET, "email": "bob@example.org"}, connection=registry)
+        # A limit and a key: a savepoint comes before the first INSERT, and must be within a transaction.
+        bob = {**RESET, "email": "bob@example.org"}
+        await steward.service.aenqueue("password_reset", bob, connection=registry, key="twice")
         await (registry.commit() if ends_well else registry.rollback())
         await registry.remove()
         await application.dispose()
