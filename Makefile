@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 # Test files that run at the same time. Most of them wait for processes rather than for the processor.
-JOBS ?= 3
+JOBS ?= 2
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -16,7 +16,7 @@ demo: ## see Steward work, with sample data, in a browser (ONCE=1: run through o
 
 test: ## every test, with real servers (about ten minutes; JOBS=1 runs one file at a time)
 	@scripts/setup.sh test
-	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: ## hundreds of kills, and soaks
 	@scripts/setup.sh test

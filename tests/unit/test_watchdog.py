@@ -13,6 +13,7 @@ import pytest
 
 from steward import processes, slots, watchdog
 from steward.watchdog import Watchdog, locked
+from tests.servers.ports import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -116,13 +117,11 @@ def test_a_frozen_process_of_a_handler_is_ended_and_its_worker_is_not(dog, hold,
 
 def test_one_that_shows_life_keeps_the_lock_for_as_long_as_it_likes(dog, hold, store, tmp_path):
     process, _ = hold("slot")
-    pause = threading.Event()
     for _ in range(20):
         process.stdin.write("go on\n")
         process.stdin.flush()
-        pause.wait(0.05)
+        wait_until(lambda: all(found.works for found in locked(store, tmp_path / "slots")), "it shows life", 20)
         assert dog.look() == []
-        assert all(found.works for found in locked(store, tmp_path / "slots"))
 
 
 def test_one_that_moves_is_not_ended_though_its_sign_of_life_cannot_be_written(dog, hold, tmp_path):
