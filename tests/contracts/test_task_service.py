@@ -296,6 +296,8 @@ def test_what_is_urgent_overtakes_what_waits(subject: Subject) -> None:
     urgent = somebody()
     celery = subject.steward.settings.engine == "celery"
     many = [somebody() for _ in range(1000 if celery else 600)]
+    for name in ("bulk_letter", "urgent_letter"):  # the first of a kind takes long, and lets the others pass
+        subject.settled(subject.do(lambda service, name=name: service.enqueue(name, to=somebody())))
     subject.pause()
     try:
         slow = subject.do(lambda service: service.enqueue_many("bulk_letter", [{"to": to} for to in many]))
