@@ -14,7 +14,7 @@ demo: ## see Steward work, with sample data, in a browser (ONCE=1: run through o
 	@scripts/setup.sh demo
 	@$(BIN)/steward demo $(if $(ONCE),--once)
 
-test: ## every test, with real servers (about ten minutes; JOBS=1 runs one file at a time)
+test: ## every test, with real servers (about a quarter of an hour; JOBS=1 runs one file at a time)
 	@scripts/setup.sh test
 	@$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
 
