@@ -1,4 +1,4 @@
-"""Brings the tables up to date with Alembic; each step is one transaction, so a killed migration starts again."""
+"""Brings the tables up to date with Alembic, in one transaction: a migration that was killed has not begun."""
 
 from __future__ import annotations
 

@@ -29,6 +29,26 @@ def test_a_first_store_keeps_its_tasks_and_gains_every_table(tmp_path, postgres_
         ledger.close()
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_nobody_sees_a_store_between_two_steps(kind, tmp_path, request):
+    """Who does would take the rest for its own to do, beside the one who has begun."""
+    url = f"sqlite:///{tmp_path}/l.sqlite3" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+    ledger, other = Ledger(url), Ledger(url)
+    migrate.upgrade(ledger.engine, REVISIONS[0])
+    seen = []
+
+    def look(_connection, _cursor, statement, *_):
+        if statement.startswith("UPDATE alembic_version"):
+            seen.append(other.revision())
+
+    sa.event.listen(ledger.engine, "after_cursor_execute", look)
+    ledger.open()
+    assert seen == [REVISIONS[0]] * (len(REVISIONS) - 1)
+    assert other.revision() == REVISIONS[-1]
+    for each in (ledger, other):
+        each.close()
+
+
 TOKEN = "stw_of_before"
 LINK = "link of before"
 

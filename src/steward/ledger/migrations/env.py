@@ -8,7 +8,8 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     transactional_ddl=True,
-    transaction_per_migration=True,
+    # All steps in one: Alembic reads where the store stands once, and another process must not move it meanwhile.
+    transaction_per_migration=False,
     render_as_batch=True,
 )
 with context.begin_transaction():
