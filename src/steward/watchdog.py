@@ -71,7 +71,7 @@ class Watchdog:
     """One per process that writes to a store. It works in a thread of its own, from `start` to `stop`."""
 
     def __init__(
-        self, folder: Path, stores: Sequence[Path], slot: slots.Slot, end_sessions: Callable[[], int] = lambda: 0
+        self, folder: Path, stores: Sequence[Path], slot: slots.Slot, end_sessions: Callable[[], int] | None = None
     ) -> None:
         """`folder` is that of the slots, `stores` the databases of SQLite, and `slot` this process's own.
 
@@ -141,7 +141,7 @@ class Watchdog:
             log.error("%s holds the write lock of %s and cannot be ended: %s", found, found.store, error)
 
     def _look_at_sessions(self) -> None:
-        if time.monotonic() - self._asked < QUIET:
+        if self._end_sessions is None or time.monotonic() - self._asked < QUIET:
             return
         self._asked = time.monotonic()
         try:
@@ -194,7 +194,7 @@ def watching(
     except (ConfigurationError, OSError):
         yield
         return
-    watchdog = Watchdog(folder, stores, slot, end_sessions or (lambda: 0))
+    watchdog = Watchdog(folder, stores, slot, end_sessions)
     watchdog.start()
     try:
         yield

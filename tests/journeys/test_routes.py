@@ -86,7 +86,7 @@ def register_handlers() -> list[Any]:
 
 
 PLUGIN = types.ModuleType("visits")
-PLUGIN.register_handlers = register_handlers  # type: ignore[attr-defined]
+PLUGIN.register_handlers = register_handlers  # type: ignore[attr-defined]  # a module made by hand
 
 
 class Place:
@@ -122,7 +122,7 @@ def addresses(place: Place) -> list[str]:
     words = ["welcome_email", "backup", "nobody_knows_this", task]
     found = []
     for route in create(place.steward).router.routes:
-        each = [route.path]  # type: ignore[attr-defined]
+        each = [route.path]  # type: ignore[attr-defined]  # every route of ours has one
         for name in ("n", "kind", "token", "schedule_id", "task_id", "name"):
             given = things.get(name, words)
             each = [path.replace(f"{{{name}}}", word) for path in each for word in (given if name in path else [""])]

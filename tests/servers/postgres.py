@@ -79,7 +79,10 @@ class Postgres:
                 "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
                 " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             ).fetchall()
-            told = [connection.execute(f"SELECT t::text FROM {name} t").fetchall() for (name,) in tables]  # type: ignore[arg-type]
+            told = [
+                connection.execute(f"SELECT t::text FROM {name} t").fetchall()  # type: ignore[arg-type]  # quoted above
+                for (name,) in tables
+            ]
             told.append(
                 connection.execute("SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats").fetchall()
             )

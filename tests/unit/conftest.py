@@ -1,9 +1,14 @@
-"""A ledger of its own for each test that asks; tests/unit/ledger has one on each database."""
+"""A ledger or an installation of its own for each test that asks; tests/unit/ledger has a ledger on each database."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from steward import masking
+from steward.app import Steward
 from steward.ledger import Ledger
+from steward.settings import load
 
 
 @pytest.fixture
@@ -12,6 +17,16 @@ def ledger(tmp_path):
     ledger.open()
     yield ledger
     ledger.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def steward(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steward]:
+    """An installation; a test that takes it runs once on each database."""
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    made = Steward(load(data_dir=tmp_path / "data", database_url=url, free_space_mb=0))
+    _ = made.ledger
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -6,24 +6,13 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from steward.app import Steward
 from steward.callers import SERVICE
 from steward.clock import SECOND, new_id, now
 from steward.ledger import due, orphans, workers
 from steward.ledger.schema import tasks
 from steward.service import Options
-from steward.settings import load
 
 ADA = {"name": "Ada", "email": "ada@example.org"}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def steward(request, tmp_path):
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    made = Steward(load(data_dir=tmp_path / "data", database_url=url, free_space_mb=0))
-    _ = made.ledger
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ class SmtpTransport:
     def _learn(self, reply: Reply) -> None:
         """After we were refused ask with one letter alone until one has got further: hundreds would hear the same."""
         if reply.ours or reply.phase is Phase.CONNECT:
-            self._disprove()
+            self._note_proof(proved=False)
             self._answer_waiting(reply)
         elif reply.code is not None and reply.phase in (Phase.RCPT, Phase.DATA, Phase.DOT, Phase.DONE):
             self._prove()
@@ -250,7 +250,7 @@ class SmtpTransport:
         if not self._proved and self._proof is None:
             self._proof = self._loop.call_later(TAKEN_FOR_WELL, self._prove)
 
-    def _disprove(self, *, proved: bool = False) -> None:
+    def _note_proof(self, *, proved: bool) -> None:
         self._proved = proved
         if self._proof is not None:
             self._proof.cancel()
@@ -259,7 +259,7 @@ class SmtpTransport:
     def _prove(self) -> None:
         """The server takes letters of ours: use every connection."""
         if not self._proved:
-            self._disprove(proved=True)
+            self._note_proof(proved=True)
             self._begin()
 
     def _answer_waiting(self, reply: Reply) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +17,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from steward import Query
 from steward.app import Steward
 from steward.errors import InvalidOption, StorageUnavailable
-from steward.settings import load
 
 pytestmark = pytest.mark.slow
 
@@ -33,15 +32,6 @@ class Base(DeclarativeBase):
 class Member(Base):
     __tablename__ = "members"
     name: Mapped[str] = mapped_column(primary_key=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def steward(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steward]:
-    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    made = Steward(load(data_dir=tmp_path / "data", database_url=url, free_space_mb=0))
-    _ = made.ledger
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -172,21 +162,32 @@ def test_a_transaction_that_has_failed_already_is_told_in_words(steward, engine)
 # Awaited
 
 
-def test_what_is_awaited_never_holds_up_the_loop_even_while_the_store_is_locked(steward):
-    service, locked, free = steward.service, threading.Event(), threading.Event()
+@contextmanager
+def locked(steward: Steward) -> Iterator[threading.Event]:
+    """Let another hold the store's lock while the block lasts, or until the event that is given is set."""
+    taken, free = threading.Event(), threading.Event()
 
     def hold() -> None:
         with steward.ledger.write() as connection:
             if not steward.ledger.is_sqlite:
                 connection.execute(sa.text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
-            locked.set()
+            taken.set()
             free.wait(20)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    locked.wait(10)
+    taken.wait(10)
+    try:
+        yield free
+    finally:
+        free.set()
+        holder.join()
 
-    async def main() -> list[str]:
+
+def test_what_is_awaited_never_holds_up_the_loop_even_while_the_store_is_locked(steward):
+    service = steward.service
+
+    async def main(free: threading.Event) -> list[str]:
         waiting = [
             asyncio.ensure_future(service.aenqueue("welcome_email", ADA)),
             asyncio.ensure_future(service.aenqueue_many("welcome_email", [ADA, ADA])),
@@ -198,8 +199,8 @@ def test_what_is_awaited_never_holds_up_the_loop_even_while_the_store_is_locked(
         one, many = await asyncio.gather(*waiting)
         return [one, *many]
 
-    ids = asyncio.run(main())
-    holder.join()
+    with locked(steward) as free:
+        ids = asyncio.run(main(free))
     assert len(set(ids)) == count(steward) == 3
     assert asyncio.run(service.aget_status(ids[0])).id == ids[0]
 
@@ -300,20 +301,7 @@ def test_what_cannot_be_awaited_is_refused_in_words_and_nothing_is_written(stewa
 
 
 def test_an_async_connection_that_waits_for_a_lock_never_holds_up_the_loop(steward, engine):
-    locked, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with steward.ledger.write() as connection:
-            if not steward.ledger.is_sqlite:
-                connection.execute(sa.text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
-            locked.set()
-            free.wait(20)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    locked.wait(10)
-
-    async def main() -> None:
+    async def main(free: threading.Event) -> None:
         application = create_async_engine(awaited(engine))
         async with application.begin() as connection:
             waiting = asyncio.ensure_future(steward.service.aenqueue("welcome_email", ADA, connection=connection))
@@ -324,8 +312,8 @@ def test_an_async_connection_that_waits_for_a_lock_never_holds_up_the_loop(stewa
             await waiting
         await application.dispose()
 
-    asyncio.run(main())
-    holder.join()
+    with locked(steward) as free:
+        asyncio.run(main(free))
     assert count(steward) == 1
 
 
