@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steward.field_problem import FieldProblem as FieldProblem
+from steward.errors.field_problem import FieldProblem as FieldProblem
 
 
 class StewardError(Exception):
