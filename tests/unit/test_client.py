@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from steward import Secret
 from steward.client import Client
-from steward.documents import as_json
+from steward.client.codec import as_json
 from steward.errors import (
     InvalidPayload,
     InvalidRequest,

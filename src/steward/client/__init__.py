@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from steward.documents import as_json, error_of, json_of, task_of
+from steward.client.codec import as_json, error_of, json_of, task_of
 from steward.errors import FieldProblem, InvalidPayload, NotFinished, StewardError, UnknownFile, Unreachable
 from steward.results import TaskResult
 
