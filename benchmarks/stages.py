@@ -20,9 +20,9 @@ from benchmarks.installation import Installation, installation
 from benchmarks.sender import payload
 from steward import letters, preparation
 from steward.app import Steward
-from steward.clock import new_id, now
 from steward.prepared import Request
 from steward.settings import load
+from steward.system.clock import new_id, now
 
 THREADS = {
     "relay": "relay",

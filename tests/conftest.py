@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steward import clock
+from steward.system import clock
 
 # Tests share what stands in tests/ (`from tests.servers.redis import Redis`) however pytest was started.
 sys.path.insert(0, str(Path(__file__).parent.parent))

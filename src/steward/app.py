@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import compose, masking, plugins, private
+from steward import compose, plugins
 from steward.alerts import Alerts
 from steward.archives.folder import FolderArchive
 from steward.clockwork import Clockwork
@@ -25,6 +25,7 @@ from steward.services.durable import DurableTaskService
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
 from steward.source import Source
+from steward.system import masking, private_files
 from steward.templates import Templates
 from steward.timetable import Timetable
 from steward.transport import Transport
@@ -191,7 +192,7 @@ class Steward:
         """
         seen, free = self._space_seen
         if time.monotonic() - seen > 1:
-            private.make_folder(self.settings.data_dir)  # a ledger elsewhere has not made it
+            private_files.make_folder(self.settings.data_dir)  # a ledger elsewhere has not made it
             free = shutil.disk_usage(self.settings.data_dir).free
             self._space_seen = (time.monotonic(), free)
         if free < self.settings.free_space_mb * 1024 * 1024:

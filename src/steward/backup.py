@@ -18,13 +18,14 @@ from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from steward import private, secret_key
+from steward import secret_key
 from steward.archives.folder import FolderArchive
-from steward.clock import SECOND, now
 from steward.errors import ConfigurationError, StorageUnavailable
 from steward.ledger import Ledger, copying, search, upkeep
 from steward.ledger.schema import artifacts
 from steward.sealing import Seal
+from steward.system import private_files
+from steward.system.clock import SECOND, now
 
 MANIFEST: Final = "backup.json"
 LEDGER: Final = "ledger.sqlite3"
@@ -70,7 +71,7 @@ def make(
     """
     folder = target / f"steward-{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        private.make_folder(target)
+        private_files.make_folder(target)
         _sweep(target)
         draft = Path(tempfile.mkdtemp(prefix=".backup-", dir=target))
     except OSError as error:

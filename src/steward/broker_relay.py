@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND, now
 from steward.engine import Broker
 from steward.errors import BrokerUnavailable, StorageUnavailable
 from steward.ledger import Ledger, due, leases, workers
 from steward.nudge import NudgeReceiver
 from steward.relay import CERTAIN, POLL, Lane, packed, release
+from steward.system.clock import SECOND, now
 
 log = logging.getLogger(__name__)
 

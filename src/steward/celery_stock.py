@@ -12,13 +12,13 @@ from typing import Any
 
 from celery import Celery, signals
 
-from steward import private
 from steward import settings as settings_of
 from steward.app import Steward
 from steward.celery_worker import registered
 from steward.errors import StewardError
 from steward.services.celery import application
 from steward.slot_holder import SlotHolder
+from steward.system import private_files
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def stock_application() -> Celery:
     performer = StockPerformer()
 
     def begin_parent(**_: Any) -> None:
-        private.begin()
+        private_files.begin()
 
     def begin_child(**_: Any) -> None:
         # In a thread: Celery gives a new process few seconds, and the first message waits for it anyway.

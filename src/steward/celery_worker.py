@@ -21,7 +21,6 @@ from steward import relay as relays
 from steward.app import Steward
 from steward.broker_relay import BrokerRelay
 from steward.children.confinement import die_with
-from steward.clock import new_id
 from steward.handlers import LANES
 from steward.ledger import notices
 from steward.nudge import NudgeReceiver
@@ -29,6 +28,7 @@ from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
 from steward.settings import Settings
 from steward.slot_holder import SlotHolder
+from steward.system.clock import new_id
 from steward.watchdog import watching
 
 log = logging.getLogger(__name__)

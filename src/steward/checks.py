@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from steward.addresses import address
 from steward.app import Steward
-from steward.clock import now, present
 from steward.conditions import conditions
 from steward.errors import Rejected, RenderFailed, StewardError
 from steward.formats import counted
@@ -22,6 +21,7 @@ from steward.renderer import Layout
 from steward.renderers.weasy import WeasyRenderer
 from steward.results import Outcome
 from steward.settings import hostname_of
+from steward.system.clock import now, present
 from steward.tasks import OPEN
 from steward.trial import apart, trial
 

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from steward import schedules as calendar
 from steward import telling
 from steward.callers import COMMAND_LINE, SERVICE
-from steward.clock import SECOND, micros, moment, now
 from steward.errors import InvalidOption, StewardError
 from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, access, clocks
@@ -25,6 +24,7 @@ from steward.plugins import Registry
 from steward.service import Options
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Planned
+from steward.system.clock import SECOND, micros, moment, now
 from steward.tasks import State
 
 log = logging.getLogger(__name__)

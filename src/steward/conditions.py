@@ -12,10 +12,10 @@ from steward import watchdog
 from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
-from steward.clock import SECOND, moment, now
 from steward.errors import StewardError
 from steward.formats import counted
 from steward.ledger import leases, schedules, search, unserved, workers
+from steward.system.clock import SECOND, moment, now
 from steward.tasks import State
 
 MISSED_FOR = 24 * 3600 * SECOND

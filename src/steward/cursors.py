@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from steward.clock import SECOND, now
 from steward.errors import LateWriter, StateConflict
 from steward.ledger import Ledger
 from steward.ledger import cursors as rows
 from steward.prepared import Request
 from steward.sealing import Seal
+from steward.system.clock import SECOND, now
 from steward.values import Secret
 
 _SAME = object()

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steward import private, sample, settings
+from steward import sample, settings
 from steward.app import Steward
 from steward.client import Client
 from steward.errors import ConfigurationError, StewardError, UnknownKey
 from steward.ledger import access
 from steward.results import TaskResult
 from steward.settings import Settings
+from steward.system import private_files
 from steward.tasks import FINISHED
 
 FOLDER = Path("steward-demo")
@@ -113,7 +114,7 @@ def prepare(say: Callable[[str], None] = print) -> Settings:
     if not os.environ.get("STEWARD_SOURCE_URL"):
         database = first.data_dir / "members.sqlite3"
         try:
-            private.make_folder(first.data_dir)
+            private_files.make_folder(first.data_dir)
             if not database.exists():
                 say("Making a sample database: 4,000 members, six grants …")
                 sample.make(database)

@@ -12,7 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.clock import now
 from steward.errors import LateWriter
 from steward.ledger import attempts, deliveries
 from steward.ledger.attempts import Ending
@@ -20,6 +19,7 @@ from steward.ledger.writer import GroupWriter
 from steward.making import LARGEST_STORED, Made, Workshop
 from steward.results import Outcome
 from steward.sealing import Seal
+from steward.system.clock import now
 from steward.transport import Parcel, Phase, Reply, Transport
 from steward.values import mask
 

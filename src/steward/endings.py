@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from steward.clock import SECOND
 from steward.handlers import Handler, RetryPolicy
 from steward.ledger.attempts import Ending
 from steward.ledger.mail_lane import TURNED_AWAY
 from steward.prepared import Failure
 from steward.results import Outcome
+from steward.system.clock import SECOND
 from steward.tasks import MAX_STARTS, State, Task
 
 HOLD = (

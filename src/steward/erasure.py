@@ -20,10 +20,10 @@ import sqlalchemy as sa
 
 from steward import working_folders
 from steward.errors import StorageUnavailable
-from steward.file_search import holding
 from steward.ledger import Ledger, attempts, postgres, upkeep
 from steward.ledger.schema import metadata
 from steward.services import durable
+from steward.system.file_search import holding
 from steward.transports.outbox import file_stem
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from steward.children import send, stand_at
-from steward.logline import log_for_parent
 from steward.preparation import Preparer
 from steward.prepared import Outcome, Request
 from steward.settings import Settings
+from steward.system.log_line import log_for_parent
 
 TOGETHER = 0.02
 """Seconds for which a child may keep what is ready, to send it together: each message wakes the worker."""

@@ -14,15 +14,15 @@ from typing import Final
 
 from steward import glyphs
 from steward.archive import Archive
-from steward.clock import moment, now
 from steward.compose import Enclosed
 from steward.errors import LateWriter
-from steward.filenames import apart
 from steward.ledger import artifacts, attempts
 from steward.ledger.writer import GroupWriter
 from steward.prepared import PDF, Document
 from steward.renderer import Layout, Renderer
 from steward.results import Artifact
+from steward.system.clock import moment, now
+from steward.system.filenames import apart
 from steward.tasks import Task
 
 _PIECE: Final = 1 << 20

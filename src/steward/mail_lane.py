@@ -12,10 +12,10 @@ import time
 
 import sqlalchemy as sa
 
-from steward.clock import now
 from steward.ledger import mail_lane as rows
 from steward.ledger.mail_lane import STOOD_STILL, TURNED_AWAY
 from steward.results import Outcome
+from steward.system.clock import now
 from steward.transport import Phase, Reply
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 
 from steward.app import Steward
-from steward.clock import now
 from steward.ledger import mail_lane, search
 from steward.ledger.writer import GroupWriter
 from steward.runner import Runner
 from steward.settings import hostname_of
+from steward.system.clock import now
 from steward.transport import Transport
 
 log = logging.getLogger(__name__)

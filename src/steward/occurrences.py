@@ -16,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 
 from steward import schedules as calendar
 from steward.callers import shown_name
-from steward.clock import SECOND, moment, new_id
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, StewardError
 from steward.formats import day
 from steward.handlers import Handler, moving_days
@@ -24,6 +23,7 @@ from steward.ledger.acceptance import Entry as Task
 from steward.ledger.schedules import Entry
 from steward.payload import read
 from steward.services.ledgered import LedgerTaskService
+from steward.system.clock import SECOND, moment, new_id
 from steward.tasks import State
 
 log = logging.getLogger(__name__)

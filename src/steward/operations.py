@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 import sqlalchemy as sa
 
 from steward import backup, erasure, secret_key
-from steward.clock import micros, present
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import upkeep
 from steward.ledger.schema import artifacts, tasks
+from steward.system.clock import micros, present
 from steward.values import Secret
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from steward import endings, telling
 from steward.archive import Archive
-from steward.clock import SECOND, now
 from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
 from steward.endings import Fate
@@ -30,6 +29,7 @@ from steward.prepared import Draft, Failure, Prepared
 from steward.renderer import Renderer
 from steward.results import Artifact, Outcome
 from steward.sealing import Seal
+from steward.system.clock import SECOND, now
 from steward.tasks import Task
 from steward.transport import Reply
 from steward.values import mask

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 
 from steward import working_folders
 from steward.app import Steward
-from steward.clock import SECOND, new_id, now
 from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
 from steward.ledger import acceptance, attempts, clocks, due, orphans, upkeep, workers
@@ -24,6 +23,7 @@ from steward.ledger.writer import GroupWriter
 from steward.mail_questions import MailQuestions
 from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
+from steward.system.clock import SECOND, new_id, now
 from steward.transport import Transport
 
 log = logging.getLogger(__name__)

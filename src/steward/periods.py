@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar, Final, Literal
 from zoneinfo import ZoneInfo
 
-from steward.clock import present
+from steward.system.clock import present
 
 Period = Literal["day", "week", "month", "quarter", "year", "fiscal_year", "to_date", "since_last", "as_given"]
 PERIODS: Final[tuple[Period, ...]] = (

@@ -19,8 +19,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from steward import jsontext
 from steward.errors import PluginError, Rejected
+from steward.system import strict_json
 from steward.values import Secret, mask
 
 OWN: Final = "STEWARD_"
@@ -34,7 +34,7 @@ class _Environment(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
         decoded = super().decode_complex_value(field_name, field, value)
-        return decoded if decoded is value else jsontext.read(value)
+        return decoded if decoded is value else strict_json.read(value)
 
 
 class PluginSettings(BaseSettings):

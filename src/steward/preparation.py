@@ -16,17 +16,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward import figures, private, working_folders
+from steward import figures, working_folders
 from steward.cells import clean
-from steward.clock import moment
 from steward.compose import Enclosed, compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
-from steward.filenames import all_apart, harmless
 from steward.handlers import Handler
 from steward.injection import provided
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
-from steward.logline import about
 from steward.payload import read
 from steward.periods import Calendar
 from steward.plugin_settings import secrets as secrets_in
@@ -34,6 +31,10 @@ from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
 from steward.spreadsheets import spool, write_csv, write_xlsx
+from steward.system import private_files
+from steward.system.clock import moment
+from steward.system.filenames import all_apart, harmless
+from steward.system.log_line import about
 from steward.templates import Templates
 from steward.values import Attachment, Email, Note, Report, mask
 
@@ -162,7 +163,7 @@ class Preparer:
         found = []
         for n, file in enumerate(files):
             path = folder / str(n)
-            private.make_file(path).write_bytes(file.content)
+            private_files.make_file(path).write_bytes(file.content)
             found.append(Enclosed(file.name, file.media_type, path))
         return found
 
@@ -175,11 +176,11 @@ class Preparer:
                 for number, table in enumerate(tables):
                     stem = f"{report.name}-{table.name}" if len(tables) > 1 else report.name
                     path = folder / f"{number}.csv"
-                    write_csv(table, private.make_file(path))
+                    write_csv(table, private_files.make_file(path))
                     files.append((f"{stem}.csv", CSV, path))
             if "xlsx" in report.formats and tables:
                 path = folder / "tables.xlsx"
-                write_xlsx(tables, private.make_file(path))
+                write_xlsx(tables, private_files.make_file(path))
                 files.append((f"{report.name}.xlsx", XLSX, path))
             html = None
             if "pdf" in report.formats:
@@ -194,7 +195,7 @@ class Preparer:
                     template_version=self.templates.version(report.template),
                     title=report.title or report.name,
                 )
-                private.make_file(html).write_text(clean(drawn), encoding="utf-8")
+                private_files.make_file(html).write_text(clean(drawn), encoding="utf-8")
         names = all_apart(harmless(name, "report") for name in (f"{report.name}.pdf", *(name for name, _, _ in files)))
         told = tuple((name, media_type, path) for name, (_, media_type, path) in zip(names[1:], files, strict=True))
         return Document(names[0], report.title or report.name, html, told, kept)

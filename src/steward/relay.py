@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND, now
 from steward.engine import Engine
 from steward.errors import StorageUnavailable
 from steward.ledger import Ledger, due, orphans
 from steward.nudge import NudgeReceiver
+from steward.system.clock import SECOND, now
 
 log = logging.getLogger(__name__)
 

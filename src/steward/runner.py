@@ -12,7 +12,6 @@ from typing import Protocol
 
 from steward import endings, telling, working_folders
 from steward.archive import Archive
-from steward.clock import SECOND, new_id, now
 from steward.dispatch import Dispatch
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import artifacts, attempts, deliveries
@@ -23,6 +22,7 @@ from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Prepared, Request
 from steward.renderer import Renderer
 from steward.sealing import Seal
+from steward.system.clock import SECOND, new_id, now
 from steward.tasks import Task
 from steward.transport import Transport
 

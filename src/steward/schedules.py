@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from steward.clock import present
 from steward.errors import InvalidOption
 from steward.periods import PERIODS, Period, before
+from steward.system.clock import present
 
 Missed = Literal["skip", "once", "all"]
 POLICIES: Final[tuple[Missed, ...]] = ("skip", "once", "all")

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from steward import private
 from steward.errors import ConfigurationError
+from steward.system import private_files
 
 SHORTEST: Final = 32
 FILE: Final = "secret.key"
@@ -65,16 +65,16 @@ def kept(folder: Path) -> bytes:
     path = folder / FILE
     try:
         if not path.exists():
-            private.make_folder(folder)
+            private_files.make_folder(folder)
             draft = path.with_name(f".secret.{secrets.token_hex(4)}")
-            private.make_file(draft).write_text(secrets.token_urlsafe(32))
+            private_files.make_file(draft).write_text(secrets.token_urlsafe(32))
             try:
                 path.hardlink_to(draft)  # whoever links first has made the key
             except FileExistsError:
                 pass
             finally:
                 draft.unlink()
-        private.narrow(path)
+        private_files.narrow(path)
         return path.read_text().encode()
     except OSError as error:
         raise ConfigurationError(

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from steward import jsontext, proxies, schedules, secret_key
+from steward import proxies, schedules, secret_key
 from steward.declarations import LONGEST
 from steward.errors import ConfigurationError, InvalidOption
 from steward.periods import Calendar
 from steward.plugin_settings import OWN, pass_on
+from steward.system import strict_json
 
 PACKAGE = Path(__file__).parent
 _HELLO: Final = re.compile(
@@ -164,7 +165,7 @@ class Settings(BaseSettings):
         if not isinstance(given, str):
             return given
         try:
-            return jsontext.read(given)
+            return strict_json.read(given)
         except ValueError as error:
             raise ValueError(f"it has to be JSON: {error}") from error
 

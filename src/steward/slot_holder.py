@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from steward import slots
 from steward.app import Steward
-from steward.clock import now
 from steward.errors import StewardError
 from steward.ledger import leases, orphans, workers
 from steward.nudge import NudgeReceiver
 from steward.performer import Performer
+from steward.system.clock import now
 from steward.watchdog import Watchdog
 
 log = logging.getLogger(__name__)

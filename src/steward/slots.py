@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from steward import private, processes
 from steward.errors import ConfigurationError
+from steward.system import private_files, processes
 
 MOST = 64
 WORKER: Final = "slot"
@@ -77,7 +77,7 @@ def take(folder: Path, kind: str = WORKER) -> Slot:
 
 def take_number(folder: Path, number: int, kind: str = WORKER) -> Slot | None:
     """Return the slot `number`, or None if another process holds it."""
-    private.own_folder(folder)
+    private_files.own_folder(folder)
     descriptor = os.open(folder / f"{kind}-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,7 +92,7 @@ def place(folder: Path) -> str:
     path = folder / "place"
     if not path.exists():
         draft = folder / f".place.{secrets.token_hex(4)}"
-        private.make_file(draft).write_text(secrets.token_hex(4))
+        private_files.make_file(draft).write_text(secrets.token_hex(4))
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(draft)  # whoever links first has drawn the name
         draft.unlink()

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from steward.errors import ConfigurationError, SourceUnavailable, UnreadableData
-from steward.masking import masked
 from steward.records import Record
+from steward.system.masking import masked
 
 Row = Mapping[str, Any]
 BATCH = 500

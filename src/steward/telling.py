@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from steward.ledger.attempts import Ending
-from steward.logline import about
+from steward.system.log_line import about
 from steward.tasks import Task
 
 log = logging.getLogger("steward.tasks")

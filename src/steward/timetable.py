@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from steward import periods
 from steward import schedules as calendar
 from steward.callers import PROCESS, Caller, shown_name
-from steward.clock import micros, moment, new_id, now
 from steward.clockwork import due_after, latest, period_of, require_no_secret
 from steward.errors import InvalidOption, InvalidRequest, StateConflict, Unsupported
 from steward.handlers import Handler
@@ -24,6 +23,7 @@ from steward.occurrences import Door, moves_along, task_of
 from steward.plugins import Registry
 from steward.service import HandlerLike, Options
 from steward.services.ledgered import LedgerTaskService
+from steward.system.clock import micros, moment, new_id, now
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from steward.app import Steward
-from steward.clock import new_id, now
 from steward.handlers import Handler
 from steward.hosting import HostedPreparer
 from steward.ledger.writer import GroupWriter
@@ -23,6 +22,7 @@ from steward.results import TaskResult
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import Settings
+from steward.system.clock import new_id, now
 from steward.transports import outbox
 from steward.transports.outbox import Captured, OutboxTransport
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from steward import processes, slots
+from steward import slots
 from steward.errors import ConfigurationError
+from steward.system import processes
 
 log = logging.getLogger(__name__)
 

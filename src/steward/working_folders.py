@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from steward import private
+from steward.system import private_files
 
 _UNCLAIMED: Final = "unclaimed"
 
@@ -26,7 +26,7 @@ def fresh(folder: Path) -> Path:
     """Return `folder`, empty, for this user alone."""
     shutil.rmtree(folder, ignore_errors=True)
     for each in (folder.parent.parent, folder.parent, folder):
-        private.own_folder(each)
+        private_files.own_folder(each)
     return folder
 
 
@@ -44,7 +44,7 @@ def sweep(spool: Path, running: Callable[[Sequence[str]], Mapping[str, str]]) ->
     `running` says which of some tasks run, and under which claim. It is asked after the folder was read: whatever
     begins meanwhile has a claim of its own, and a folder that was not seen.
     """
-    private.narrow(spool)  # an earlier version may have left it open
+    private_files.narrow(spool)  # an earlier version may have left it open
     found = [folder for task in spool.glob("*") for folder in ([*task.glob("*")] if task.is_dir() else [task])]
     if not found:
         return 0

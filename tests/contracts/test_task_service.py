@@ -17,7 +17,6 @@ from tests.servers.stores import contents
 
 from steward import Options, Query, TaskResult, TaskService
 from steward.callers import Caller
-from steward.clock import new_id
 from steward.errors import (
     InvalidOption,
     InvalidPayload,
@@ -30,6 +29,7 @@ from steward.errors import (
     Unsupported,
 )
 from steward.results import Outcome
+from steward.system.clock import new_id
 from steward.tasks import State
 
 

@@ -20,4 +20,4 @@ def test_the_clock_is_read_in_one_place() -> None:
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in READING
     ]
-    assert not reading, "ask steward.clock, or in a plugin for calendar: Calendar"
+    assert not reading, "ask steward.system.clock, or in a plugin for calendar: Calendar"

@@ -20,11 +20,11 @@ from tests.servers.ports import LOOPBACK, free_port, listens, wait_until
 from tests.servers.process import ServerProcess
 
 from steward.app import Steward
-from steward.clock import now
 from steward.ledger import access, search, upkeep, workers
 from steward.results import TaskResult
 from steward.service import Query
 from steward.settings import load
+from steward.system.clock import now
 from steward.tasks import FINISHED, State
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 from steward import hookimpl
 from steward.app import Steward
-from steward.clock import now
 from steward.ledger.schema import deliveries, tasks
 from steward.ledger.writer import GroupWriter
 from steward.renderers.weasy import WeasyRenderer
@@ -18,6 +17,7 @@ from steward.results import TaskResult
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import load
+from steward.system.clock import now
 from steward.transports.smtp import SmtpTransport
 
 HOUR = 3600 * 1_000_000

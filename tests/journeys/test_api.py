@@ -19,8 +19,8 @@ from tests.journeys import web_site as site
 from tests.servers.ports import wait_until
 
 from steward.app import Steward
-from steward.clock import now
 from steward.ledger import access, search, workers
+from steward.system.clock import now
 from steward.web.auth import TRUSTED_FOR
 
 ADA = {"name": "Ada", "email": "ada@example.org"}

@@ -25,9 +25,9 @@ from tests.servers.smtp_sink import SmtpSink
 from tests.servers.tcp_proxy import TcpProxy
 
 from steward.broker_relay import DUTY
-from steward.clock import now
 from steward.ledger import leases, workers
 from steward.services.celery import DEAD, LANES, TASK, application, dead_letters
+from steward.system.clock import now
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]

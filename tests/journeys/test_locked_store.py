@@ -19,7 +19,7 @@ from tests.journeys.installation import Installation, Program
 from tests.servers.postgres import Postgres
 from tests.servers.smtp_sink import SmtpSink
 
-from steward import processes
+from steward.system import processes
 
 TAKEN_OVER = 20.0
 """Seconds within which a frozen process loses what it holds."""

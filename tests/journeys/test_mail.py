@@ -22,10 +22,10 @@ from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
 
 from steward import Attachment, Email, Handler, RetryPolicy, handler
-from steward.clock import SECOND, micros, moment, now
 from steward.ledger import upkeep
 from steward.ledger.schema import enclosures, lanes, tasks
 from steward.results import TaskResult
+from steward.system.clock import SECOND, micros, moment, now
 from steward.web.words import outcome_words
 
 TEMPLATES = Path(__file__).parent / "plugins" / "templates"

@@ -15,9 +15,9 @@ from tests.journeys.installation import SCOPES, Installation, Program
 from tests.servers.ports import free_port, wait_until
 from tests.servers.scripted_smtp import SILENCE, ScriptedSmtp, say
 
-from steward.clock import now
 from steward.ledger import access, mail_lane
 from steward.ledger.schema import lanes, tasks
+from steward.system.clock import now
 
 DENIED = say("554 5.7.1 Relay access denied")
 IMPATIENT = """

@@ -15,9 +15,9 @@ from tests.journeys import web_site as site
 from tests.servers.ports import wait_until
 
 from steward.app import Steward
-from steward.clock import now
 from steward.conditions import MAIL
 from steward.ledger import access, search, workers
+from steward.system.clock import now
 from steward.web.attempts import MOST_FAILURES
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}

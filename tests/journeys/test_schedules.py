@@ -12,9 +12,9 @@ import pytest
 from tests.journeys.installation import Installation
 from tests.servers.smtp_sink import SmtpSink
 
-from steward.clock import SECOND, now
 from steward.ledger import schedules as rows
 from steward.results import TaskResult
+from steward.system.clock import SECOND, now
 
 Install = Callable[..., Installation]
 HOUR = 3600 * SECOND

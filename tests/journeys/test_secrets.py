@@ -21,9 +21,9 @@ from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import ScriptedSmtp, say
 from tests.servers.stores import contents
 
-from steward.clock import SECOND, now
 from steward.ledger import upkeep
 from steward.ledger.schema import deliveries, lanes, tasks
+from steward.system.clock import SECOND, now
 from steward.values import MASK, mask
 
 LEAKY = Path(__file__).parent / "leaky"

@@ -12,11 +12,11 @@ from tests.servers.ports import free_port
 
 from steward import Options, TaskResult
 from steward.callers import COMMAND_LINE, SCOPES, Caller
-from steward.clock import new_id, now
 from steward.errors import InvalidPayload, NotPermitted
 from steward.operations import operations_for
 from steward.prepared import Request
 from steward.settings import load
+from steward.system.clock import new_id, now
 from steward.trial import Trial, apart, trial
 
 TOLD = {

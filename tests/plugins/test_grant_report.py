@@ -26,11 +26,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward import Calendar, Source, TaskResult, sample, settings
-from steward.clock import micros
 from steward.errors import InvalidRequest
 from steward.prepared import Failure, Prepared, Request
 from steward.renderer import Layout
 from steward.renderers.weasy import WeasyRenderer
+from steward.system.clock import micros
 from steward.trial import Trial, trial
 
 GRANT = "DOL-ABA-2025-0417"

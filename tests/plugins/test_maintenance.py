@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from steward import backup
-from steward.clock import SECOND, now
 from steward.ledger.schema import artifacts, tasks
 from steward.results import TaskResult
 from steward.settings import load
+from steward.system.clock import SECOND, now
 from steward.trial import Trial, apart, trial
 
 DAY = 24 * 3600 * SECOND

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from steward import masking
 from steward.app import Steward
 from steward.ledger import Ledger
 from steward.settings import load
+from steward.system import masking
 
 
 @pytest.fixture

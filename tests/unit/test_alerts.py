@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from steward.alerts import LONGEST, QUIET, identified
 from steward.app import Steward
-from steward.clock import SECOND, now
 from steward.ledger import acceptance, access, mail_lane, workers
 from steward.ledger import schedules as rows
 from steward.ledger.incidents import AWAY, Event
 from steward.ledger.schema import incident_events, incidents, tasks
 from steward.settings import load
+from steward.system.clock import SECOND, now
 from tests.unit.ledger.conftest import entry
 
 START = now()

@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 from steward import Note, Schedule, Secret, handler, hookimpl
 from steward.app import Steward
-from steward.clock import SECOND, micros
 from steward.errors import InvalidOption, InvalidPayload, KeyConflict, StateConflict, UnknownSchedule, Unsupported
 from steward.ledger import schedules as rows
 from steward.ledger import upkeep
@@ -21,6 +20,7 @@ from steward.ledger.clocks import Reading
 from steward.ledger.schema import schedules, tasks
 from steward.plugins import load as load_plugins
 from steward.settings import load
+from steward.system.clock import SECOND, micros
 
 MINUTE = 60 * SECOND
 

@@ -12,12 +12,12 @@ from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
 from steward.checks import working
-from steward.clock import SECOND, new_id, now
 from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
 from steward.ledger import acceptance, leases, schedules, workers
 from steward.ledger.schedules import Entry
 from steward.ledger.schema import tasks
 from steward.settings import load
+from steward.system.clock import SECOND, new_id, now
 from steward.tasks import State
 from steward.web.health import readiness
 

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from steward.clock import new_id, now
 from steward.cursors import LedgerCursor
 from steward.errors import LateWriter, StateConflict
 from steward.ledger import Ledger, acceptance, attempts, cursors, orphans
 from steward.prepared import Request
 from steward.sealing import Seal
+from steward.system.clock import new_id, now
 from steward.values import Secret
 from tests.unit.ledger.conftest import entry
 

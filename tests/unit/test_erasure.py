@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from steward import erasure, working_folders
 from steward.app import Steward
-from steward.clock import new_id, now
 from steward.errors import StorageUnavailable
 from steward.ledger import acceptance, access
 from steward.ledger.schema import actions, incidents, lanes
 from steward.operations import operations_for
 from steward.settings import load
+from steward.system.clock import new_id, now
 from steward.trial import Trial
 from tests.servers.stores import contents
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from contextlib import closing
 
-from steward.file_search import holding
+from steward.system.file_search import holding
 
 LOCK = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute('BEGIN IMMEDIATE')"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward.filenames import LONGEST, all_apart, apart, folded, harmless
+from steward.system.filenames import LONGEST, all_apart, apart, folded, harmless
 
 names = st.text(max_size=300)
 

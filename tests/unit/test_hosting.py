@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from steward.clock import new_id, now
 from steward.hosting import STALL, HostedPreparer
 from steward.plugins import load as load_plugins
 from steward.prepared import Failure, Prepared, Request
 from steward.settings import load
+from steward.system.clock import new_id, now
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward import jsontext
+from steward.system import strict_json
 
 LONG = 1024 * 1024
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -45,45 +45,45 @@ REFUSED = {
 @given(values, layouts)
 def test_a_value_reads_as_it_was_written(value, layout):
     written = json.dumps(value, **layout)
-    assert jsontext.read(written) == value
-    assert jsontext.read(written.encode()) == value
+    assert strict_json.read(written) == value
+    assert strict_json.read(written.encode()) == value
 
 
 @given(st.lists(values), layouts)
 def test_an_array_read_value_by_value_is_the_array(array, layout):
-    assert list(jsontext.elements(json.dumps(array, **layout).encode(), LONG)) == array
+    assert list(strict_json.elements(json.dumps(array, **layout).encode(), LONG)) == array
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 64])
 def test_it_does_not_matter_where_a_window_ends(piece, monkeypatch):
-    monkeypatch.setattr(jsontext, "_PIECE", piece)
+    monkeypatch.setattr(strict_json, "_PIECE", piece)
     array = [12345, -1.5e3, True, None, "Zoë 🎉 \\", {"näme": ["a", {}]}, [], "x" * 300]
     for layout in ({"ensure_ascii": False}, {"ensure_ascii": True, "indent": 2}):
-        assert list(jsontext.elements(json.dumps(array, **layout).encode(), LONG)) == array
+        assert list(strict_json.elements(json.dumps(array, **layout).encode(), LONG)) == array
 
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_what_is_not_strict_is_refused_alone_and_in_an_array(text):
     with pytest.raises(ValueError, match=r"\w"):
-        jsontext.read(text)
+        strict_json.read(text)
     with pytest.raises(ValueError, match=r"\w"):
-        list(jsontext.elements(f"[1, {text}]".encode(), LONG))
+        list(strict_json.elements(f"[1, {text}]".encode(), LONG))
 
 
 def test_bytes_that_are_not_utf_8_are_refused_with_their_place():
     with pytest.raises(ValueError, match="byte 4"):
-        jsontext.read(b'["a\xff"]')
+        strict_json.read(b'["a\xff"]')
     with pytest.raises(ValueError, match="UTF-8"):
-        list(jsontext.elements(b'[1, "a\xff"]', LONG))
+        list(strict_json.elements(b'[1, "a\xff"]', LONG))
 
 
 def test_what_is_as_deep_as_allowed_is_read():
-    assert jsontext.read("[" * 200 + "]" * 200)
-    assert jsontext.read(json.dumps("[" * 300)) == "[" * 300
+    assert strict_json.read("[" * 200 + "]" * 200)
+    assert strict_json.read(json.dumps("[" * 300)) == "[" * 300
 
 
 def test_values_are_given_before_what_follows_is_looked_at():
-    reading = jsontext.elements(b'[{"a": 1}, {"b": 2}, nonsense', LONG)
+    reading = strict_json.elements(b'[{"a": 1}, {"b": 2}, nonsense', LONG)
     assert [next(reading), next(reading)] == [{"a": 1}, {"b": 2}]
     with pytest.raises(ValueError, match="element 2"):
         next(reading)
@@ -91,10 +91,10 @@ def test_values_are_given_before_what_follows_is_looked_at():
 
 @pytest.mark.parametrize("text", ["{}", '"a"', "1", ""])
 def test_what_is_no_array_is_told_apart(text):
-    with pytest.raises(jsontext.NotAnArray):
-        next(jsontext.elements(text.encode(), LONG))
+    with pytest.raises(strict_json.NotAnArray):
+        next(strict_json.elements(text.encode(), LONG))
 
 
 def test_an_element_longer_than_allowed_is_refused_without_reading_it_all():
-    with pytest.raises(jsontext.TooLong, match="element 1"):
-        list(jsontext.elements(b'[1, "' + b"a" * 3_000_000 + b'"]', LONG))
+    with pytest.raises(strict_json.TooLong, match="element 1"):
+        list(strict_json.elements(b'[1, "' + b"a" * 3_000_000 + b'"]', LONG))

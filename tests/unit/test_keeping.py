@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from steward.archives.folder import FolderArchive
-from steward.clock import now
 from steward.errors import LateWriter
 from steward.keeping import Keeping, told_apart
 from steward.ledger import Ledger, acceptance, artifacts, attempts, control
 from steward.ledger.writer import GroupWriter
 from steward.prepared import CSV, Document
+from steward.system.clock import now
 
 from .ledger.conftest import entry
 

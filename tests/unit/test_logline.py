@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from steward import logline
-from steward.logline import ChildFormatter, JsonFormatter, LineFormatter, about
+from steward.system import log_line
+from steward.system.log_line import ChildFormatter, JsonFormatter, LineFormatter, about
 
 
 def record(message: str, *, error: BaseException | None = None, **fields: object) -> logging.LogRecord:
@@ -94,7 +94,7 @@ def test_what_a_child_logs_its_parent_logs_as_its_own(caplog):
     written = ChildFormatter().format(record("one\ntwo", error=raised("ada@example.org"), **about("01a2", "x", 3)))
     assert "\n" not in written
     with caplog.at_level(logging.INFO):
-        assert logline.relay(written)
+        assert log_line.relay(written)
     (made,) = caplog.records
     assert (made.name, made.levelno) == ("steward.some", logging.WARNING)
     assert json.loads(JsonFormatter().format(made))["task"] == "01a2"
@@ -105,7 +105,7 @@ def test_what_a_child_logs_its_parent_logs_as_its_own(caplog):
     "text", ["", "x", "\x1e", "\x1e[1]", '\x1e{"a": 1}', '\x1e["x", "y", "z", 5]', "\x1e" + "[" * 100_000]
 )
 def test_what_only_looks_like_an_event_is_what_a_handler_printed(text):
-    assert not logline.relay(text)
+    assert not log_line.relay(text)
 
 
 def test_a_child_writes_for_its_parent(monkeypatch):
@@ -114,9 +114,9 @@ def test_a_child_writes_for_its_parent(monkeypatch):
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
     try:
-        logline.log_for_parent()
+        log_line.log_for_parent()
         logging.getLogger("steward.some").info("here")
     finally:
         root.handlers[:] = kept
         root.setLevel(level)
-    assert written.getvalue().startswith(logline.FROM_CHILD)
+    assert written.getvalue().startswith(log_line.FROM_CHILD)

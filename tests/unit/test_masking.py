@@ -10,8 +10,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from steward import masking
-from steward.masking import masked
+from steward.system import masking
+from steward.system.masking import masked
 
 PASSWORDS = ["s3cret/Pass+word=1", "zwölf Boxkämpfer", "x'y\"z<&>;%41", "abcd", "correcthorse", "\\back\\slash"]
 

@@ -16,7 +16,6 @@ from steward import Calendar, Note, Rejected, Source, handler, hookimpl
 from steward import occurrences as module
 from steward.alerts import QUIET
 from steward.app import Steward
-from steward.clock import SECOND, micros
 from steward.errors import InvalidOption, InvalidRequest
 from steward.ledger import schedules as rows
 from steward.ledger import upkeep
@@ -24,6 +23,7 @@ from steward.ledger.schema import schedules
 from steward.occurrences import cut
 from steward.plugins import load as load_plugins
 from steward.settings import load
+from steward.system.clock import SECOND, micros
 
 BEGIN, END = date(2026, 1, 15), date(2026, 8, 31)
 OPENED = threading.Event()

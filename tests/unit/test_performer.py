@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from steward import working_folders
 from steward.app import Steward
-from steward.clock import SECOND, now
 from steward.ledger import attempts, due
 from steward.ledger import workers as leases
 from steward.ledger.schema import workers
 from steward.performer import Performer
 from steward.settings import load
+from steward.system.clock import SECOND, now
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from steward import private
 from steward.ledger import Ledger
+from steward.system import private_files
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,11 @@ def mode(path):
 
 def test_every_missing_folder_is_made_for_this_user_alone_and_no_other_is_touched(tmp_path):
     tmp_path.chmod(0o755)
-    made = private.make_folder(tmp_path / "a" / "b" / "c")
+    made = private_files.make_folder(tmp_path / "a" / "b" / "c")
     assert [mode(each) for each in (made, made.parent, made.parent.parent)] == ["0o700"] * 3
     assert mode(tmp_path) == "0o755"
     (tmp_path / "a").chmod(0o755)
-    assert mode(private.own_folder(tmp_path / "a")) == "0o700"
+    assert mode(private_files.own_folder(tmp_path / "a")) == "0o700"
 
 
 @pytest.mark.parametrize(("there", "left"), [(0o644, "0o600"), (0o666, "0o600"), (0o640, "0o600"), (0o400, "0o400")])
@@ -39,9 +39,9 @@ def test_a_file_that_is_there_is_narrowed_and_keeps_its_content(tmp_path, there,
     path = tmp_path / "file"
     path.write_text("kept")
     path.chmod(there)
-    private.make_file(path)
+    private_files.make_file(path)
     assert (mode(path), path.read_text()) == (left, "kept")
-    assert mode(private.make_file(tmp_path / "new")) == "0o600"
+    assert mode(private_files.make_file(tmp_path / "new")) == "0o600"
 
 
 def test_a_ledger_is_private_from_its_first_connection_and_what_lies_beside_it_too(tmp_path):
@@ -63,7 +63,7 @@ def test_a_ledger_is_private_from_its_first_connection_and_what_lies_beside_it_t
 def test_what_cannot_be_narrowed_is_named_in_the_log(caplog):
     foreign = Path("/proc/self/mounts")  # nobody can change its mode
     with caplog.at_level(logging.WARNING):
-        private.narrow(foreign)
+        private_files.narrow(foreign)
     assert "others may read mounts, and that cannot be changed" in caplog.text
 
 
@@ -88,6 +88,6 @@ with private.as_usual():
 
 
 def test_outside_our_own_processes_nothing_about_the_umask_changes(tmp_path):
-    with private.as_usual():
+    with private_files.as_usual():
         (tmp_path / "file").touch()
     assert mode(tmp_path / "file") == "0o644"

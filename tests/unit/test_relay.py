@@ -5,12 +5,12 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import SECOND, new_id, now
 from steward.ledger import acceptance, attempts, search, workers
 from steward.ledger.due import Due
 from steward.ledger.schema import tasks
 from steward.nudge import NudgeReceiver
 from steward.relay import ONCE_LOST, Relay, lanes, packed
+from steward.system.clock import SECOND, new_id, now
 from steward.tasks import State
 
 from .ledger.conftest import entry

@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from steward.callers import SERVICE
-from steward.clock import SECOND, new_id, now
 from steward.ledger import due, orphans, workers
 from steward.ledger.schema import tasks
 from steward.service import Options
+from steward.system.clock import SECOND, new_id, now
 
 ADA = {"name": "Ada", "email": "ada@example.org"}
 

@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from steward import processes, slots, watchdog
+from steward import slots, watchdog
+from steward.system import processes
 from steward.watchdog import Watchdog, locked
 from tests.servers.ports import wait_until
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from steward import private, processes
 from steward.archive import Stored
-from steward.clock import SECOND, now
 from steward.errors import StorageFull, StorageUnavailable
-from steward.filenames import LONGEST, harmless, split
+from steward.system import private_files, processes
+from steward.system.clock import SECOND, now
+from steward.system.filenames import LONGEST, harmless, split
 
 _CHUNK: Final = 1 << 18
 _DRAFT: Final = ".draft-"
@@ -128,9 +128,9 @@ class FolderArchive:
     def _make(self, folder: Path) -> None:
         if folder.is_dir():
             return
-        private.own_folder(self.root)
+        private_files.own_folder(self.root)
         for new in (folder.parent, folder):
-            private.make_folder(new)
+            private_files.make_folder(new)
             _sync(new.parent)
 
 

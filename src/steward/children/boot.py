@@ -5,7 +5,9 @@ import os
 import sys
 
 if __name__ == "__main__":
-    os.umask(0o077)  # as `steward.private.begin`, which cannot be imported yet: what is made here is this user's alone
+    os.umask(
+        0o077
+    )  # as `steward.system.private_files.begin`, which cannot be imported yet: what is made here is this user's alone
     name, channel, place, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     os.set_inheritable(channel, False)
     os.set_inheritable(place, False)

@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from steward import errors, logline
-from steward.children import frames, last_words, usage
+from steward import errors
+from steward.children import frames, last_words
 from steward.children.failures import (
     ChildCancelled,
     ChildFailed,
@@ -30,6 +30,7 @@ from steward.children.failures import (
 )
 from steward.children.inside import Order
 from steward.children.place import FAR, NOWHERE, Place, memory
+from steward.system import log_line, usage
 
 log = logging.getLogger(__name__)
 
@@ -287,7 +288,7 @@ class Child:
                 self._word = self._word[-4096:]
                 for line in lines:
                     text = line.decode(errors="replace")[:4096]
-                    if not logline.relay(text):
+                    if not log_line.relay(text):
                         self._words.append(text)
                         log.info("%s[%d]: %s", self.name, self.pid, text)
         except BlockingIOError:

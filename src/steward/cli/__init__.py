@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from steward import __version__, private
+from steward import __version__
 from steward.cli import access, moving, plugins, running, schedules, tasks, upkeep
 from steward.cli.wording import ABORTED, exit_code_of, tell
 from steward.errors import StewardError
+from steward.system import private_files
 
 app = typer.Typer(
     name="steward",
@@ -92,7 +93,7 @@ def run(words: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command of the command line and end the process with its exit code."""
-    private.begin()
+    private_files.begin()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to fail

@@ -87,8 +87,8 @@ class Local:
 
     def unattended(self) -> bool:
         """Whether no worker has a lease."""
-        from steward.clock import now
         from steward.ledger import workers
+        from steward.system.clock import now
 
         with self.steward.ledger.read() as connection:
             return not workers.living(connection, now())

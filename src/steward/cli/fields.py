@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from steward import jsontext
-from steward.clock import micros, present
 from steward.errors import FieldProblem, InvalidOption, InvalidPayload
+from steward.system import strict_json
+from steward.system.clock import micros, present
 
 _SPAN = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -90,7 +90,7 @@ def _whole(text: str | None) -> dict[str, Any]:
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        found = jsontext.read(text)
+        found = strict_json.read(text)
     except OSError as error:
         raise InvalidPayload("The payload cannot be read", [FieldProblem("", f"{error}")]) from error
     except ValueError as error:
@@ -120,8 +120,8 @@ def _value(values: list[Any], kinds: set[str]) -> Any:
 
 def _read(text: str) -> Any:
     try:
-        return jsontext.read(text)
-    except jsontext.Refused as error:
+        return strict_json.read(text)
+    except strict_json.Refused as error:
         raise InvalidPayload("A value cannot be used", [FieldProblem("", f"{text[:40]}: {error}")]) from error
     except ValueError:
         return text

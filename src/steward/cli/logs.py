@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from steward.logline import JsonFormatter, LineFormatter
+from steward.system.log_line import JsonFormatter, LineFormatter
 
 NOISY = ("httpx", "httpcore", "alembic", "dbos", "weasyprint", "fontTools", "kombu", "amqp")
 

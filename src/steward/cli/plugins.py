@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from steward import private
 from steward.cli import fields, setup
 from steward.cli.printing import Json, say, say_json, say_table
 from steward.cli.wording import FAILED, tell
 from steward.figures import in_words
+from steward.system import private_files
 
 if TYPE_CHECKING:
     from steward.handlers import Handler
@@ -198,7 +198,7 @@ def _write(trial: Trial, task: TaskResult, folder: Path) -> list[Path]:
 
     def keep(name: str, content: bytes) -> None:
         path = folder / name
-        with private.as_usual():
+        with private_files.as_usual():
             path.write_bytes(content)
         written.append(path)
 

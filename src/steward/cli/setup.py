@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from steward import private
 from steward.cli.wording import tell
 from steward.errors import ConfigurationError
+from steward.system import private_files
 
 if TYPE_CHECKING:
     from steward.app import Steward
@@ -78,7 +78,7 @@ def prove_writable(folder: Path, what: str = "data folder", setting: str = "STEW
         ConfigurationError: they cannot.
     """
     try:
-        private.make_folder(folder)
+        private_files.make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

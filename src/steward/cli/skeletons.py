@@ -5,9 +5,9 @@ from __future__ import annotations
 import keyword
 from pathlib import Path
 
-from steward import private
 from steward.errors import ConfigurationError, InvalidOption
 from steward.handlers import NAME
+from steward.system import private_files
 
 LETTER = '''\
 """Send {words}."""
@@ -185,7 +185,7 @@ def write(folder: Path, name: str, kind: str, taken: str) -> list[Path]:
     if there:
         raise ConfigurationError(f"{there[0]} is there already", "It is not overwritten", "Choose another name")
     try:
-        with private.as_usual():  # the service may run as another user
+        with private_files.as_usual():  # the service may run as another user
             for path, text in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")

@@ -129,8 +129,8 @@ def demo(
 def _count(steward: Steward, older_than: float | None, person: str | None) -> int:
     from datetime import timedelta
 
-    from steward.clock import micros, present
     from steward.ledger import upkeep
+    from steward.system.clock import micros, present
 
     with steward.ledger.read() as connection:
         if person is not None:

@@ -17,7 +17,7 @@ from steward.errors import (
     UnknownHandler,
     Unreachable,
 )
-from steward.masking import masked
+from steward.system.masking import masked
 
 FAILED, REFUSED, NOT_FOUND, UNAVAILABLE, ABORTED = 1, 2, 3, 4, 130
 """Exit codes beside 0: it failed; wrong usage or refused input; not found; store or server away; Ctrl-C."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND, moment, now
 from steward.errors import KeyConflict
 from steward.ledger import flood
 from steward.ledger.schema import actions, keys, tasks
 from steward.results import TaskResult
+from steward.system.clock import SECOND, moment, now
 
 KEY_LIFE = 48 * 3600 * SECOND
 """How long a key is kept, in microseconds: two days, where 24 hours are promised."""

@@ -10,10 +10,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from steward.callers import COMMAND_LINE, PROCESS, SCOPES, SERVICE, UNKNOWN, Caller, plain_name, proper_name
-from steward.clock import SECOND, moment, new_id, now
 from steward.errors import InvalidOption, UnknownKey, UnknownUser
 from steward.ledger.schema import api_keys, links, sessions, users
 from steward.sealing import token_hash
+from steward.system.clock import SECOND, moment, new_id, now
 
 LINK_LIFE = 15 * 60
 """Longest life of a sign-in link, in seconds."""

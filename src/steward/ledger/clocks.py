@@ -14,9 +14,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND, now
 from steward.ledger.schema import lanes, leases, tasks, workers
 from steward.ledger.workers import LEASE
+from steward.system.clock import SECOND, now
 
 JUMP: Final = 2 * SECOND
 """Microseconds from which a difference is a jump: what keeps clocks right moves them by less each second."""

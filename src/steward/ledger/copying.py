@@ -9,11 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.clock import now
 from steward.errors import ConfigurationError
 from steward.ledger import workers
 from steward.ledger.ledger import Ledger
 from steward.ledger.schema import metadata
+from steward.system.clock import now
 
 BATCH = 1000
 

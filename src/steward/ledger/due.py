@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from steward.handlers import LANES
 from steward.ledger.schema import lanes, tasks, workers
-from steward.logline import about
+from steward.system.log_line import about
 from steward.tasks import State
 
 log = logging.getLogger("steward.tasks")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND
 from steward.errors import RateLimited
 from steward.ledger.schema import tasks
+from steward.system.clock import SECOND
 
 if TYPE_CHECKING:
     from steward.ledger.acceptance import Entry

@@ -8,9 +8,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND, new_id, now
 from steward.ledger.mail_lane import LINE
 from steward.ledger.schema import firings, incident_events, incidents, lanes, schedules, tasks
+from steward.system.clock import SECOND, new_id, now
 from steward.tasks import State
 
 AWAY: Final = 300 * SECOND

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from steward import private
 from steward.errors import ConfigurationError, InvalidOption, NewerStore, StorageFull, StorageUnavailable
 from steward.ledger import postgres
 from steward.ledger.write_lock import PATIENT, PROMPT, SLICE, WriteLock, busy, is_busy
-from steward.masking import masked
+from steward.system import private_files
+from steward.system.masking import masked
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -209,7 +209,7 @@ def keep_private(engine: sa.Engine) -> None:
 
     def prepare(*_: Any) -> None:
         with contextlib.suppress(OSError):  # SQLite says better why a file cannot be made
-            private.make_store(Path(name))
+            private_files.make_store(Path(name))
 
     sa.event.listen(engine, "do_connect", prepare)
 
@@ -240,7 +240,7 @@ def _begin(lock: WriteLock, connection: sa.Connection) -> None:
 
 def _ensure_folder(folder: Path) -> None:
     try:
-        private.make_folder(folder)
+        private_files.make_folder(folder)
         writable = os.access(folder, os.W_OK | os.X_OK)
     except OSError as error:
         raise ConfigurationError(

@@ -12,8 +12,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND
 from steward.ledger.schema import attempts, lanes, tasks
+from steward.system.clock import SECOND
 from steward.tasks import State
 
 MAIL: Final = "smtp"

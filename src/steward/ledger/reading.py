@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from steward import figures
-from steward.clock import EARLIEST, moment, storable
 from steward.ledger.schema import artifacts, attempts, deliveries
 from steward.results import Artifact, Attempt, Delivery, Outcome, TaskResult
+from steward.system.clock import EARLIEST, moment, storable
 from steward.tasks import FINISHED
 
 T = TypeVar("T")

@@ -9,13 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.callers import Caller, shown_name
-from steward.clock import micros, moment
 from steward.errors import InvalidOption, UnknownFile, UnknownTask
 from steward.ledger import reading
 from steward.ledger.artifacts import as_artifact
 from steward.ledger.schema import actions, artifacts, deliveries, tasks
 from steward.results import Artifact, Outcome, TaskResult
 from steward.service import Page, Query
+from steward.system.clock import micros, moment
 from steward.tasks import OPEN, State
 
 MOST = 500

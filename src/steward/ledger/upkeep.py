@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND
 from steward.errors import StateConflict
 from steward.ledger.schema import (
     actions,
@@ -23,6 +22,7 @@ from steward.ledger.schema import (
     schedules,
     tasks,
 )
+from steward.system.clock import SECOND
 from steward.tasks import FINAL, FINISHED, OPEN, State
 
 SECRET_LIFE = 10 * 60 * SECOND

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.clock import SECOND
 from steward.ledger.schema import lanes, tasks, workers
+from steward.system.clock import SECOND
 
 LEASE = 15 * SECOND
 """A worker that has not been heard of for so long (microseconds) loses what it holds."""

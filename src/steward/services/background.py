@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from fastapi import BackgroundTasks
 
 from steward.callers import PROCESS, Caller
-from steward.clock import now
 from steward.engine import Perform
 from steward.errors import Unsupported
 from steward.handlers import Handler
@@ -21,6 +20,7 @@ from steward.ledger import acceptance, orphans
 from steward.results import TaskResult
 from steward.service import Abilities, Options
 from steward.services.ledgered import LedgerTaskService
+from steward.system.clock import now
 
 _request: ContextVar[BackgroundTasks | None] = ContextVar("steward_request", default=None)
 

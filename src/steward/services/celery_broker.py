@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from steward.errors import BrokerUnavailable
-from steward.masking import masked
 from steward.services.celery import TASK, WAIT, application, dead_letters, is_rabbitmq
 from steward.settings import Settings, hostname_of
+from steward.system.masking import masked
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

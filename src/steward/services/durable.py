@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from steward.clock import new_id, now
 from steward.engine import Perform
 from steward.ledger import notices, postgres, workers
 from steward.ledger.ledger import keep_private, storage_error
 from steward.nudge import NudgeSender
 from steward.service import Abilities
 from steward.services.ledgered import LedgerTaskService
+from steward.system.clock import new_id, now
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig

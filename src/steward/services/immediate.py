@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.clock import now
 from steward.engine import Perform
 from steward.ledger import acceptance, due
 from steward.results import TaskResult
 from steward.service import Abilities, Page, Query
 from steward.services.ledgered import LedgerTaskService
+from steward.system.clock import now
 
 
 class ImmediateTaskService(LedgerTaskService):

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from steward import telling
 from steward.callers import PROCESS, Caller, shown_name
-from steward.clock import micros, new_id, now
 from steward.errors import (
     FieldProblem,
     InvalidPayload,
@@ -35,6 +34,7 @@ from steward.services.awaited import Awaited, Change
 from steward.services.joining import joined
 from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
 from steward.source import Source
+from steward.system.clock import micros, new_id, now
 from steward.tasks import State
 
 LARGEST_PAYLOAD = 256 * 1024

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from steward.clock import LATEST, SECOND, micros
 from steward.errors import InvalidOption
 from steward.handlers import Handler
 from steward.service import Options
+from steward.system.clock import LATEST, SECOND, micros
 
 LONGEST_KEY = 255
 HIGHEST_PRIORITY = 100

@@ -16,10 +16,10 @@ from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from steward import private
 from steward.errors import UnknownFile
 from steward.ledger.ledger import storage_error
 from steward.results import Outcome
+from steward.system import private_files
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.values import Attachment
 
@@ -34,7 +34,7 @@ class OutboxTransport:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        private.own_folder(folder)
+        private_files.own_folder(folder)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="outbox", daemon=True)
         self._thread.start()

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from steward import masking
 from steward.results import Outcome
+from steward.system import masking
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.transports import smtp_address
 from steward.transports.smtp_connect import CONNECT_SECONDS, GREETING_SECONDS, NotConnected, Opened, connect

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
-from steward.masking import masked
+from steward.system.masking import masked
 
 LONGEST_REPLY = 64 * 1024
 TICK: Final = 1.0

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
-from steward import jsontext
+from steward.system import strict_json
 from steward.web.problems import BodyTooLarge, MalformedBody, WrongMediaType
 
 SINGLE = 1024 * 1024
@@ -30,7 +30,7 @@ async def read_json(request: Request, limit: int = SINGLE) -> Any:
     """
     body = await _json_body(request, limit)
     try:
-        return jsontext.read(body)
+        return strict_json.read(body)
     except ValueError as error:
         raise _malformed(error) from error
 
@@ -50,13 +50,13 @@ class Array:
             ClientDisconnect: whoever sent it has left; nobody would read the answer.
         """
         try:
-            for value in jsontext.elements(self._body, SINGLE):
+            for value in strict_json.elements(self._body, SINGLE):
                 if self._left.is_set():
                     raise ClientDisconnect
                 yield value
-        except jsontext.TooLong as error:
+        except strict_json.TooLong as error:
             raise BodyTooLarge("A value in the body is too large", str(error), "Send less at once") from error
-        except jsontext.NotAnArray as error:
+        except strict_json.NotAnArray as error:
             raise MalformedBody(
                 "The body is not an array", "An array of payloads is expected", "Send [{…}, {…}]"
             ) from error

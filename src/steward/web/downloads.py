@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from steward.callers import Caller
-from steward.clock import new_id, now
 from steward.errors import UnknownFile
 from steward.ledger import acceptance, search
 from steward.results import Artifact
+from steward.system.clock import new_id, now
 from steward.web.auth import own
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from steward.clock import new_id
+from steward.system.clock import new_id
 
 log = logging.getLogger(__name__)
 

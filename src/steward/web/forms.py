@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from steward import jsontext
 from steward.errors import FieldProblem
+from steward.system import strict_json
 from steward.values import MASK
 from steward.web.words import label
 
@@ -132,7 +132,7 @@ def payload(
                 problems.append(FieldProblem(f.name, "please fill this in"))
         elif f.kind == "json":
             try:
-                result[f.name] = jsontext.read(text)
+                result[f.name] = strict_json.read(text)
             except ValueError as error:
                 problems.append(FieldProblem(f.name, f"this is not JSON: {error}"))
         elif f.kind == "datetime-local" and not re.search(r"(Z|[+-]\d\d:?\d\d)$", text):

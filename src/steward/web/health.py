@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steward.clock import SECOND, now
 from steward.conditions import conditions
 from steward.errors import StewardError
 from steward.ledger import mail_lane, search, workers
 from steward.ledger.schema import tasks
 from steward.results import Outcome
+from steward.system.clock import SECOND, now
 from steward.tasks import State
 from steward.web.auth import Doorkeeper
 

@@ -12,11 +12,11 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from steward.callers import Caller
-from steward.clock import micros
 from steward.errors import InvalidOption
 from steward.ledger.search import MOST
 from steward.service import Options, Query
 from steward.services.options import require_key
+from steward.system.clock import micros
 
 # In a query string "+" means a space, and whoever forgets to escape the offset's sign means "+".
 _LOST_PLUS = re.compile(r"^(.*\d) (\d\d:?\d\d)$")

@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from steward import periods
 from steward import schedules as calendar
-from steward.clock import micros, moment
 from steward.handlers import Handler, moving_days
 from steward.ledger.schedules import Firing
 from steward.occurrences import days_of
+from steward.system.clock import micros, moment
 from steward.timetable import Standing
 from steward.web import openapi, words
 from steward.web.auth import CHANGERS, SEERS

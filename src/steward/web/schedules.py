@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steward.callers import Caller
-from steward.clock import moment
 from steward.periods import Period
 from steward.schedules import LONGEST, Missed
 from steward.services.payloads import as_model
+from steward.system.clock import moment
 from steward.timetable import Standing
 from steward.web import openapi, parameters
 from steward.web.auth import CHANGERS, SEERS, Doorkeeper

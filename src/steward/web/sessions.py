@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steward.callers import Caller
-from steward.clock import SECOND, now
 from steward.errors import ConfigurationError
 from steward.sealing import Seal
+from steward.system.clock import SECOND, now
 from steward.web.problems import FormExpired
 
 LIFE = 8 * 3600

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from steward.clock import present
 from steward.results import Delivery, Outcome, TaskResult
+from steward.system.clock import present
 from steward.tasks import RETRYABLE, TRANSITIONS, State
 from steward.values import MASK
 

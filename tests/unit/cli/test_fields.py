@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from steward import clock
 from steward.cli import fields
 from steward.errors import InvalidOption, InvalidPayload
+from steward.system import clock
 
 SCHEMA = {
     "properties": {

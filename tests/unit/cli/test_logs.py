@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from steward.errors import ConfigurationError
-from steward.logline import LineFormatter
-from steward.masking import masked
+from steward.system.log_line import LineFormatter
+from steward.system.masking import masked
 
 
 def line(message: str, error: BaseException | None = None, *, frames: bool = False) -> str:

@@ -3,10 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import new_id, now
 from steward.ledger import Ledger, acceptance
 from steward.ledger.acceptance import Entry
 from steward.ledger.schema import metadata
+from steward.system.clock import new_id, now
 from steward.tasks import State
 
 

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from steward.clock import now
 from steward.errors import InvalidOption, KeyConflict, UnknownTask
 from steward.ledger import acceptance, search
 from steward.service import Query
+from steward.system.clock import now
 
 from .conftest import entry, key
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from steward.clock import SECOND, now
 from steward.errors import StateConflict
 from steward.ledger import attempts, control, deliveries, due, orphans, search, workers
 from steward.ledger.attempts import Ending
 from steward.results import Outcome
+from steward.system.clock import SECOND, now
 from steward.tasks import MAX_STARTS, State
 
 

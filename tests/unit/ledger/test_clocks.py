@@ -3,10 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import SECOND, now
 from steward.ledger import clocks, due, flood, workers
 from steward.ledger.clocks import Reading
 from steward.ledger.schema import tasks
+from steward.system.clock import SECOND, now
 from steward.tasks import State
 
 HOUR = 3600 * SECOND

@@ -3,10 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import SECOND, new_id, now
 from steward.errors import StateConflict, UnknownTask
 from steward.ledger import control, search
 from steward.ledger.schema import tasks
+from steward.system.clock import SECOND, new_id, now
 from steward.tasks import FINISHED, RETRYABLE, State, sources_of
 
 

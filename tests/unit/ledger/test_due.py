@@ -1,7 +1,7 @@
 """Waking, expiring, taking in hand."""
 
-from steward.clock import SECOND, now
 from steward.ledger import due, search, workers
+from steward.system.clock import SECOND, now
 from steward.tasks import State
 
 

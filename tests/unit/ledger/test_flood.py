@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward.clock import SECOND, new_id, now
 from steward.errors import RateLimited
 from steward.ledger import Ledger, acceptance, flood, search
 from steward.ledger.schema import keys
+from steward.system.clock import SECOND, new_id, now
 
 from .conftest import entry, key
 

@@ -2,8 +2,8 @@
 
 import threading
 
-from steward.clock import SECOND, now
 from steward.ledger import leases
+from steward.system.clock import SECOND, now
 
 
 def hold(ledger, holder, moment, seconds=10):

@@ -3,11 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import now
 from steward.ledger import Ledger, acceptance, access, migrate, search
 from steward.ledger.ledger import REVISIONS
 from steward.ledger.schema import metadata
 from steward.sealing import token_hash
+from steward.system.clock import now
 
 from .conftest import entry, key
 

@@ -6,10 +6,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import now
 from steward.errors import StorageUnavailable, UnknownTask
 from steward.ledger import Ledger, attempts, postgres, search
 from steward.ledger.attempts import Ending
+from steward.system.clock import now
 from steward.tasks import State
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from steward.callers import Caller
-from steward.clock import new_id, now
 from steward.errors import StateConflict
 from steward.ledger import Ledger, schedules
 from steward.ledger.schedules import Entry
+from steward.system.clock import new_id, now
 
 ADA = Caller("ada-id", "Ada", frozenset({"send"}))
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from steward.clock import now
 from steward.ledger import control, due, orphans, search
 from steward.ledger.schema import deliveries, tasks
 from steward.results import Outcome
+from steward.system.clock import now
 from steward.tasks import FINISHED, State
 
 OPEN_ENDED = {Outcome.PENDING, Outcome.DEFERRED}

@@ -3,12 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.clock import SECOND, now
 from steward.errors import StateConflict
 from steward.ledger import acceptance, artifacts, attempts, deliveries, search, upkeep
 from steward.ledger.attempts import Ending
 from steward.ledger.schema import keys, metadata, tasks
 from steward.results import Artifact, Outcome
+from steward.system.clock import SECOND, now
 from steward.tasks import State
 
 from .conftest import entry, key

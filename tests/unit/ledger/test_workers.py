@@ -1,8 +1,8 @@
 """Leases: who is at work, whose lease is over, and who is forgotten."""
 
-from steward.clock import SECOND, now
 from steward.ledger import attempts, due, orphans, workers
 from steward.ledger.workers import LEASE
+from steward.system.clock import SECOND, now
 
 
 def register(ledger, worker, at=None, slot="slot-0", port=None):

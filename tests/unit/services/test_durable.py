@@ -13,8 +13,8 @@ from contextlib import closing
 
 import pytest
 
-from steward.clock import new_id
 from steward.services.durable import DurableEngine, system_store
+from steward.system.clock import new_id
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from steward.errors import StewardError
-from steward.masking import masked
+from steward.system.masking import masked
 
 FIELDS: Final = ("task", "name", "attempt")
 LONGEST: Final = 16_000
