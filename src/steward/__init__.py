@@ -8,19 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steward.addresses import EmailAddress
     from steward.errors import Rejected, StewardError, UnreadableData
-    from steward.formats import money, number, percent
-    from steward.handlers import NO_RETRY, Handler, RetryPolicy, handler
     from steward.hookspecs import hookimpl
-    from steward.periods import Calendar
-    from steward.plugin_settings import PluginSettings
+    from steward.model.content import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
+    from steward.model.cron import Schedule
+    from steward.model.declaration.handler import NO_RETRY, Handler, RetryPolicy, handler
+    from steward.model.declaration.plugin_settings import PluginSettings
+    from steward.model.email_address import EmailAddress
+    from steward.model.formats import money, number, percent
+    from steward.model.periods import Calendar
+    from steward.model.results import Artifact, Delivery, Outcome, TaskResult
+    from steward.model.service import Options, Query, TaskService
     from steward.records import Record, to_date, to_decimal
-    from steward.results import Artifact, Delivery, Outcome, TaskResult
-    from steward.schedules import Schedule
-    from steward.service import Options, Query, TaskService
     from steward.source import Source
-    from steward.values import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
 
 __version__ = "0.1.0"
 

@@ -14,11 +14,11 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from steward import telling
-from steward.callers import SERVICE
 from steward.errors import StewardError
 from steward.ledger import Ledger, acceptance, incidents
 from steward.ledger.incidents import Event, Incident
-from steward.service import Options
+from steward.model.caller import SERVICE
+from steward.model.service import Options
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
 from steward.system.clock import SECOND, moment, now

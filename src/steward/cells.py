@@ -12,7 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from steward.formats import (
+from steward.model.content import ColumnKind
+from steward.model.formats import (
     DOUBLE_DIGITS,
     EXACT,
     NONE,
@@ -25,7 +26,6 @@ from steward.formats import (
     places_of_share,
     rounded,
 )
-from steward.values import ColumnKind
 
 PLACES: Final[dict[str, int]] = {"integer": 0, "decimal": 2, "money": 2, "percent": 3}
 """Kinds of columns that hold figures, and to how many places those are rounded; a per cent is a share of one."""

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from steward.addresses import address
 from steward.app import Steward
 from steward.conditions import conditions
 from steward.errors import Rejected, RenderFailed, StewardError
-from steward.formats import counted
 from steward.glyphs import SAMPLES, remedy
 from steward.ledger import search, upkeep, workers
 from steward.ledger.schema import artifacts
+from steward.model.email_address import address
+from steward.model.formats import counted
+from steward.model.results import Outcome
+from steward.model.states import OPEN
 from steward.renderer import Layout
 from steward.renderers.weasy import WeasyRenderer
-from steward.results import Outcome
 from steward.settings import hostname_of
 from steward.system.clock import now, present
-from steward.tasks import OPEN
 from steward.trial import apart, trial
 
 _STOPPED = ("mail", "broker", "relay", "lane", "unserved")

@@ -10,22 +10,22 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from steward import schedules as calendar
 from steward import telling
-from steward.callers import COMMAND_LINE, SERVICE
 from steward.errors import InvalidOption, StewardError
-from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, access, clocks
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry
+from steward.model import cron as calendar
+from steward.model.caller import COMMAND_LINE, SERVICE
+from steward.model.declaration.handler import Handler
+from steward.model.payload import write
+from steward.model.service import Options
+from steward.model.states import State
 from steward.occurrences import OVER, Door, Occurrence, moves_along, task_of
-from steward.payload import write
 from steward.plugins import Registry
-from steward.service import Options
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Planned
 from steward.system.clock import SECOND, micros, moment, now
-from steward.tasks import State
 
 log = logging.getLogger(__name__)
 

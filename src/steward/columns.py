@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from steward.cells import PLACES, shown
 from steward.measuring import Face, lines, widest_word, width
-from steward.values import Column, ColumnKind, Table
+from steward.model.content import Column, ColumnKind, Table
 
 Size = Literal["normal", "small", "smallest"]
 Page = Literal["upright", "sideways", "half"]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from steward import mime
-from steward.addresses import mailbox
 from steward.errors import ConfigurationError, Rejected, UnsafeMail
 from steward.mime import CRLF, LONGEST_LINE
-from steward.values import Attachment
+from steward.model.content import Attachment
+from steward.model.email_address import mailbox
 
 Pieces = list["bytes | Enclosed"]
 """A message cut at the files that are not in it yet."""

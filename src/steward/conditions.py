@@ -13,10 +13,10 @@ from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
 from steward.errors import StewardError
-from steward.formats import counted
 from steward.ledger import leases, schedules, search, unserved, workers
+from steward.model.formats import counted
+from steward.model.states import State
 from steward.system.clock import SECOND, moment, now
-from steward.tasks import State
 
 MISSED_FOR = 24 * 3600 * SECOND
 """How long (microseconds) a missed run is told of, unless its schedule has run since."""

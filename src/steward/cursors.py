@@ -9,10 +9,10 @@ from typing import Any
 from steward.errors import LateWriter, StateConflict
 from steward.ledger import Ledger
 from steward.ledger import cursors as rows
+from steward.model.content import Secret
 from steward.prepared import Request
 from steward.sealing import Seal
 from steward.system.clock import SECOND, now
-from steward.values import Secret
 
 _SAME = object()
 

@@ -22,10 +22,10 @@ from steward.app import Steward
 from steward.client import Client
 from steward.errors import ConfigurationError, StewardError, UnknownKey
 from steward.ledger import access
-from steward.results import TaskResult
+from steward.model.results import TaskResult
+from steward.model.states import FINISHED
 from steward.settings import Settings
 from steward.system import private_files
-from steward.tasks import FINISHED
 
 FOLDER = Path("steward-demo")
 READY_WITHIN = 60.0

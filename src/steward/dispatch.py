@@ -17,11 +17,11 @@ from steward.ledger import attempts, deliveries
 from steward.ledger.attempts import Ending
 from steward.ledger.writer import GroupWriter
 from steward.making import LARGEST_STORED, Made, Workshop
-from steward.results import Outcome
+from steward.model.content import mask
+from steward.model.results import Outcome
 from steward.sealing import Seal
 from steward.system.clock import now
 from steward.transport import Parcel, Phase, Reply, Transport
-from steward.values import mask
 
 
 class Expired(Exception):

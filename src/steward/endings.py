@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from steward.handlers import Handler, RetryPolicy
 from steward.ledger.attempts import Ending
 from steward.ledger.mail_lane import TURNED_AWAY
+from steward.model.declaration.handler import Handler, RetryPolicy
+from steward.model.results import Outcome
+from steward.model.states import MAX_STARTS, State, Task
 from steward.prepared import Failure
-from steward.results import Outcome
 from steward.system.clock import SECOND
-from steward.tasks import MAX_STARTS, State, Task
 
 HOLD = (
     "It is not known whether {to} got this letter: the connection was lost{times} after it had been sent."

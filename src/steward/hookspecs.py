@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from steward.handlers import Handler
+from steward.model.declaration.handler import Handler
 
 NAMESPACE = "steward"
 hookspec = pluggy.HookspecMarker(NAMESPACE)

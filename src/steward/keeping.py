@@ -18,12 +18,12 @@ from steward.compose import Enclosed
 from steward.errors import LateWriter
 from steward.ledger import artifacts, attempts
 from steward.ledger.writer import GroupWriter
+from steward.model.results import Artifact
+from steward.model.states import Task
 from steward.prepared import PDF, Document
 from steward.renderer import Layout, Renderer
-from steward.results import Artifact
 from steward.system.clock import moment, now
 from steward.system.filenames import apart
-from steward.tasks import Task
 
 _PIECE: Final = 1 << 20
 

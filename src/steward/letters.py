@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from steward import compose
-from steward.addresses import address, normal
 from steward.compose import Enclosed, Message
 from steward.errors import Rejected, TemplateError
 from steward.inlining import inlined
 from steward.mime import neutral
+from steward.model.content import Attachment, Email
+from steward.model.email_address import address, normal
 from steward.pictures import shown_within
 from steward.templates import Templates
-from steward.values import Attachment, Email
 
 
 class Letters:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from steward.ledger import mail_lane as rows
 from steward.ledger.mail_lane import STOOD_STILL, TURNED_AWAY
-from steward.results import Outcome
+from steward.model.results import Outcome
 from steward.system.clock import now
 from steward.transport import Phase, Reply
 

@@ -14,17 +14,17 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from steward import schedules as calendar
-from steward.callers import shown_name
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, StewardError
-from steward.formats import day
-from steward.handlers import Handler, moving_days
 from steward.ledger.acceptance import Entry as Task
 from steward.ledger.schedules import Entry
-from steward.payload import read
+from steward.model import cron as calendar
+from steward.model.caller import shown_name
+from steward.model.declaration.handler import Handler, moving_days
+from steward.model.formats import day
+from steward.model.payload import read
+from steward.model.states import State
 from steward.services.ledgered import LedgerTaskService
 from steward.system.clock import SECOND, moment, new_id
-from steward.tasks import State
 
 log = logging.getLogger(__name__)
 

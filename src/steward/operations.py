@@ -14,8 +14,8 @@ from steward import backup, erasure, secret_key
 from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import upkeep
 from steward.ledger.schema import artifacts, tasks
+from steward.model.content import Secret
 from steward.system.clock import micros, present
-from steward.values import Secret
 
 if TYPE_CHECKING:
     from steward.app import Steward

@@ -17,7 +17,6 @@ from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
-from steward.handlers import Handler
 from steward.keeping import Keeping, told_apart
 from steward.ledger import attempts, deliveries
 from steward.ledger.attempts import Ending
@@ -25,14 +24,15 @@ from steward.ledger.mail_lane import SENDING, STOOD_STILL, TRIAL
 from steward.ledger.writer import GroupWriter
 from steward.mail_lane import MailLane, StandsStill
 from steward.making import Made, in_pieces, made, made_again, size_of
+from steward.model.content import mask
+from steward.model.declaration.handler import Handler
+from steward.model.results import Artifact, Outcome
+from steward.model.states import Task
 from steward.prepared import Draft, Failure, Prepared
 from steward.renderer import Renderer
-from steward.results import Artifact, Outcome
 from steward.sealing import Seal
 from steward.system.clock import SECOND, now
-from steward.tasks import Task
 from steward.transport import Reply
-from steward.values import mask
 
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 

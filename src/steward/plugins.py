@@ -17,11 +17,11 @@ from typing import Any
 import pluggy
 
 from steward import hookspecs
-from steward.callers import Caller
 from steward.errors import NotAHandler, PluginError, StewardError, UnknownHandler
-from steward.handlers import Handler
-from steward.injection import settings_in
-from steward.plugin_settings import PluginSettings
+from steward.model.caller import Caller
+from steward.model.declaration.handler import Handler
+from steward.model.declaration.injection import settings_in
+from steward.model.declaration.plugin_settings import PluginSettings
 
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "steward"

@@ -16,17 +16,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward import figures, working_folders
+from steward import working_folders
 from steward.cells import clean
 from steward.compose import Enclosed, compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
-from steward.handlers import Handler
-from steward.injection import provided
 from steward.ledger.ledger import storage_error
 from steward.letters import Letters
-from steward.payload import read
-from steward.periods import Calendar
-from steward.plugin_settings import secrets as secrets_in
+from steward.model import figures
+from steward.model.content import Attachment, Email, Note, Report, mask
+from steward.model.declaration.handler import Handler
+from steward.model.declaration.injection import provided
+from steward.model.declaration.plugin_settings import secrets as secrets_in
+from steward.model.payload import read
+from steward.model.periods import Calendar
 from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
@@ -36,7 +38,6 @@ from steward.system.clock import moment
 from steward.system.filenames import all_apart, harmless
 from steward.system.log_line import about
 from steward.templates import Templates
-from steward.values import Attachment, Email, Note, Report, mask
 
 log = logging.getLogger(__name__)
 

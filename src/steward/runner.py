@@ -17,13 +17,13 @@ from steward.errors import StewardError, StorageUnavailable
 from steward.ledger import artifacts, attempts, deliveries
 from steward.ledger.writer import GroupWriter
 from steward.mail_lane import MailLane
+from steward.model.states import Task
 from steward.performance import Parts, Performance
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Prepared, Request
 from steward.renderer import Renderer
 from steward.sealing import Seal
 from steward.system.clock import SECOND, new_id, now
-from steward.tasks import Task
 from steward.transport import Transport
 
 log = logging.getLogger(__name__)

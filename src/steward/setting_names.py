@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from steward.plugin_settings import OWN, PluginSettings, lines, names
+from steward.model.declaration.plugin_settings import OWN, PluginSettings, lines, names
 from steward.settings import Settings
 
 COMMANDS_OWN: Final = ("STEWARD_URL", "STEWARD_API_KEY")

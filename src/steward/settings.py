@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from steward import proxies, schedules, secret_key
-from steward.declarations import LONGEST
+from steward import proxies, secret_key
 from steward.errors import ConfigurationError, InvalidOption
-from steward.periods import Calendar
-from steward.plugin_settings import OWN, pass_on
+from steward.model import cron as schedules
+from steward.model.declaration.options import LONGEST
+from steward.model.declaration.plugin_settings import OWN, pass_on
+from steward.model.periods import Calendar
 from steward.system import strict_json
 
 PACKAGE = Path(__file__).parent

@@ -18,7 +18,7 @@ import xlsxwriter
 
 from steward.cells import clean, fits, held, is_text, number_format, plain, shown, shows_nothing
 from steward.errors import TaskError
-from steward.values import ColumnKind, Table
+from steward.model.content import ColumnKind, Table
 
 _IN_MEMORY: Final = 1 << 20  # bytes of rows before they go to disk
 _XLSX_ROWS: Final = 1_048_576

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from steward.ledger.attempts import Ending
+from steward.model.states import Task
 from steward.system.log_line import about
-from steward.tasks import Task
 
 log = logging.getLogger("steward.tasks")
 

@@ -15,9 +15,10 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
-from steward import cells, columns, formats, measuring
+from steward import cells, columns, measuring
 from steward.errors import StewardError, TemplateError
-from steward.values import Context
+from steward.model import formats
+from steward.model.content import Context
 
 _OURS = (str(Path(jinja2.__file__).parent), str(Path(formats.__file__).parent))
 _SHIPPED = str(Path(formats.__file__).parent / "shipped")

@@ -10,18 +10,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import periods
-from steward import schedules as calendar
-from steward.callers import PROCESS, Caller, shown_name
 from steward.clockwork import due_after, latest, period_of, require_no_secret
 from steward.errors import InvalidOption, InvalidRequest, StateConflict, Unsupported
-from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance, access
 from steward.ledger import schedules as rows
 from steward.ledger.schedules import Entry, Firing
+from steward.model import cron as calendar
+from steward.model import periods
+from steward.model.caller import PROCESS, Caller, shown_name
+from steward.model.declaration.handler import Handler
+from steward.model.service import HandlerLike, Options
 from steward.occurrences import Door, moves_along, task_of
 from steward.plugins import Registry
-from steward.service import HandlerLike, Options
 from steward.services.ledgered import LedgerTaskService
 from steward.system.clock import micros, moment, new_id, now
 
@@ -103,7 +103,7 @@ class Timetable:
     ) -> Standing:
         """Keep a schedule of `caller` and return it; under a `key` a repeat returns the one that was made.
 
-        `owner` is the name to show, if not the caller's; `period` is one of `steward.periods`, or empty.
+        `owner` is the name to show, if not the caller's; `period` is one of `steward.model.periods`, or empty.
 
         Raises:
             NotPermitted: the caller may not ask for such a task.

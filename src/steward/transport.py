@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from steward.results import Outcome
+from steward.model.results import Outcome
 
 
 class Phase(StrEnum):

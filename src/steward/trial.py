@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from steward.app import Steward
-from steward.handlers import Handler
 from steward.hosting import HostedPreparer
 from steward.ledger.writer import GroupWriter
+from steward.model.declaration.handler import Handler
+from steward.model.payload import write
+from steward.model.results import TaskResult
 from steward.operations import operations_for
-from steward.payload import write
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Request
 from steward.renderers.weasy import WeasyRenderer
-from steward.results import TaskResult
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import Settings

@@ -13,8 +13,8 @@ from fastapi import BackgroundTasks
 from tests.journeys.installation import Installation
 
 from steward.app import Steward
+from steward.model.results import TaskResult
 from steward.performer import Performer
-from steward.results import TaskResult
 from steward.services.background import during
 from steward.services.immediate import ImmediateTaskService
 from steward.services.ledgered import LedgerTaskService

@@ -16,7 +16,6 @@ from tests.contracts.services import ENGINES, Subject, running
 from tests.servers.stores import contents
 
 from steward import Options, Query, TaskResult, TaskService
-from steward.callers import Caller
 from steward.errors import (
     InvalidOption,
     InvalidPayload,
@@ -28,9 +27,10 @@ from steward.errors import (
     UnknownTask,
     Unsupported,
 )
-from steward.results import Outcome
+from steward.model.caller import Caller
+from steward.model.results import Outcome
+from steward.model.states import State
 from steward.system.clock import new_id
-from steward.tasks import State
 
 
 @pytest.fixture(scope="module", params=list(ENGINES))

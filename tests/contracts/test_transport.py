@@ -20,7 +20,7 @@ from tests.servers.scripted_smtp import DROP, RESET, SILENCE, Act, ScriptedSmtp,
 from tests.servers.smtp_sink import SmtpSink
 
 from steward.errors import ConfigurationError, UnsafeMail
-from steward.results import Outcome
+from steward.model.results import Outcome
 from steward.transport import Parcel, Phase, Reply, Transport
 from steward.transports import smtp_reach
 from steward.transports.outbox import OutboxTransport, messages

@@ -12,9 +12,9 @@ import pytest
 from tests.house.repository import ROOT, files, name
 
 from steward import hookspecs
-from steward.results import Outcome
+from steward.model.results import Outcome
+from steward.model.states import State
 from steward.settings import Settings
-from steward.tasks import State
 
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))

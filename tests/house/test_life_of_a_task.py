@@ -6,7 +6,7 @@ import re
 
 from tests.house.repository import ROOT
 
-from steward.tasks import FINAL, TRANSITIONS, State
+from steward.model.states import FINAL, TRANSITIONS, State
 
 PICTURE = (ROOT / "docs" / "pictures" / "states.svg").read_text(encoding="utf-8")
 

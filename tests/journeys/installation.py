@@ -21,11 +21,11 @@ from tests.servers.process import ServerProcess
 
 from steward.app import Steward
 from steward.ledger import access, search, upkeep, workers
-from steward.results import TaskResult
-from steward.service import Query
+from steward.model.results import TaskResult
+from steward.model.service import Query
+from steward.model.states import FINISHED, State
 from steward.settings import load
 from steward.system.clock import now
-from steward.tasks import FINISHED, State
 
 PLUGINS = Path(__file__).parent / "plugins"
 SCOPES = ["send", "read", "reports", "operate"]

@@ -12,8 +12,8 @@ from steward import hookimpl
 from steward.app import Steward
 from steward.ledger.schema import deliveries, tasks
 from steward.ledger.writer import GroupWriter
+from steward.model.results import TaskResult
 from steward.renderers.weasy import WeasyRenderer
-from steward.results import TaskResult
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import load

@@ -14,7 +14,7 @@ from tests.journeys.performing import Performing
 from tests.servers.smtp_sink import SmtpSink, SunkMail
 
 from steward import sample
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 
 ONCE = ("Date", "Message-ID", "From", "To", "Subject", "MIME-Version", "Auto-Submitted")
 SENDER = "Local 214 Büro <office@example.org>"

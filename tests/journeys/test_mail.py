@@ -24,7 +24,7 @@ from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
 from steward import Attachment, Email, Handler, RetryPolicy, handler
 from steward.ledger import upkeep
 from steward.ledger.schema import enclosures, lanes, tasks
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 from steward.system.clock import SECOND, micros, moment, now
 from steward.web.words import outcome_words
 

@@ -16,13 +16,13 @@ from tests.journeys.test_pages import BROWSER, Person, Place, token_of, words_of
 
 from steward import Options
 from steward.app import Steward
-from steward.callers import COMMAND_LINE, INTERNAL, PROCESS, SCOPES, SERVICE, Caller
 from steward.errors import NotPermitted
-from steward.handlers import Handler
 from steward.ledger import access
 from steward.ledger.schema import api_keys, schedules
+from steward.model.caller import COMMAND_LINE, INTERNAL, PROCESS, SCOPES, SERVICE, Caller
+from steward.model.declaration.handler import Handler
+from steward.model.service import Query
 from steward.plugins import load as load_plugins
-from steward.service import Query
 from steward.settings import load, shipped
 from steward.system.clock import SECOND, now
 from steward.web.app import create

@@ -11,7 +11,7 @@ from tests.journeys.installation import Installation
 from tests.servers.ports import wait_until
 from tests.servers.smtp_sink import SmtpSink
 
-from steward.tasks import MAX_STARTS
+from steward.model.states import MAX_STARTS
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]

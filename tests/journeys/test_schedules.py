@@ -13,7 +13,7 @@ from tests.journeys.installation import Installation
 from tests.servers.smtp_sink import SmtpSink
 
 from steward.ledger import schedules as rows
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 from steward.system.clock import SECOND, now
 
 Install = Callable[..., Installation]

@@ -23,8 +23,8 @@ from tests.servers.stores import contents
 
 from steward.ledger import upkeep
 from steward.ledger.schema import deliveries, lanes, tasks
+from steward.model.content import MASK, mask
 from steward.system.clock import SECOND, now
-from steward.values import MASK, mask
 
 LEAKY = Path(__file__).parent / "leaky"
 NAME = "Xanthippe Zwinglistein-Quux"

@@ -15,7 +15,7 @@ from tests.journeys.performing import Performing
 from tests.servers.scripted_smtp import ScriptedSmtp, say
 from tests.servers.smtp_sink import SmtpSink, SunkMail
 
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 
 MEMBERS = 50
 

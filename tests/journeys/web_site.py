@@ -20,10 +20,10 @@ from pydantic import BaseModel, EmailStr, Field
 
 from steward import Email, Note, Options, Rejected, Report, Secret, Source, handler, hookimpl
 from steward.app import Steward
-from steward.callers import SCOPES, Caller
 from steward.errors import UnknownKey
 from steward.ledger import access
 from steward.ledger.schema import artifacts, deliveries, tasks
+from steward.model.caller import SCOPES, Caller
 from steward.plugins import load as load_plugins
 from steward.settings import load
 from steward.system.clock import now

@@ -11,8 +11,8 @@ import pytest
 from tests.servers.ports import free_port
 
 from steward import Options, TaskResult
-from steward.callers import COMMAND_LINE, SCOPES, Caller
 from steward.errors import InvalidPayload, NotPermitted
+from steward.model.caller import COMMAND_LINE, SCOPES, Caller
 from steward.operations import operations_for
 from steward.prepared import Request
 from steward.settings import load

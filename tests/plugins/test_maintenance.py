@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward import backup
 from steward.ledger.schema import artifacts, tasks
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 from steward.settings import load
 from steward.system.clock import SECOND, now
 from steward.trial import Trial, apart, trial

@@ -18,8 +18,8 @@ from tests.servers.quickbooks import REALM, QuickBooks
 
 from steward.ledger import cursors
 from steward.ledger.schema import cursors as table
+from steward.model.results import TaskResult
 from steward.records import to_decimal
-from steward.results import TaskResult
 from steward.sample import make
 from steward.settings import load
 from steward.trial import Trial, apart, trial

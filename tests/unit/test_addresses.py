@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, EmailStr, ValidationError
 
-from steward.addresses import LONGEST, EmailAddress, address, normal
 from steward.errors import Rejected
+from steward.model.email_address import LONGEST, EmailAddress, address, normal
 
 LOCAL_64 = "a" * 64
 DOMAIN_189 = ".".join(["b" * 63, "c" * 63, "d" * 57, "org"])

@@ -6,10 +6,10 @@ from steward.broker_relay import BROKER, BrokerRelay
 from steward.errors import BrokerUnavailable
 from steward.ledger import acceptance, attempts, due, workers
 from steward.ledger.acceptance import Entry
+from steward.model.states import State
 from steward.nudge import NudgeReceiver
 from steward.relay import Lane
 from steward.system.clock import new_id, now
-from steward.tasks import State
 
 LANES = (Lane("mail", 4, 2), Lane("bulk", 2, 2))
 

@@ -19,11 +19,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from steward.cells import clean, number_format, plain, shown
-from steward.formats import money, number, percent
+from steward.model.content import Column, ColumnKind, Table
+from steward.model.formats import money, number, percent
 from steward.settings import shipped
 from steward.spreadsheets import write_csv, write_xlsx
 from steward.templates import Templates
-from steward.values import Column, ColumnKind, Table
 
 KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 NAMESPACE = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}

@@ -33,7 +33,7 @@ from steward.errors import (
     UnknownTask,
     Unreachable,
 )
-from steward.results import Outcome
+from steward.model.results import Outcome
 
 TASK = {
     "id": "0190",

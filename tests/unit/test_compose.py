@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from steward.compose import Message, compose, sender_of
 from steward.errors import ConfigurationError, UnsafeMail
-from steward.values import Attachment
+from steward.model.content import Attachment
 
 WHEN = datetime(2026, 11, 24, 8, 15, 30, tzinfo=UTC)
 LETTER = Message(

@@ -16,9 +16,9 @@ from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
 from steward.ledger import acceptance, leases, schedules, workers
 from steward.ledger.schedules import Entry
 from steward.ledger.schema import tasks
+from steward.model.states import State
 from steward.settings import load
 from steward.system.clock import SECOND, new_id, now
-from steward.tasks import State
 from steward.web.health import readiness
 
 SECRET_WORDS = "535 5.7.8 bad credentials for mailer@example.org"

@@ -9,10 +9,10 @@ import pytest
 from steward.cursors import LedgerCursor
 from steward.errors import LateWriter, StateConflict
 from steward.ledger import Ledger, acceptance, attempts, cursors, orphans
+from steward.model.content import Secret
 from steward.prepared import Request
 from steward.sealing import Seal
 from steward.system.clock import new_id, now
-from steward.values import Secret
 from tests.unit.ledger.conftest import entry
 
 SEAL = Seal(b"k" * 32)

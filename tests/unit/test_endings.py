@@ -7,10 +7,10 @@ from pydantic import BaseModel
 from steward import Email, RetryPolicy, handler
 from steward import endings as e
 from steward.endings import Fate
+from steward.model.results import Outcome
+from steward.model.states import MAX_STARTS, State, Task, lawful
 from steward.prepared import Failure
-from steward.results import Outcome
 from steward.system.clock import SECOND
-from steward.tasks import MAX_STARTS, State, Task, lawful
 
 
 class Payload(BaseModel):

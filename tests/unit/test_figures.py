@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward import Note, Secret, figures
+from steward import Note, Secret
 from steward.errors import TaskError
+from steward.model import figures
 
 
 class Kind(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steward.formats import counted
+from steward.model.formats import counted
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from pydantic.alias_generators import to_camel
 
 from steward import Private, Secret
 from steward.errors import InvalidPayload
-from steward.payload import keep, read
+from steward.model.payload import keep, read
 
 
 class Inner(BaseModel):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward import periods
-from steward.periods import PERIODS, Calendar, before
+from steward.model import periods
+from steward.model.periods import PERIODS, Calendar, before
 
 DAY = timedelta(days=1)
 DAYS = st.dates(date(1990, 1, 1), date(2110, 12, 31))

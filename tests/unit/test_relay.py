@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from steward.ledger import acceptance, attempts, search, workers
 from steward.ledger.due import Due
 from steward.ledger.schema import tasks
+from steward.model.states import State
 from steward.nudge import NudgeReceiver
 from steward.relay import ONCE_LOST, Relay, lanes, packed
 from steward.system.clock import SECOND, new_id, now
-from steward.tasks import State
 
 from .ledger.conftest import entry
 

@@ -14,11 +14,11 @@ import pypdf
 import pytest
 
 from steward.cells import clean
+from steward.model.content import Column, Table
 from steward.renderer import Layout
 from steward.renderers.weasy import WeasyRenderer
 from steward.settings import shipped
 from steward.templates import Templates
-from steward.values import Column, Table
 from tests.unit.pages import Pages, read
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ from steward import Email, RetryPolicy, handler
 from steward.archives.folder import FolderArchive
 from steward.ledger import Ledger, acceptance, attempts, control, orphans, search
 from steward.ledger.writer import GroupWriter
+from steward.model.results import Outcome
+from steward.model.states import State
 from steward.plugins import Registry
 from steward.prepared import Document, Draft, Failure, Prepared
-from steward.results import Outcome
 from steward.runner import Runner
 from steward.sealing import Seal
 from steward.system.clock import SECOND, now
-from steward.tasks import State
 from steward.transport import Phase, Reply
 from steward.transports.outbox import OutboxTransport
 

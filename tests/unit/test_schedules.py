@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steward import Schedule, handler
 from steward.errors import InvalidOption, PluginError
-from steward.schedules import after, check, days_of, find_zone, in_words, suggested, upcoming
+from steward.model.cron import after, check, days_of, find_zone, in_words, suggested, upcoming
 from tests.unit.test_handlers import Joined
 
 

@@ -5,7 +5,8 @@ import os
 import pytest
 from pydantic import Field
 
-from steward import PluginSettings, plugin_settings, setting_names, settings
+from steward import PluginSettings, setting_names, settings
+from steward.model.declaration import plugin_settings
 
 
 @pytest.fixture

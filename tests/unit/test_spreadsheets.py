@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 import pytest
 
 from steward.errors import TaskError
+from steward.model.content import Column, Table
 from steward.spreadsheets import spool, write_csv, write_xlsx
-from steward.values import Column, Table
 
 COLUMNS = (
     Column("item", "Item"),

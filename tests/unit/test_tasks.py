@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.errors import StateConflict
-from steward.tasks import FINAL, FINISHED, OPEN, RETRYABLE, TRANSITIONS, WAITING, State, lawful, move, sources_of
+from steward.model.states import FINAL, FINISHED, OPEN, RETRYABLE, TRANSITIONS, WAITING, State, lawful, move, sources_of
 
 states = st.sampled_from(list(State))
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from steward.callers import SERVICE
 from steward.ledger import due, orphans, workers
 from steward.ledger.schema import tasks
-from steward.service import Options
+from steward.model.caller import SERVICE
+from steward.model.service import Options
 from steward.system.clock import SECOND, new_id, now
 
 ADA = {"name": "Ada", "email": "ada@example.org"}

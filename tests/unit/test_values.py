@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from steward import Email, Private, Secret
-from steward.values import MASK
+from steward.model.content import MASK
 
 
 class Reset(BaseModel):

@@ -40,8 +40,8 @@ def create(
     as_json: Json = False,
 ) -> int:
     """Make a key and print it, this once: only its hash is kept."""
-    from steward.callers import known_names
     from steward.ledger import access
+    from steward.model.caller import known_names
 
     with setup.opened(context) as steward:
         names = known_names(only or (), steward.registry.handlers)
@@ -62,7 +62,7 @@ def list_(context: typer.Context, as_json: Json = False) -> int:
     Not the keys themselves: those nobody has but their users.
     """
     from steward.ledger import access
-    from steward.results import iso
+    from steward.model.results import iso
 
     with setup.opened(context) as steward, steward.ledger.read() as connection:
         keys = access.list_keys(connection)
@@ -148,7 +148,7 @@ def add(
 def list_users(context: typer.Context, as_json: Json = False) -> int:
     """List the people who were given a sign-in link, by name."""
     from steward.ledger import access
-    from steward.results import iso
+    from steward.model.results import iso
 
     with setup.opened(context) as steward, steward.ledger.read() as connection:
         users = access.list_users(connection)

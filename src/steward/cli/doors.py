@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from steward.callers import COMMAND_LINE
 from steward.cli import setup
 from steward.errors import InvalidOption
+from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
     from steward.app import Steward
     from steward.client import Client
-    from steward.results import TaskResult
-    from steward.service import Options, Query
+    from steward.model.results import TaskResult
+    from steward.model.service import Options, Query
 
 Url = Annotated[
     str, typer.Option("--url", envvar="STEWARD_URL", help="Ask the service under this address, not the data folder.")

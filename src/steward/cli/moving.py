@@ -108,9 +108,9 @@ def copy(
 def _status(steward: Steward) -> dict[str, Any]:
     from steward import broker_relay
     from steward.ledger import due, leases, search, workers
+    from steward.model.states import OPEN
     from steward.settings import hostname_of
     from steward.system.clock import now
-    from steward.tasks import OPEN
 
     moment = now()
     with steward.ledger.read() as connection:

@@ -11,12 +11,12 @@ import typer
 from steward.cli import fields, setup
 from steward.cli.printing import Json, say, say_json, say_table
 from steward.cli.wording import FAILED, tell
-from steward.figures import in_words
+from steward.model.figures import in_words
 from steward.system import private_files
 
 if TYPE_CHECKING:
-    from steward.handlers import Handler
-    from steward.results import TaskResult
+    from steward.model.declaration.handler import Handler
+    from steward.model.results import TaskResult
     from steward.trial import Trial
 
 
@@ -168,7 +168,7 @@ def _example(handler: Handler) -> dict[str, Any]:
 
 
 def _perform(trial: Trial, handler: Handler, payload: dict[str, Any]) -> TaskResult:
-    from steward.service import Options
+    from steward.model.service import Options
 
     task_id = trial.service.submit(handler.name, payload, Options(requested_by="preview")).id
     return trial.service.get_status(task_id)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from steward.figures import in_words
+from steward.model.figures import in_words
 
 if TYPE_CHECKING:
-    from steward.results import TaskResult
+    from steward.model.results import TaskResult
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 

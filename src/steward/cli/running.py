@@ -36,7 +36,7 @@ def up(
     SIGTERM or Ctrl-C stops everything within half a minute; what was in hand goes on after the next start.
     """
     from steward import supervisor
-    from steward.plugin_settings import take_back
+    from steward.model.declaration.plugin_settings import take_back
 
     _die_with(parent)
     chosen = setup.long_running(context)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.callers import COMMAND_LINE
 from steward.cli import fields, setup
 from steward.cli.doors import user
 from steward.cli.printing import Json, at, say, say_json, say_table
+from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
     from steward.timetable import Standing

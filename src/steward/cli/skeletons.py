@@ -6,7 +6,7 @@ import keyword
 from pathlib import Path
 
 from steward.errors import ConfigurationError, InvalidOption
-from steward.handlers import NAME
+from steward.model.declaration.handler import NAME
 from steward.system import private_files
 
 LETTER = '''\

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.callers import COMMAND_LINE
 from steward.cli import fields
 from steward.cli.doors import ApiKey, Door, Url, door, user
 from steward.cli.printing import Json, at, say, say_json, say_table, say_task
 from steward.cli.wording import FAILED, tell
+from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from steward.results import TaskResult
+    from steward.model.results import TaskResult
 
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has ended; exit code 1 if it did not succeed.")]
 Within = Annotated[float, typer.Option("--within", min=0, metavar="SECONDS", help="Seconds to wait at most.")]
@@ -63,7 +63,7 @@ def send(
     Example: steward send welcome_email --name Ada --email ada@example.org
     """
     from steward.errors import InvalidOption
-    from steward.service import Options
+    from steward.model.service import Options
 
     span = fields.spans(run_at, expires_at)
     if url and key is not None and span:
@@ -131,7 +131,7 @@ def tasks(
     as_json: Json = False,
 ) -> int:
     """List tasks, newest first."""
-    from steward.service import Query
+    from steward.model.service import Query
 
     query = Query(
         states=tuple(s for each in state or () for s in each.split(",")),

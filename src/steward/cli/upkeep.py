@@ -98,7 +98,7 @@ def purge(
 
     from steward import erasure
     from steward.errors import InvalidOption
-    from steward.formats import counted
+    from steward.model.formats import counted
     from steward.operations import Operations
 
     if (older_than is None) == (person is None):
@@ -141,7 +141,7 @@ def _count(steward: Steward, older_than: float | None, person: str | None) -> in
 
 def _confirm(count: int, person: str | None) -> None:
     from steward.errors import InvalidOption
-    from steward.formats import counted
+    from steward.model.formats import counted
 
     with_files = counted(count, "task with its files", "tasks with their files")
     what = f"Remove {person} from {counted(count, 'task')}" if person else f"Delete {with_files}"
@@ -153,7 +153,7 @@ def _confirm(count: int, person: str | None) -> None:
 def _say_erased(done: Erased, person: str, as_json: bool) -> int:
     from dataclasses import asdict
 
-    from steward.formats import counted
+    from steward.model.formats import counted
 
     if as_json:
         say_json(asdict(done))
@@ -187,7 +187,7 @@ def _say_backup(done: Backup, as_json: bool) -> None:
         said = {"folder": str(done.folder), "tasks": done.tasks, "files": done.files, "size": done.size}
         say_json(said | {"key": done.key, "sealed": done.sealed, "lost": done.lost, "verified": True})
         return
-    from steward.formats import counted
+    from steward.model.formats import counted
 
     size = f"{done.size / 1_000_000:,.1f} MB"
     say(f"{done.folder}: {counted(done.tasks, 'task')}, {counted(done.files, 'file')}, {size}; it can be restored")

@@ -15,7 +15,7 @@ import httpx
 
 from steward.client.codec import as_json, error_of, json_of, task_of
 from steward.errors import FieldProblem, InvalidPayload, NotFinished, StewardError, UnknownFile, Unreachable
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 
 TIMEOUT = 30.0
 FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0

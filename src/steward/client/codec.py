@@ -10,7 +10,7 @@ from typing import Any
 
 from steward import errors
 from steward.errors import FieldProblem, InvalidPayload, RateLimited, StewardError, Unreachable
-from steward.results import Artifact, Delivery, Outcome, TaskResult
+from steward.model.results import Artifact, Delivery, Outcome, TaskResult
 
 
 def as_json(value: Any) -> bytes:

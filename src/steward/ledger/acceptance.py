@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from steward.errors import KeyConflict
 from steward.ledger import flood
 from steward.ledger.schema import actions, keys, tasks
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 from steward.system.clock import SECOND, moment, now
 
 KEY_LIFE = 48 * 3600 * SECOND

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from steward.callers import COMMAND_LINE, PROCESS, SCOPES, SERVICE, UNKNOWN, Caller, plain_name, proper_name
 from steward.errors import InvalidOption, UnknownKey, UnknownUser
 from steward.ledger.schema import api_keys, links, sessions, users
+from steward.model.caller import COMMAND_LINE, PROCESS, SCOPES, SERVICE, UNKNOWN, Caller, plain_name, proper_name
 from steward.sealing import token_hash
 from steward.system.clock import SECOND, moment, new_id, now
 

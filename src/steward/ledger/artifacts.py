@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.ledger.schema import artifacts, tasks
-from steward.results import Artifact
-from steward.tasks import State
+from steward.model.results import Artifact
+from steward.model.states import State
 
 
 def record(connection: sa.Connection, task_id: str, claim: str, artifact: Artifact, now: int) -> bool:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from steward.ledger.rows import run_each
 from steward.ledger.schema import attempts, tasks
-from steward.tasks import State, Task
+from steward.model.states import State, Task
 
 _BEGIN = (
     tasks.update()

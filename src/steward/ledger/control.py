@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from steward.errors import StateConflict, UnknownTask
 from steward.ledger.deliveries import once_more
 from steward.ledger.schema import attempts, deliveries, tasks
-from steward.tasks import RETRYABLE, State, sources_of
+from steward.model.states import RETRYABLE, State, sources_of
 
 
 def state_of(connection: sa.Connection, task_id: str) -> State:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.ledger.schema import cursors, synced, tasks
-from steward.tasks import State
+from steward.model.states import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from steward.ledger.rows import find_among, run_each
 from steward.ledger.schema import attempts, deliveries, enclosures, tasks
-from steward.results import Outcome
-from steward.tasks import State
+from steward.model.results import Outcome
+from steward.model.states import State
 
 
 @dataclass(frozen=True, slots=True)

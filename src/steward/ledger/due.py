@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from steward.handlers import LANES
 from steward.ledger.schema import lanes, tasks, workers
+from steward.model.declaration.handler import LANES
+from steward.model.states import State
 from steward.system.log_line import about
-from steward.tasks import State
 
 log = logging.getLogger("steward.tasks")
 

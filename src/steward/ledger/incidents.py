@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from steward.ledger.mail_lane import LINE
 from steward.ledger.schema import firings, incident_events, incidents, lanes, schedules, tasks
+from steward.model.states import State
 from steward.system.clock import SECOND, new_id, now
-from steward.tasks import State
 
 AWAY: Final = 300 * SECOND
 """Microseconds for which a mail server may be away before that is an incident: most are back sooner."""

@@ -13,8 +13,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from steward.ledger.schema import attempts, lanes, tasks
+from steward.model.states import State
 from steward.system.clock import SECOND
-from steward.tasks import State
 
 MAIL: Final = "smtp"
 """Its name in the table; it stands for every lane that sends letters."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from steward.ledger.schema import attempts, deliveries, tasks
+from steward.model.states import MAX_STARTS, State
 from steward.system.clock import SECOND
 from steward.system.log_line import about
-from steward.tasks import MAX_STARTS, State
 
 log = logging.getLogger("steward.tasks")
 

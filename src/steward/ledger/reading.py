@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from steward import figures
 from steward.ledger.schema import artifacts, attempts, deliveries
-from steward.results import Artifact, Attempt, Delivery, Outcome, TaskResult
+from steward.model import figures
+from steward.model.results import Artifact, Attempt, Delivery, Outcome, TaskResult
+from steward.model.states import FINISHED
 from steward.system.clock import EARLIEST, moment, storable
-from steward.tasks import FINISHED
 
 T = TypeVar("T")
 _BEGINNING = moment(EARLIEST)

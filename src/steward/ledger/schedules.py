@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.callers import Caller, shown_name
 from steward.errors import KeyConflict, StateConflict, UnknownSchedule
 from steward.ledger import acceptance
 from steward.ledger.schema import firings, schedules
+from steward.model.caller import Caller, shown_name
 
 MOST_MISSED = 1000
 """How many missed runs are looked at: enough to say that there are many."""
@@ -24,7 +24,7 @@ _SPACE = uuid.UUID("5f0c1d9a-8b57-4c55-9c1f-6a3f0f0d7a55")
 class Entry:
     """A schedule, every value in the ledger's own form. `next_at` is None while it is paused or never due again.
 
-    `period` is one of `steward.periods.PERIODS`; `ended` says why there is nothing left to ask for.
+    `period` is one of `steward.model.periods.PERIODS`; `ended` says why there is nothing left to ask for.
     """
 
     id: str

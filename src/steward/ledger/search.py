@@ -8,15 +8,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.callers import Caller, shown_name
 from steward.errors import InvalidOption, UnknownFile, UnknownTask
 from steward.ledger import reading
 from steward.ledger.artifacts import as_artifact
 from steward.ledger.schema import actions, artifacts, deliveries, tasks
-from steward.results import Artifact, Outcome, TaskResult
-from steward.service import Page, Query
+from steward.model.caller import Caller, shown_name
+from steward.model.results import Artifact, Outcome, TaskResult
+from steward.model.service import Page, Query
+from steward.model.states import OPEN, State
 from steward.system.clock import micros, moment
-from steward.tasks import OPEN, State
 
 MOST = 500
 

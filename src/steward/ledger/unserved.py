@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from steward.handlers import LANES
 from steward.ledger.schema import tasks
+from steward.model.declaration.handler import LANES
 
 # A literal, not a parameter: both databases match a partial index only by what stands in the statement.
 _QUEUED = sa.and_(tasks.c.state == sa.literal_column("'queued'"), tasks.c.worker.is_(None))

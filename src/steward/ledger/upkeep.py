@@ -22,8 +22,8 @@ from steward.ledger.schema import (
     schedules,
     tasks,
 )
+from steward.model.states import FINAL, FINISHED, OPEN, State
 from steward.system.clock import SECOND
-from steward.tasks import FINAL, FINISHED, OPEN, State
 
 SECRET_LIFE = 10 * 60 * SECOND
 """How long a failed task keeps its secrets for a retry by hand (microseconds); promised is at most 15 minutes."""

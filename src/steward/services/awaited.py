@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward import telling
-from steward.handlers import Handler
 from steward.ledger import Ledger, acceptance
+from steward.model.declaration.handler import Handler
+from steward.model.service import HandlerLike, Options, TaskService
 from steward.plugins import Registry
-from steward.service import HandlerLike, Options, TaskService
 from steward.services import options as options_of
 from steward.services.joining import async_session, home_of
 

@@ -12,13 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi import BackgroundTasks
 
-from steward.callers import PROCESS, Caller
 from steward.engine import Perform
 from steward.errors import Unsupported
-from steward.handlers import Handler
 from steward.ledger import acceptance, orphans
-from steward.results import TaskResult
-from steward.service import Abilities, Options
+from steward.model.caller import PROCESS, Caller
+from steward.model.declaration.handler import Handler
+from steward.model.results import TaskResult
+from steward.model.service import Abilities, Options
 from steward.services.ledgered import LedgerTaskService
 from steward.system.clock import now
 

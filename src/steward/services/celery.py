@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from steward.errors import ConfigurationError, MissingExtra
-from steward.handlers import LANES
-from steward.service import Abilities
+from steward.model.declaration.handler import LANES
+from steward.model.service import Abilities
 from steward.services.durable import DurableTaskService
 from steward.settings import Settings
 

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from steward.engine import Perform
 from steward.ledger import notices, postgres, workers
 from steward.ledger.ledger import keep_private, storage_error
+from steward.model.service import Abilities
 from steward.nudge import NudgeSender
-from steward.service import Abilities
 from steward.services.ledgered import LedgerTaskService
 from steward.system.clock import new_id, now
 

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from steward.engine import Perform
 from steward.ledger import acceptance, due
-from steward.results import TaskResult
-from steward.service import Abilities, Page, Query
+from steward.model.results import TaskResult
+from steward.model.service import Abilities, Page, Query
 from steward.services.ledgered import LedgerTaskService
 from steward.system.clock import now
 

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from steward import telling
-from steward.callers import PROCESS, Caller, shown_name
 from steward.errors import (
     FieldProblem,
     InvalidPayload,
@@ -20,22 +19,23 @@ from steward.errors import (
     SourceUnavailable,
     Unsupported,
 )
-from steward.handlers import Handler
-from steward.injection import Needs, provided
 from steward.ledger import Ledger, acceptance, control, search
-from steward.payload import keep
-from steward.periods import Calendar
+from steward.model.caller import PROCESS, Caller, shown_name
+from steward.model.declaration.handler import Handler
+from steward.model.declaration.injection import Needs, provided
+from steward.model.payload import keep
+from steward.model.periods import Calendar
+from steward.model.results import TaskResult
+from steward.model.service import Accepted, HandlerLike, Options, Page, Query
+from steward.model.states import State
 from steward.plugins import Registry
-from steward.results import TaskResult
 from steward.sealing import Seal
-from steward.service import Accepted, HandlerLike, Options, Page, Query
 from steward.services import options as options_of
 from steward.services.awaited import Awaited, Change
 from steward.services.joining import joined
 from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
 from steward.source import Source
 from steward.system.clock import micros, new_id, now
-from steward.tasks import State
 
 LARGEST_PAYLOAD = 256 * 1024
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from steward.errors import InvalidOption
-from steward.handlers import Handler
-from steward.service import Options
+from steward.model.declaration.handler import Handler
+from steward.model.service import Options
 from steward.system.clock import LATEST, SECOND, micros
 
 LONGEST_KEY = 255

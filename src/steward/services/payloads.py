@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
-from steward.addresses import address, normal
 from steward.errors import FieldProblem, InvalidOption, InvalidPayload, Rejected
-from steward.handlers import ADDRESSED, Handler
-from steward.payload import read, write
-from steward.service import Options
+from steward.model.declaration.handler import ADDRESSED, Handler
+from steward.model.email_address import address, normal
+from steward.model.payload import read, write
+from steward.model.service import Options
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from steward.errors import UnknownFile
 from steward.ledger.ledger import storage_error
-from steward.results import Outcome
+from steward.model.content import Attachment
+from steward.model.results import Outcome
 from steward.system import private_files
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
-from steward.values import Attachment
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 _NAME = re.compile(r"[A-Za-z0-9@._+-]{1,200}\.eml")

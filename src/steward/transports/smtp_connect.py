@@ -13,7 +13,7 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
-from steward.results import Outcome
+from steward.model.results import Outcome
 from steward.transport import Phase, Reply
 from steward.transports.smtp_address import SmtpAddress
 from steward.transports.smtp_hello import LOOPBACK, Hello

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from steward.results import Outcome
+from steward.model.results import Outcome
 from steward.transport import Phase, Reply
 from steward.transports.smtp_line import ServerReply
 

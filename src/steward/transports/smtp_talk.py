@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from steward.errors import UnsafeMail
-from steward.results import Outcome
+from steward.model.results import Outcome
 from steward.transport import BeforeDot, Parcel, Phase, Reply
 from steward.transports.smtp_connect import Opened
 from steward.transports.smtp_line import LineLost, ServerReply

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from steward.callers import Caller
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable, StateConflict
-from steward.handlers import Handler
+from steward.model.caller import Caller
+from steward.model.cron import find_zone
+from steward.model.declaration.handler import Handler
+from steward.model.service import Options
 from steward.occurrences import moves_along
-from steward.schedules import find_zone
-from steward.service import Options
 from steward.services.background import during
 from steward.services.payloads import validated
 from steward.web import forms, openapi

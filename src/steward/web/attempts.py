@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from steward.errors import RateLimited
-from steward.formats import counted
+from steward.model.formats import counted
 
 MOST_FAILURES = 8
 WITHIN = 300.0

@@ -8,10 +8,10 @@ from collections import OrderedDict
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from steward.callers import Caller
 from steward.errors import MissingScope
 from steward.ledger import access, search
-from steward.results import TaskResult
+from steward.model.caller import Caller
+from steward.model.results import TaskResult
 from steward.sealing import token_hash
 from steward.web import parameters
 from steward.web.intake import Intake

@@ -11,10 +11,10 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from steward.callers import Caller
 from steward.errors import UnknownFile
 from steward.ledger import acceptance, search
-from steward.results import Artifact
+from steward.model.caller import Caller
+from steward.model.results import Artifact
 from steward.system.clock import new_id, now
 from steward.web.auth import own
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from steward.errors import FieldProblem
+from steward.model.content import MASK
 from steward.system import strict_json
-from steward.values import MASK
 from steward.web.words import label
 
 Choices = Callable[[str], list[tuple[str, str]] | None]

@@ -18,9 +18,9 @@ from steward.conditions import conditions
 from steward.errors import StewardError
 from steward.ledger import mail_lane, search, workers
 from steward.ledger.schema import tasks
-from steward.results import Outcome
+from steward.model.results import Outcome
+from steward.model.states import State
 from steward.system.clock import SECOND, now
-from steward.tasks import State
 from steward.web.auth import Doorkeeper
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from steward.handlers import Handler
-from steward.results import TaskResult
+from steward.model.declaration.handler import Handler
+from steward.model.results import TaskResult
+from steward.model.states import State
 from steward.services.background import during
-from steward.tasks import State
 from steward.web import downloads, openapi, parameters
 from steward.web.auth import CHANGERS, SEERS, Doorkeeper, own
 from steward.web.threads import run_writing

@@ -9,13 +9,13 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from steward.callers import Caller
-from steward.handlers import Handler
-from steward.payload import as_sent
-from steward.periods import PERIODS
-from steward.results import Outcome
-from steward.tasks import State
-from steward.values import MASK
+from steward.model.caller import Caller
+from steward.model.content import MASK
+from steward.model.declaration.handler import Handler
+from steward.model.payload import as_sent
+from steward.model.periods import PERIODS
+from steward.model.results import Outcome
+from steward.model.states import State
 
 if TYPE_CHECKING:
     from steward.app import Steward

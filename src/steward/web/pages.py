@@ -13,10 +13,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from steward.ledger import search
-from steward.results import TaskResult
-from steward.service import Page, Query
+from steward.model.results import TaskResult
+from steward.model.service import Page, Query
+from steward.model.states import State
 from steward.services.background import during
-from steward.tasks import State
 from steward.web import downloads, openapi, words
 from steward.web.auth import CHANGERS, SEERS, own
 from steward.web.problems import KINDS, NoSuchPage

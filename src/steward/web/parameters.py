@@ -11,10 +11,10 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from steward.callers import Caller
 from steward.errors import InvalidOption
 from steward.ledger.search import MOST
-from steward.service import Options, Query
+from steward.model.caller import Caller
+from steward.model.service import Options, Query
 from steward.services.options import require_key
 from steward.system.clock import micros
 

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from steward import periods
-from steward import schedules as calendar
-from steward.handlers import Handler, moving_days
 from steward.ledger.schedules import Firing
+from steward.model import cron as calendar
+from steward.model import periods
+from steward.model.declaration.handler import Handler, moving_days
 from steward.occurrences import days_of
 from steward.system.clock import micros, moment
 from steward.timetable import Standing

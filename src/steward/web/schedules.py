@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from steward.callers import Caller
-from steward.periods import Period
-from steward.schedules import LONGEST, Missed
+from steward.model.caller import Caller
+from steward.model.cron import LONGEST, Missed
+from steward.model.periods import Period
 from steward.services.payloads import as_model
 from steward.system.clock import moment
 from steward.timetable import Standing

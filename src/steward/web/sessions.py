@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from steward.callers import Caller
 from steward.errors import ConfigurationError
+from steward.model.caller import Caller
 from steward.sealing import Seal
 from steward.system.clock import SECOND, now
 from steward.web.problems import FormExpired

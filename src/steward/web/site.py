@@ -15,10 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from steward import figures
-from steward.callers import Caller
 from steward.conditions import Condition, conditions
-from steward.schedules import find_zone
+from steward.model import figures
+from steward.model.caller import Caller
+from steward.model.cron import find_zone
 from steward.web import words
 from steward.web.auth import SEERS, Doorkeeper, require
 from steward.web.bodies import read_form

@@ -17,8 +17,8 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from steward.errors import InvalidOption
-from steward.results import TaskResult
-from steward.service import Options
+from steward.model.results import TaskResult
+from steward.model.service import Options
 from steward.services.background import during
 from steward.web import openapi, parameters
 from steward.web.auth import ASKERS, Doorkeeper, require

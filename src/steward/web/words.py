@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from steward.results import Delivery, Outcome, TaskResult
+from steward.model.content import MASK
+from steward.model.results import Delivery, Outcome, TaskResult
+from steward.model.states import RETRYABLE, TRANSITIONS, State
 from steward.system.clock import present
-from steward.tasks import RETRYABLE, TRANSITIONS, State
-from steward.values import MASK
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from steward.cli.printing import say_task
-from steward.results import TaskResult
+from steward.model.results import TaskResult
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from steward.ledger import Ledger, acceptance
 from steward.ledger.acceptance import Entry
 from steward.ledger.schema import metadata
+from steward.model.states import State
 from steward.system.clock import new_id, now
-from steward.tasks import State
 
 
 def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> acceptance.Key:

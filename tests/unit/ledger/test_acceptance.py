@@ -6,7 +6,7 @@ import pytest
 
 from steward.errors import InvalidOption, KeyConflict, UnknownTask
 from steward.ledger import acceptance, search
-from steward.service import Query
+from steward.model.service import Query
 from steward.system.clock import now
 
 from .conftest import entry, key

@@ -5,9 +5,9 @@ import pytest
 from steward.errors import StateConflict
 from steward.ledger import attempts, control, deliveries, due, orphans, search, workers
 from steward.ledger.attempts import Ending
-from steward.results import Outcome
+from steward.model.results import Outcome
+from steward.model.states import MAX_STARTS, State
 from steward.system.clock import SECOND, now
-from steward.tasks import MAX_STARTS, State
 
 
 def begin(ledger, ids, worker="w1", claim="c1"):

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from steward.ledger import clocks, due, flood, workers
 from steward.ledger.clocks import Reading
 from steward.ledger.schema import tasks
+from steward.model.states import State
 from steward.system.clock import SECOND, now
-from steward.tasks import State
 
 HOUR = 3600 * SECOND
 

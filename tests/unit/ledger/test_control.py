@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from steward.errors import StateConflict, UnknownTask
 from steward.ledger import control, search
 from steward.ledger.schema import tasks
+from steward.model.states import FINISHED, RETRYABLE, State, sources_of
 from steward.system.clock import SECOND, new_id, now
-from steward.tasks import FINISHED, RETRYABLE, State, sources_of
 
 
 def put(ledger, task_id, state, **values):

@@ -1,8 +1,8 @@
 """Waking, expiring, taking in hand."""
 
 from steward.ledger import due, search, workers
+from steward.model.states import State
 from steward.system.clock import SECOND, now
-from steward.tasks import State
 
 
 def take(ledger, lane="mail", most=10, worker="w1", **more):

@@ -9,8 +9,8 @@ from steward.ledger import attempts, mail_lane
 from steward.ledger.attempts import Ending
 from steward.ledger.mail_lane import AGAIN, APART, LINE, STOOD_STILL, TRIAL, TURNED_AWAY, US
 from steward.ledger.schema import tasks
+from steward.model.states import State
 from steward.system.clock import SECOND, now
-from steward.tasks import State
 
 START = 1_000_000 * SECOND
 

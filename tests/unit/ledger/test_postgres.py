@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from steward.errors import StorageUnavailable, UnknownTask
 from steward.ledger import Ledger, attempts, postgres, search
 from steward.ledger.attempts import Ending
+from steward.model.states import State
 from steward.system.clock import now
-from steward.tasks import State
 
 
 def test_text_with_a_nul_is_kept_as_text(ledger, add):

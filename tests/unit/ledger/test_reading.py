@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from steward.errors import InvalidOption, StorageUnavailable
 from steward.ledger import control, search
 from steward.ledger.schema import deliveries, tasks
-from steward.service import Query
+from steward.model.service import Query
 from steward.system.clock import new_id, now
 
 BEYOND = 253_402_387_199_000_000  # 9999-12-31T23:59:59-12:00, which an earlier version kept

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from steward.callers import Caller
 from steward.errors import StateConflict
 from steward.ledger import Ledger, schedules
 from steward.ledger.schedules import Entry
+from steward.model.caller import Caller
 from steward.system.clock import new_id, now
 
 ADA = Caller("ada-id", "Ada", frozenset({"send"}))

@@ -4,9 +4,9 @@ import pytest
 
 from steward.ledger import control, due, orphans, search
 from steward.ledger.schema import deliveries, tasks
-from steward.results import Outcome
+from steward.model.results import Outcome
+from steward.model.states import FINISHED, State
 from steward.system.clock import now
-from steward.tasks import FINISHED, State
 
 OPEN_ENDED = {Outcome.PENDING, Outcome.DEFERRED}
 

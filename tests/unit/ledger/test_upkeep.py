@@ -7,9 +7,9 @@ from steward.errors import StateConflict
 from steward.ledger import acceptance, artifacts, attempts, deliveries, search, upkeep
 from steward.ledger.attempts import Ending
 from steward.ledger.schema import keys, metadata, tasks
-from steward.results import Artifact, Outcome
+from steward.model.results import Artifact, Outcome
+from steward.model.states import State
 from steward.system.clock import SECOND, now
-from steward.tasks import State
 
 from .conftest import entry, key
 

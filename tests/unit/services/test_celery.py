@@ -4,7 +4,7 @@ import pytest
 
 from steward.celery_worker import registered
 from steward.errors import BrokerUnavailable, ConfigurationError
-from steward.handlers import LANES
+from steward.model.declaration.handler import LANES
 from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
 from steward.settings import load

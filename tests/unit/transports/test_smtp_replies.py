@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward.results import Outcome
+from steward.model.results import Outcome
 from steward.transport import Phase
 from steward.transports.smtp_line import ServerReply, words
 from steward.transports.smtp_replies import enhanced, meaning, without_echo

@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from steward.callers import Caller
 from steward.errors import RateLimited
+from steward.model.caller import Caller
 from steward.sealing import Seal
 from steward.web import sessions as module
 from steward.web.attempts import MOST_FAILURES, WITHIN, Attempts, network_of

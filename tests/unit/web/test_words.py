@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from steward.results import Artifact, Delivery, Outcome, TaskResult
-from steward.tasks import State
+from steward.model.results import Artifact, Delivery, Outcome, TaskResult
+from steward.model.states import State
 from steward.web import words
 
 NOW = datetime(2026, 11, 24, 14, 5, tzinfo=UTC)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from steward.figures import Figure
+from steward.model.figures import Figure
 
 
 class Outcome(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from steward.errors import PluginError
-from steward.plugin_settings import PluginSettings
+from steward.model.declaration.plugin_settings import PluginSettings
 
 Needs = tuple[tuple[str, Any], ...]
 """A parameter's name, and what it wants: the name of what Steward offers, or a class of settings."""

@@ -14,14 +14,14 @@ from typing import Any, Literal, overload
 
 from pydantic import BaseModel
 
-from steward.callers import AUDIENCES, Audience
-from steward.declarations import require_options, require_retry
 from steward.errors import InvalidOption, InvalidPayload, PluginError
-from steward.injection import Needs, needs_of, place_of
-from steward.injection import needs as needs_by
-from steward.payload import keep
-from steward.schedules import Schedule
-from steward.schedules import check as check_schedule
+from steward.model.caller import AUDIENCES, Audience
+from steward.model.cron import Schedule
+from steward.model.cron import check as check_schedule
+from steward.model.declaration.injection import Needs, needs_of, place_of
+from steward.model.declaration.injection import needs as needs_by
+from steward.model.declaration.options import require_options, require_retry
+from steward.model.payload import keep
 
 Lane = Literal["urgent", "mail", "bulk", "reports", "jobs"]
 ADDRESSED = ("email", "to", "recipient", "recipients")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from steward.callers import PROCESS, Caller
-from steward.handlers import Handler
-from steward.results import TaskResult
+from steward.model.caller import PROCESS, Caller
+from steward.model.declaration.handler import Handler
+from steward.model.results import TaskResult
 
 HandlerLike = Handler | Callable[..., Any] | str
 

@@ -20,8 +20,8 @@ from pydantic_settings import (
 )
 
 from steward.errors import PluginError, Rejected
+from steward.model.content import Secret, mask
 from steward.system import strict_json
-from steward.values import Secret, mask
 
 OWN: Final = "STEWARD_"
 """What the names of Steward's own settings begin with."""

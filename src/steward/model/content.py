@@ -13,7 +13,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from steward.errors import TaskError
-from steward.figures import Figure, plain
+from steward.model.figures import Figure, plain
 
 MASK = "••••••••"
 SHORTEST = 12

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from steward.errors import InvalidOption
-from steward.periods import PERIODS, Period, before
+from steward.model.periods import PERIODS, Period, before
 from steward.system.clock import present
 
 Missed = Literal["skip", "once", "all"]

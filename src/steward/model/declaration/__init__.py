@@ -1,0 +1,1 @@
+"""What a plugin declares: a handler, its payload and options, and what it wants to be given."""
