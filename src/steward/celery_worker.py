@@ -20,10 +20,10 @@ from celery.worker.consumer import Consumer
 from steward import relay as relays
 from steward.app import Steward
 from steward.broker_relay import BrokerRelay
-from steward.children.confinement import die_with
 from steward.ledger import notices
 from steward.model.declaration.handler import LANES
 from steward.nudge import NudgeReceiver
+from steward.sandbox.confinement import die_with
 from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
 from steward.settings import Settings

@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from steward.children import (
+from steward.errors import StewardError
+from steward.plugins import Registry
+from steward.prepared import Failure, Outcome, Request
+from steward.sandbox import (
     Call,
     ChildCancelled,
     ChildDied,
@@ -18,9 +21,6 @@ from steward.children import (
     ChildTimedOut,
     Limits,
 )
-from steward.errors import StewardError
-from steward.plugins import Registry
-from steward.prepared import Failure, Outcome, Request
 from steward.settings import Settings
 
 log = logging.getLogger(__name__)

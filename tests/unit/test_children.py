@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from steward import errors
-from steward.children import (
+from steward.sandbox import (
     Call,
     ChildCancelled,
     ChildDied,

@@ -132,7 +132,7 @@ def work(
 
 def _die_with(parent: int) -> None:
     if parent:
-        from steward.children.confinement import die_with
+        from steward.sandbox.confinement import die_with
 
         die_with(parent)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from steward.children import (
+from steward.errors import RenderFailed, RenderLimitExceeded
+from steward.renderer import Layout
+from steward.sandbox import (
     ChildCancelled,
     ChildDied,
     ChildFailed,
@@ -18,8 +20,6 @@ from steward.children import (
     ChildTimedOut,
     Limits,
 )
-from steward.errors import RenderFailed, RenderLimitExceeded
-from steward.renderer import Layout
 
 _SAME_BYTES: Final = {"SOURCE_DATE_EPOCH": "0"}
 """fontTools, through which a colour font goes, would write the time of day into it (a measured finding)."""

@@ -53,5 +53,5 @@ def test_a_process_that_is_watched_leaves_it_to_the_one_that_watches(steward, mo
     monkeypatch.setenv("STEWARD_SMPT_URL", "smtp://mail.example.org")
     monkeypatch.setenv("STEWARD_ENGINE", "background")
     assert "STEWARD_SMPT_URL" in steward("work").err
-    monkeypatch.setattr("steward.children.confinement.die_with", lambda parent: None)
+    monkeypatch.setattr("steward.sandbox.confinement.die_with", lambda parent: None)
     assert "STEWARD_SMPT_URL" not in steward("work", "--parent", "1").err

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from steward import errors
-from steward.children import confinement, frames
-from steward.children.frames import Codec
-from steward.children.limits import Limits
-from steward.children.place import Place, note_in
-from steward.children.sending import speak_through
+from steward.sandbox import confinement, frames
+from steward.sandbox.frames import Codec
+from steward.sandbox.limits import Limits
+from steward.sandbox.messages import speak_through
+from steward.sandbox.progress_marker import Place, note_in
 
 _GROWN: Final = 32 * confinement.MB  # after growing by this much, a child tidies up before it rests
 

@@ -10,9 +10,9 @@ import signal
 from typing import Final
 
 from steward import errors
-from steward.children.failures import ChildDied, ChildFailed, ChildOverMemory, ChildRaised, ChildTimedOut
-from steward.children.frames import Codec
-from steward.children.limits import Limits
+from steward.sandbox.failures import ChildDied, ChildFailed, ChildOverMemory, ChildRaised, ChildTimedOut
+from steward.sandbox.frames import Codec
+from steward.sandbox.limits import Limits
 
 _MB: Final = 1 << 20
 # How C libraries end when memory is refused: GLib traps, C++ aborts, others follow the null pointer.

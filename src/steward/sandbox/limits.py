@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """`seconds` (of the clock) and `cpu_seconds` count for each call, `memory_mb` (resident, MiB) for the process.
 
-    Without `network` the process cannot make a socket: see `steward.children.confinement` for what that rests on.
+    Without `network` the process cannot make a socket: see `steward.sandbox.confinement` for what that rests on.
     """
 
     seconds: float

@@ -20,23 +20,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from steward import errors
-from steward.children import frames, last_words
-from steward.children.failures import (
-    ChildCancelled,
-    ChildFailed,
-    ChildOverMemory,
-    ChildRaised,
-    ChildTimedOut,
-)
-from steward.children.inside import Order
-from steward.children.place import FAR, NOWHERE, Place, memory
+from steward.sandbox import diagnosis, frames
+from steward.sandbox.failures import ChildCancelled, ChildFailed, ChildOverMemory, ChildRaised, ChildTimedOut
+from steward.sandbox.progress_marker import FAR, NOWHERE, Place, memory
+from steward.sandbox.server import Order
 from steward.system import log_line, usage
 
 log = logging.getLogger(__name__)
 
 TICK: Final = 0.1  # seconds between looks at the clock, the memory and `cancelled`, while a call runs and only then
 START_SECONDS: Final = 60.0
-_BOOT: Final = str(Path(__file__).with_name("boot.py"))
+_BOOT: Final = str(Path(__file__).with_name("bootstrap.py"))
 MOST_PIECES: Final = 16  # of 64 KiB of what a child says on its standard error, between two looks at the clock
 DEAF: Final = 2.0  # seconds of processor time for which the kernel's signal is waited for
 _MB: Final = 1 << 20
@@ -218,7 +212,7 @@ class Child:
                 elif kind == frames.REPLY:
                     return self._value(content)
                 else:
-                    raise last_words.raised(self.name, self._order.limits, self._order.codec, content)
+                    raise diagnosis.raised(self.name, self._order.limits, self._order.codec, content)
 
     def _check(self, cancelled: Callable[[], bool]) -> None:
         if self._cancelled or cancelled():
@@ -260,13 +254,13 @@ class Child:
         try:
             return self._inbox.take()
         except ValueError as error:
-            raise last_words.nonsense(self.name, error) from error
+            raise diagnosis.nonsense(self.name, error) from error
 
     def _value(self, content: bytes) -> Any:
         try:
             return frames.unpack(content, self._order.codec)
         except Exception as error:
-            raise last_words.nonsense(self.name, error) from error
+            raise diagnosis.nonsense(self.name, error) from error
 
     def _death(self) -> ChildFailed:
         """Return why the process ended; it is reaped."""
@@ -276,7 +270,7 @@ class Child:
             self._words.append(self._word.decode(errors="replace"))
         if self._cancelled:
             return ChildCancelled(f"The work in {self.name} was given up", "The service is stopping")
-        return last_words.death(self.name, self._order.limits, code, "\n".join(self._words), self._memory)
+        return diagnosis.death(self.name, self._order.limits, code, "\n".join(self._words), self._memory)
 
     def _listen(self) -> bool:
         """Take what the child wrote to its standard error; return whether more may come."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import signal
 
-from steward.children.place import NOWHERE
 from steward.errors import StewardError
+from steward.sandbox.progress_marker import NOWHERE
 
 
 class ChildFailed(StewardError, RuntimeError):

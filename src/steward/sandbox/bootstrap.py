@@ -5,9 +5,7 @@ import os
 import sys
 
 if __name__ == "__main__":
-    os.umask(
-        0o077
-    )  # as `steward.system.private_files.begin`, which cannot be imported yet: what is made here is this user's alone
+    os.umask(0o077)  # as `private_files.begin`, which cannot be imported yet: what is made here is this user's alone
     name, channel, place, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     os.set_inheritable(channel, False)
     os.set_inheritable(place, False)
@@ -19,6 +17,6 @@ if __name__ == "__main__":
         path += letter
     sys.path[:] = json.loads(path)
 
-    from steward.children.inside import serve
+    from steward.sandbox.server import serve
 
     serve(name, channel, place, parent)

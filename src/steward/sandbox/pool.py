@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
-from steward.children.child import TICK, Child
-from steward.children.failures import ChildCancelled
-from steward.children.frames import Codec
-from steward.children.inside import Order
-from steward.children.limits import Limits
+from steward.sandbox.failures import ChildCancelled
+from steward.sandbox.frames import Codec
+from steward.sandbox.limits import Limits
+from steward.sandbox.process import TICK, Child
+from steward.sandbox.server import Order
 
 
 def _never() -> bool:
