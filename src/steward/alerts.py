@@ -15,12 +15,14 @@ import sqlalchemy as sa
 
 from steward import telling
 from steward.errors import StewardError
-from steward.ledger import Ledger, acceptance, incidents
-from steward.ledger.incidents import Event, Incident
 from steward.model.caller import SERVICE
 from steward.model.service import Options
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
+from steward.storage import incidents
+from steward.storage.database import Ledger
+from steward.storage.incidents import Event, Incident
+from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, moment, now
 
 log = logging.getLogger(__name__)

@@ -12,19 +12,19 @@ import sqlalchemy as sa
 
 from steward import compose, plugins
 from steward.alerts import Alerts
-from steward.archives.folder import FolderArchive
 from steward.clockwork import Clockwork
 from steward.cursors import LedgerCursor
 from steward.errors import StorageFull
-from steward.ledger import Ledger
 from steward.letters import Letters
 from steward.plugins import Registry
 from steward.preparation import Preparer
-from steward.sealing import Seal
 from steward.services.durable import DurableTaskService
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
 from steward.source import Source
+from steward.storage.archives.folder import FolderArchive
+from steward.storage.database import Ledger
+from steward.storage.encryption import Seal
 from steward.system import masking, private_files
 from steward.templates import Templates
 from steward.timetable import Timetable

@@ -19,11 +19,13 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 
 from steward import secret_key
-from steward.archives.folder import FolderArchive
 from steward.errors import ConfigurationError, StorageUnavailable
-from steward.ledger import Ledger, copying, search, upkeep
-from steward.ledger.schema import artifacts
-from steward.sealing import Seal
+from steward.storage import copying
+from steward.storage.archives.folder import FolderArchive
+from steward.storage.database import Ledger
+from steward.storage.database.tables import artifacts
+from steward.storage.encryption import Seal
+from steward.storage.tasks import retention, search
 from steward.system import private_files
 from steward.system.clock import SECOND, now
 
@@ -142,7 +144,7 @@ def verify(folder: Path, key: bytes | None = None) -> Backup:
         try:
             ledger.open()
             with ledger.read() as connection:
-                broken = upkeep.breaches(connection)
+                broken = retention.breaches(connection)
                 counts = search.counts(connection)
                 files = connection.execute(sa.select(artifacts.c.location, artifacts.c.sha256)).all()
                 opened, lost = _open_all(connection, seal)
@@ -186,7 +188,7 @@ def _fits(seal: Seal, told: dict[str, Any], name: str) -> bool:
 def _open_all(connection: sa.Connection, seal: Seal) -> tuple[int, int]:
     """Open every value that is sealed; return how many could be, and could not be."""
     opened = lost = 0
-    for owner, content in upkeep.sealed(connection):
+    for owner, content in retention.sealed(connection):
         try:
             seal.open(content, owner)
             opened += 1

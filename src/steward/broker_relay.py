@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from steward.engine import Broker
 from steward.errors import BrokerUnavailable, StorageUnavailable
-from steward.ledger import Ledger, due, leases, workers
 from steward.nudge import NudgeReceiver
 from steward.relay import CERTAIN, POLL, Lane, packed, release
+from steward.storage.database import Ledger
+from steward.storage.fleet import leases, workers
+from steward.storage.tasks import claim
 from steward.system.clock import SECOND, now
 
 log = logging.getLogger(__name__)
@@ -82,9 +84,9 @@ class BrokerRelay:
         moment = now()
         self._ask_broker()
         with self._ledger.read() as connection:
-            if not due.anything(connection, moment):
+            if not claim.anything(connection, moment):
                 return 0
-            dead = self._surely_dead(due.dead_holders(connection, moment))
+            dead = self._surely_dead(claim.dead_holders(connection, moment))
         if dead:
             self._ledger.apply(lambda c: release(self._ledger, c, dead))
         again = self._lost_lanes(moment)
@@ -96,7 +98,7 @@ class BrokerRelay:
                 self._broker.publish(lane.name, batch)
             except BrokerUnavailable:
                 left = [task_id for _, rest in batches[index:] for task_id in rest]
-                self._ledger.apply(lambda c, left=left: due.give_back(c, left, None))  # type: ignore[misc]
+                self._ledger.apply(lambda c, left=left: claim.give_back(c, left, None))  # type: ignore[misc]
                 raise
             count += len(batch)
         return count
@@ -117,30 +119,30 @@ class BrokerRelay:
             log.info("this process now relays to the broker")
         return self.leads
 
-    def _take(self, connection: sa.Connection, moment: int, again: dict[str, int]) -> dict[str, list[due.Due]]:
-        due.expire(connection, moment)
-        due.wake(connection, moment)
-        still = due.stopped_lanes(connection)
-        there, running = due.at_broker(connection), due.running(connection)
+    def _take(self, connection: sa.Connection, moment: int, again: dict[str, int]) -> dict[str, list[claim.Due]]:
+        claim.expire(connection, moment)
+        claim.wake(connection, moment)
+        still = claim.stopped_lanes(connection)
+        there, running = claim.at_broker(connection), claim.running(connection)
         fleet = max(1, sum(w.engine == self._broker.name for w in workers.living(connection, moment)))
-        taken: dict[str, list[due.Due]] = {}
+        taken: dict[str, list[claim.Due]] = {}
         self.is_full = False
         for lane in self._lanes:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
-            found: list[due.Due] = []
+            found: list[claim.Due] = []
             if lane.name in again:
-                found = due.take_again(connection, lane.name, again[lane.name], moment, lane.most * fleet)
+                found = claim.take_again(connection, lane.name, again[lane.name], moment, lane.most * fleet)
                 log.warning("the broker has lost %d tasks of the lane %s; published again", len(found), lane.name)
             room = lane.most * fleet - there.get(lane.name, (0, 0))[0] - running.get(lane.name, 0)
             if room > 0:
-                found += due.take(connection, lane.name, min(room, lane.batch * 4), None, moment, stale_before=0)
+                found += claim.take(connection, lane.name, min(room, lane.batch * 4), None, moment, stale_before=0)
             else:
                 self.is_full = True
             taken[lane.name] = self._without_suspects(connection, found)
         return taken
 
-    def _without_suspects(self, connection: sa.Connection, found: list[due.Due]) -> list[due.Due]:
+    def _without_suspects(self, connection: sa.Connection, found: list[claim.Due]) -> list[claim.Due]:
         """Return `found` with at most one task in whose hand processes have died twice; there is one of them at a time.
 
         Whatever runs beside a poison pill is then new to it, or has one death behind it: only the pill comes to four.
@@ -148,8 +150,8 @@ class BrokerRelay:
         grave = [task for task in found if task.lost > 1]
         if not grave:
             return found
-        held = grave[1:] if due.suspects(connection) == len(grave) else grave
-        due.give_back(connection, [task.id for task in held], None)
+        held = grave[1:] if claim.suspects(connection) == len(grave) else grave
+        claim.give_back(connection, [task.id for task in held], None)
         self.is_full = True
         return [task for task in found if task not in held]
 
@@ -162,7 +164,7 @@ class BrokerRelay:
     def _lost_lanes(self, moment: int) -> dict[str, int]:
         """Return the lanes whose tasks were published and got lost: each with the moment before which that was."""
         with self._ledger.read() as connection:
-            there = due.at_broker(connection)
+            there = claim.at_broker(connection)
         lost = {}
         for lane, (_, since) in there.items():
             if since < moment - LOST:
@@ -202,8 +204,8 @@ class BrokerRelay:
         """What needs no broker goes on without it: what expired ends, and what the dead held is freed."""
 
         def keep(connection: sa.Connection) -> None:
-            due.expire(connection, moment)
-            release(self._ledger, connection, due.dead_holders(connection, moment))
+            claim.expire(connection, moment)
+            release(self._ledger, connection, claim.dead_holders(connection, moment))
 
         self._ledger.apply(keep)
 
@@ -211,7 +213,7 @@ class BrokerRelay:
         if not self.leads:
             return POLL
         with self._ledger.read() as connection:
-            moment = due.next_moment(connection)
+            moment = claim.next_moment(connection)
         return POLL if moment is None else min(POLL, max((moment - now()) / SECOND, 0.001))
 
     def _leave(self) -> None:

@@ -20,7 +20,6 @@ from celery.worker.consumer import Consumer
 from steward import relay as relays
 from steward.app import Steward
 from steward.broker_relay import BrokerRelay
-from steward.ledger import notices
 from steward.model.declaration.handler import LANES
 from steward.nudge import NudgeReceiver
 from steward.sandbox.confinement import die_with
@@ -28,6 +27,7 @@ from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
 from steward.settings import Settings
 from steward.slot_holder import SlotHolder
+from steward.storage.database import notifications
 from steward.system.clock import new_id
 from steward.watchdog import watching
 
@@ -109,7 +109,7 @@ class CeleryWorker(SlotHolder):
 
         app = registered(application(settings), perform)
         self.spawn("relay", partial(relay.run, self.stopping))
-        self.spawn("notices", partial(notices.listen, self.steward.ledger, self._receiver.wake, self.stopping))
+        self.spawn("notices", partial(notifications.listen, self.steward.ledger, self._receiver.wake, self.stopping))
         self._controller = WorkController(
             app=app,
             hostname=self.id.replace("/", "."),
@@ -195,7 +195,7 @@ def relay(settings: Settings, parent: int = 0) -> int:
     work = BrokerRelay(steward.ledger, CeleryBroker(settings), name, receiver, lanes)
     thread = threading.Thread(target=work.run, args=(ended,), name="relay")
     thread.start()
-    threading.Thread(target=notices.listen, args=(steward.ledger, receiver.wake, ended), daemon=True).start()
+    threading.Thread(target=notifications.listen, args=(steward.ledger, receiver.wake, ended), daemon=True).start()
     with watching(steward.slots_folder, steward.stores, "relay", steward.end_frozen):
         ended.wait()
         receiver.wake()

@@ -13,8 +13,6 @@ from steward.app import Steward
 from steward.conditions import conditions
 from steward.errors import Rejected, RenderFailed, StewardError
 from steward.glyphs import SAMPLES, remedy
-from steward.ledger import search, upkeep, workers
-from steward.ledger.schema import artifacts
 from steward.model.email_address import address
 from steward.model.formats import counted
 from steward.model.results import Outcome
@@ -22,6 +20,9 @@ from steward.model.states import OPEN
 from steward.renderer import Layout
 from steward.renderers.weasy import WeasyRenderer
 from steward.settings import hostname_of
+from steward.storage.database.tables import artifacts
+from steward.storage.fleet import workers
+from steward.storage.tasks import retention, search
 from steward.system.clock import now, present
 from steward.trial import apart, trial
 
@@ -103,7 +104,7 @@ def data_folder(steward: Steward) -> Found:
 def ledger(steward: Steward) -> Found:
     """Whether the ledger keeps its own rules."""
     with steward.ledger.read() as connection:
-        broken = upkeep.breaches(connection)
+        broken = retention.breaches(connection)
         counts = search.counts(connection)
     for breach in broken:
         yield "FAIL", f"{breach.count} times broken: {breach.rule}", "Keep a copy (steward backup) and report it"

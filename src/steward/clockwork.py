@@ -12,9 +12,6 @@ import sqlalchemy as sa
 
 from steward import telling
 from steward.errors import InvalidOption, StewardError
-from steward.ledger import Ledger, acceptance, access, clocks
-from steward.ledger import schedules as rows
-from steward.ledger.schedules import Entry
 from steward.model import cron as calendar
 from steward.model.caller import COMMAND_LINE, SERVICE
 from steward.model.declaration.handler import Handler
@@ -25,6 +22,12 @@ from steward.occurrences import OVER, Door, Occurrence, moves_along, task_of
 from steward.plugins import Registry
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Planned
+from steward.storage import access
+from steward.storage import schedules as rows
+from steward.storage.database import Ledger
+from steward.storage.fleet import wall_clock
+from steward.storage.schedules import Entry
+from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, micros, moment, now
 
 log = logging.getLogger(__name__)
@@ -70,7 +73,7 @@ class Clockwork:
 
         self._ledger.apply(change)
 
-    def follow_clock(self, reading: clocks.Reading) -> int:
+    def follow_clock(self, reading: wall_clock.Reading) -> int:
         """Let waits go on by elapsed time if the machine's clock was set; return by how many microseconds it was.
 
         Schedules that say "every so many minutes" are waits, and go on from the new time; those that name a time of
@@ -78,7 +81,7 @@ class Clockwork:
         """
 
         def change(connection: sa.Connection) -> int:
-            jump = clocks.follow(connection, reading)
+            jump = wall_clock.follow(connection, reading)
             for entry in rows.every(connection) if jump else ():
                 if entry.next_at is None or not calendar.goes_by_elapsed_time(entry.cron):
                     continue

@@ -13,9 +13,11 @@ from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
 from steward.errors import StewardError
-from steward.ledger import leases, schedules, search, unserved, workers
 from steward.model.formats import counted
 from steward.model.states import State
+from steward.storage import schedules
+from steward.storage.fleet import leases, unserved, workers
+from steward.storage.tasks import search
 from steward.system.clock import SECOND, moment, now
 
 MISSED_FOR = 24 * 3600 * SECOND

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from steward.errors import LateWriter, StateConflict
-from steward.ledger import Ledger
-from steward.ledger import cursors as rows
 from steward.model.content import Secret
 from steward.prepared import Request
-from steward.sealing import Seal
+from steward.storage import sync_cursors as rows
+from steward.storage.database import Ledger
+from steward.storage.encryption import Seal
 from steward.system.clock import SECOND, now
 
 _SAME = object()

@@ -21,10 +21,10 @@ from steward import sample, settings
 from steward.app import Steward
 from steward.client import Client
 from steward.errors import ConfigurationError, StewardError, UnknownKey
-from steward.ledger import access
 from steward.model.results import TaskResult
 from steward.model.states import FINISHED
 from steward.settings import Settings
+from steward.storage import access
 from steward.system import private_files
 
 FOLDER = Path("steward-demo")
@@ -240,7 +240,7 @@ def _tell(steward: Steward, results: list[TaskResult], say: Callable[[str], None
             captured = delivery.outcome == "captured"
             say(f"    letter to {delivery.to}: {outbox / where if captured else f'{delivery.outcome} {where}'}")
         with steward.ledger.read() as connection:
-            from steward.ledger import artifacts
+            from steward.storage.tasks import artifacts
 
             for file in artifacts.stored(connection, task.id):
                 say(f"    {file.name}: {steward.archive.path(file.location)}")

@@ -13,13 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.errors import LateWriter
-from steward.ledger import attempts, deliveries
-from steward.ledger.attempts import Ending
-from steward.ledger.writer import GroupWriter
 from steward.making import LARGEST_STORED, Made, Workshop
 from steward.model.content import mask
 from steward.model.results import Outcome
-from steward.sealing import Seal
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.encryption import Seal
+from steward.storage.tasks import attempts, deliveries
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import now
 from steward.transport import Parcel, Phase, Reply, Transport
 

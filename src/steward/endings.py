@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from steward.ledger.attempts import Ending
-from steward.ledger.mail_lane import TURNED_AWAY
 from steward.model.declaration.handler import Handler, RetryPolicy
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task
 from steward.prepared import Failure
+from steward.storage.fleet.circuit_breaker import TURNED_AWAY
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND
 
 HOLD = (

@@ -18,11 +18,12 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from steward import working_folders
 from steward.errors import StorageUnavailable
-from steward.ledger import Ledger, attempts, postgres, upkeep
-from steward.ledger.schema import metadata
 from steward.services import durable
+from steward.storage import working_folders
+from steward.storage.database import Ledger, postgres
+from steward.storage.database.tables import metadata
+from steward.storage.tasks import attempts, retention
 from steward.system.file_search import holding
 from steward.transports.outbox import file_stem
 
@@ -62,10 +63,10 @@ def erase(steward: Steward, address: str) -> Erased:
     """
     forms = spellings(address)
     with steward.ledger.write() as connection:
-        ids = upkeep.tasks_of(connection, address)
-        alone = upkeep.forget(connection, address, ids)
-        keys = upkeep.forget_keys_of(connection, ids, forms)
-        rows = upkeep.replace_in_rows(connection, forms)
+        ids = retention.tasks_of(connection, address)
+        alone = retention.forget(connection, address, ids)
+        keys = retention.forget_keys_of(connection, ids, forms)
+        rows = retention.replace_in_rows(connection, forms)
     files = sum(steward.archive.remove(task_id) for task_id in alone)
     letters = _clear_outbox(steward.outbox_folder, address, forms)
     _sweep(steward)
@@ -73,7 +74,7 @@ def erase(steward: Steward, address: str) -> Erased:
     folder = steward.settings.data_dir
     backups = steward.settings.backup_dir or folder / "backups"
     with steward.ledger.read() as connection:
-        left = [f"table {name}" for name in upkeep.tables_holding(connection, forms, _tables(connection))]
+        left = [f"table {name}" for name in retention.tables_holding(connection, forms, _tables(connection))]
     left += [str(path.relative_to(folder)) for path in holding(_files(folder, backups), forms)]
     made_before = len(list(backups.glob("steward-*Z")))
     return Erased(len(ids), keys, rows, letters, files, tuple(left), made_before)
@@ -135,7 +136,7 @@ def _without_statistics(connection: sa.Connection, table: sa.Table, name: str) -
     return [
         f"ALTER TABLE {name} ALTER COLUMN {dialect.identifier_preparer.quote(column.name)}"
         f" TYPE {column.type.compile(dialect)}"
-        for column in upkeep.texts(table)
+        for column in retention.texts(table)
     ]
 
 

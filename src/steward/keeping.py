@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from steward import glyphs
-from steward.archive import Archive
 from steward.compose import Enclosed
 from steward.errors import LateWriter
-from steward.ledger import artifacts, attempts
-from steward.ledger.writer import GroupWriter
 from steward.model.results import Artifact
 from steward.model.states import Task
 from steward.prepared import PDF, Document
 from steward.renderer import Layout, Renderer
+from steward.storage.archive import Archive
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.tasks import artifacts, attempts
 from steward.system.clock import moment, now
 from steward.system.filenames import apart
 

@@ -12,9 +12,9 @@ import time
 
 import sqlalchemy as sa
 
-from steward.ledger import mail_lane as rows
-from steward.ledger.mail_lane import STOOD_STILL, TURNED_AWAY
 from steward.model.results import Outcome
+from steward.storage.fleet import circuit_breaker as rows
+from steward.storage.fleet.circuit_breaker import STOOD_STILL, TURNED_AWAY
 from steward.system.clock import now
 from steward.transport import Phase, Reply
 

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 
 from steward.app import Steward
-from steward.ledger import mail_lane, search
-from steward.ledger.writer import GroupWriter
 from steward.runner import Runner
 from steward.settings import hostname_of
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.fleet import circuit_breaker
+from steward.storage.tasks import search
 from steward.system.clock import now
 from steward.transport import Transport
 
@@ -47,7 +48,7 @@ class MailQuestions:
             self._writer.apply(lambda c: lane.silent(c, where))
         moment = now()
         with self._steward.ledger.read() as connection:
-            standing = mail_lane.standing(connection)
+            standing = circuit_breaker.standing(connection)
         # Through the writer, where answers are heard too: else an old look could hide a new answer.
         if not lane.knows(standing) and self._writer.apply(lane.look):
             self._tell_moved()
@@ -55,17 +56,17 @@ class MailQuestions:
         due = standing.is_doubted and (standing.try_at or 0) <= moment
         if not due or len(self._questions) >= MOST_QUESTIONS:
             return
-        claimed = self._writer.apply(lambda c: mail_lane.claim(c, moment))
+        claimed = self._writer.apply(lambda c: circuit_breaker.claim(c, moment))
         if claimed is not None:
             question = threading.Thread(target=self._ask, args=(claimed,), name="mail question", daemon=True)
             self._questions.append(question)
             question.start()
 
-    def _ask(self, standing: mail_lane.Standing) -> None:
+    def _ask(self, standing: circuit_breaker.Standing) -> None:
         """Put one question: to a server that was away or refused our sign-in by connecting, else by one letter."""
         lane = self._runner.lane
         try:
-            if standing.kind == mail_lane.US and standing.task_id and self._ask_with_a_letter(standing.task_id):
+            if standing.kind == circuit_breaker.US and standing.task_id and self._ask_with_a_letter(standing.task_id):
                 pass
             else:
                 reply = self._transport.check()
@@ -81,11 +82,11 @@ class MailQuestions:
         lane = self._runner.lane
         for _ in range(MOST_SILENT):
             with self._steward.ledger.read() as connection:
-                chosen = mail_lane.letter_to_ask(connection, refused)
+                chosen = circuit_breaker.letter_to_ask(connection, refused)
                 waits = search.is_open(connection, refused)
             if chosen is None:
                 if waits:
-                    self._writer.apply(lambda c: mail_lane.ask_soon(c, now()))
+                    self._writer.apply(lambda c: circuit_breaker.ask_soon(c, now()))
                 return waits
             lane.ask_with(chosen)
             self._runner.perform([chosen])

@@ -20,7 +20,7 @@ from typing import Final
 from steward import mime
 from steward.compose import Enclosed, Message, cut
 from steward.errors import ConfigurationError
-from steward.sealing import Seal
+from steward.storage.encryption import Seal
 
 ROOM: Final = 32_000_000
 """Bytes of made letters that may wait or be sent at once, or one letter that is larger."""

@@ -15,8 +15,6 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, StewardError
-from steward.ledger.acceptance import Entry as Task
-from steward.ledger.schedules import Entry
 from steward.model import cron as calendar
 from steward.model.caller import shown_name
 from steward.model.declaration.handler import Handler, moving_days
@@ -24,6 +22,8 @@ from steward.model.formats import day
 from steward.model.payload import read
 from steward.model.states import State
 from steward.services.ledgered import LedgerTaskService
+from steward.storage.schedules import Entry
+from steward.storage.tasks.acceptance import Entry as Task
 from steward.system.clock import SECOND, moment, new_id
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from steward import backup, erasure, secret_key
 from steward.errors import StewardError, StorageUnavailable
-from steward.ledger import upkeep
-from steward.ledger.schema import artifacts, tasks
 from steward.model.content import Secret
+from steward.storage.database.tables import artifacts, tasks
+from steward.storage.tasks import retention as upkeep
 from steward.system.clock import micros, present
 
 if TYPE_CHECKING:

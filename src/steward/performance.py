@@ -12,16 +12,11 @@ from traceback import format_exception
 import sqlalchemy as sa
 
 from steward import endings, telling
-from steward.archive import Archive
 from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
 from steward.keeping import Keeping, told_apart
-from steward.ledger import attempts, deliveries
-from steward.ledger.attempts import Ending
-from steward.ledger.mail_lane import SENDING, STOOD_STILL, TRIAL
-from steward.ledger.writer import GroupWriter
 from steward.mail_lane import MailLane, StandsStill
 from steward.making import Made, in_pieces, made, made_again, size_of
 from steward.model.content import mask
@@ -30,7 +25,12 @@ from steward.model.results import Artifact, Outcome
 from steward.model.states import Task
 from steward.prepared import Draft, Failure, Prepared
 from steward.renderer import Renderer
-from steward.sealing import Seal
+from steward.storage.archive import Archive
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.encryption import Seal
+from steward.storage.fleet.circuit_breaker import SENDING, STOOD_STILL, TRIAL
+from steward.storage.tasks import attempts, deliveries
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
 from steward.transport import Reply
 

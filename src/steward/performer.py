@@ -13,16 +13,17 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from steward import working_folders
 from steward.app import Steward
 from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
-from steward.ledger import acceptance, attempts, clocks, due, orphans, upkeep, workers
-from steward.ledger.write_lock import PATIENT, PROMPT
-from steward.ledger.writer import GroupWriter
 from steward.mail_questions import MailQuestions
 from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
+from steward.storage import working_folders
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.write_lock import PATIENT, PROMPT
+from steward.storage.fleet import wall_clock, workers
+from steward.storage.tasks import acceptance, attempts, claim, recovery, retention
 from steward.system.clock import SECOND, new_id, now
 from steward.transport import Transport
 
@@ -90,7 +91,7 @@ class Performer:
         def enter(connection: sa.Connection) -> None:
             before(connection, now())
             self._register(connection)
-            due.unblock(connection, list(self.steward.registry.handlers))
+            claim.unblock(connection, list(self.steward.registry.handlers))
 
         if self._schedules:
             self._await_store(self.steward.clockwork.declare)
@@ -177,8 +178,8 @@ class Performer:
 
     def _leave(self, connection: sa.Connection) -> None:
         moment = now()
-        due.hand_back(connection, self.id)
-        orphans.release(connection, [self.id], moment, counts=False)
+        claim.hand_back(connection, self.id)
+        recovery.release(connection, [self.id], moment, counts=False)
         workers.retire(connection, [self.id])
 
     def _beat(self) -> None:
@@ -193,7 +194,7 @@ class Performer:
                 running = attempts.running(connection, self.id)
             self.runner.drop(gone)
             forgotten = self.runner.forgotten(running)
-            if forgotten and (count := self.writer.apply(lambda c: orphans.reopen(c, forgotten, now()))):
+            if forgotten and (count := self.writer.apply(lambda c: recovery.reopen(c, forgotten, now()))):
                 log.warning("%d tasks are queued again: the end of their attempt could not be recorded", count)
             self.writer.apply(self._show_life)
         except Exception as error:
@@ -221,8 +222,8 @@ class Performer:
         offset = 0  # the first look always compares with what the ledger knows
         while not self.stopping.wait(TURN):
             try:
-                reading = clocks.read(self.host)
-                if abs(reading.wall - reading.elapsed - offset) >= clocks.JUMP:
+                reading = wall_clock.read(self.host)
+                if abs(reading.wall - reading.elapsed - offset) >= wall_clock.JUMP:
                     self.steward.clockwork.follow_clock(reading)
                     offset = reading.wall - reading.elapsed
                 self.steward.clockwork.fire()
@@ -247,7 +248,7 @@ class Performer:
         moment = now()
         self._sweep()
         self.writer.apply(lambda c: acceptance.forget_keys(c, moment))
-        self.writer.apply(lambda c: upkeep.erase_secrets(c, moment))
+        self.writer.apply(lambda c: retention.erase_secrets(c, moment))
         self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
         if self._schedules:
             self.steward.clockwork.prune()

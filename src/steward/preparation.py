@@ -16,11 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward import working_folders
 from steward.cells import clean
 from steward.compose import Enclosed, compose
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
-from steward.ledger.ledger import storage_error
 from steward.letters import Letters
 from steward.model import figures
 from steward.model.content import Attachment, Email, Note, Report, mask
@@ -33,6 +31,8 @@ from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
 from steward.spreadsheets import spool, write_csv, write_xlsx
+from steward.storage import working_folders
+from steward.storage.database.ledger import storage_error
 from steward.system import private_files
 from steward.system.clock import moment
 from steward.system.filenames import all_apart, harmless

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from steward.engine import Engine
 from steward.errors import StorageUnavailable
-from steward.ledger import Ledger, due, orphans
 from steward.nudge import NudgeReceiver
+from steward.storage.database import Ledger
+from steward.storage.tasks import claim, recovery
 from steward.system.clock import SECOND, now
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Relay:
         self._lanes = tuple(its_lanes)
         self._in_hand: dict[str, int] = {lane.name: 0 for lane in its_lanes}
         self._ids: set[str] = set()
-        self._suspects: deque[tuple[Lane, due.Due]] = deque()
+        self._suspects: deque[tuple[Lane, claim.Due]] = deque()
         self._watched: dict[str, int] = {}
         self._silent: dict[str, float] = {}
         self._compared = -POLL
@@ -84,11 +85,11 @@ class Relay:
         self._next_suspects()
         self._free_left_over()
         with self._ledger.read() as connection:
-            look = due.look(connection, moment)
+            look = claim.look(connection, moment)
             if look.nothing:
                 return 0
-            dead = self._surely_dead(due.dead_holders(connection, moment) if look.dead else [])
-            still = due.stopped_lanes(connection)
+            dead = self._surely_dead(claim.dead_holders(connection, moment) if look.dead else [])
+            still = claim.stopped_lanes(connection)
         if dead:
             self._ledger.apply(lambda c: release(self._ledger, c, dead))
         # What was freed or wakes may be of any lane.
@@ -117,20 +118,20 @@ class Relay:
             return lane.most - self._in_hand[lane.name]
 
     def _take(
-        self, connection: sa.Connection, moment: int, look: due.Look, among: Sequence[Lane], still: Mapping[str, str]
-    ) -> dict[str, list[due.Due]]:
+        self, connection: sa.Connection, moment: int, look: claim.Look, among: Sequence[Lane], still: Mapping[str, str]
+    ) -> dict[str, list[claim.Due]]:
         if look.expires:
-            due.expire(connection, moment)
+            claim.expire(connection, moment)
         if look.wakes:
-            due.wake(connection, moment)
-        taken: dict[str, list[due.Due]] = {}
+            claim.wake(connection, moment)
+        taken: dict[str, list[claim.Due]] = {}
         for lane in among:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
             room = self._room(lane)
             if room > 0:
                 most = min(room, lane.batch)
-                taken[lane.name] = due.take(connection, lane.name, most, self._worker, moment)
+                taken[lane.name] = claim.take(connection, lane.name, most, self._worker, moment)
                 # Look again at once only where there is room for more: what is done wakes the relay.
                 self._more = self._more or len(taken[lane.name]) == most < room
         return taken
@@ -180,11 +181,11 @@ class Relay:
             return
         self._compared = time.monotonic()
         with self._ledger.read() as connection:
-            held = due.held_by(connection, self._worker)
+            held = claim.held_by(connection, self._worker)
         with self._lock:
             left = sorted(held - self._ids)
         if left:
-            self._ledger.apply(lambda c: due.give_back(c, left, self._worker))
+            self._ledger.apply(lambda c: claim.give_back(c, left, self._worker))
             log.warning("%d tasks that could not be begun are handed over again", len(left))
 
     def _surely_dead(self, silent: Sequence[str]) -> list[str]:
@@ -195,7 +196,7 @@ class Relay:
 
     def _pause(self) -> float:
         with self._ledger.read() as connection:
-            moment = due.next_moment(connection)
+            moment = claim.next_moment(connection)
         if moment is None:
             return POLL
         return min(POLL, max((moment - now()) / SECOND, 0.001))
@@ -209,13 +210,13 @@ def release(ledger: Ledger, connection: sa.Connection, dead: Sequence[str]) -> N
     if ledger.lock.stood(CERTAIN):
         return
     moment = now()
-    gone = sorted(set(dead) & set(due.dead_holders(connection, moment)))
+    gone = sorted(set(dead) & set(claim.dead_holders(connection, moment)))
     if gone:
-        freed, given_up = orphans.release(connection, gone, moment)
+        freed, given_up = recovery.release(connection, gone, moment)
         log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
 
 
-def packed(tasks: Sequence[due.Due], most: int) -> list[list[str]]:
+def packed(tasks: Sequence[claim.Due], most: int) -> list[list[str]]:
     """Return `tasks` as batches: a suspect alone, so that if it is a poison pill its neighbours do not pay for it."""
     batches = [[t.id] for t in tasks if t.suspect]
     rest = [t.id for t in tasks if not t.suspect]

@@ -10,19 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from steward import endings, telling, working_folders
-from steward.archive import Archive
+from steward import endings, telling
 from steward.dispatch import Dispatch
 from steward.errors import StewardError, StorageUnavailable
-from steward.ledger import artifacts, attempts, deliveries
-from steward.ledger.writer import GroupWriter
 from steward.mail_lane import MailLane
 from steward.model.states import Task
 from steward.performance import Parts, Performance
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Prepared, Request
 from steward.renderer import Renderer
-from steward.sealing import Seal
+from steward.storage import working_folders
+from steward.storage.archive import Archive
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.encryption import Seal
+from steward.storage.tasks import artifacts, attempts, deliveries
 from steward.system.clock import SECOND, new_id, now
 from steward.transport import Transport
 

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from steward import slots
 from steward.app import Steward
 from steward.errors import StewardError
-from steward.ledger import leases, orphans, workers
 from steward.nudge import NudgeReceiver
 from steward.performer import Performer
+from steward.storage.fleet import leases, workers
+from steward.storage.tasks import recovery
 from steward.system.clock import now
 from steward.watchdog import Watchdog
 
@@ -84,5 +85,5 @@ class SlotHolder(Performer):
 
 def _free(connection: sa.Connection, dead: list[str], moment: int) -> None:
     workers.retire(connection, dead)
-    orphans.release(connection, dead, moment)
+    recovery.release(connection, dead, moment)
     leases.drop(connection, dead)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from steward.ledger.attempts import Ending
 from steward.model.states import Task
+from steward.storage.tasks.attempts import Ending
 from steward.system.log_line import about
 
 log = logging.getLogger("steward.tasks")

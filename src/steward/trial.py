@@ -11,7 +11,6 @@ from typing import Any
 
 from steward.app import Steward
 from steward.hosting import HostedPreparer
-from steward.ledger.writer import GroupWriter
 from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
@@ -22,6 +21,7 @@ from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import Settings
+from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
 from steward.transports import outbox
 from steward.transports.outbox import Captured, OutboxTransport

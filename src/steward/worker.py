@@ -11,10 +11,10 @@ from functools import partial
 
 from steward import relay as relays
 from steward.app import Steward
-from steward.ledger import notices
 from steward.relay import Relay
 from steward.services.durable import DurableEngine, system_store
 from steward.slot_holder import SlotHolder
+from steward.storage.database import notifications
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Worker(SlotHolder):
         relay = Relay(self.steward.ledger, self._dbos, self.id, self._receiver, relays.lanes(settings.render_processes))
         self.await_warm()
         self.spawn("relay", partial(relay.run, self.stopping))
-        self.spawn("notices", partial(notices.listen, self.steward.ledger, self._receiver.wake, self.stopping))
+        self.spawn("notices", partial(notifications.listen, self.steward.ledger, self._receiver.wake, self.stopping))
         log.info("worker %s is ready", self.id)
 
     def end(self) -> None:

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward.archive import Archive
-from steward.archives.folder import FolderArchive, _in_words, safe_name
 from steward.errors import StorageFull, StorageUnavailable
+from steward.storage.archive import Archive
+from steward.storage.archives.folder import FolderArchive, _in_words, safe_name
 
 TASK = "01hx7m4d2k"
 OTHER = "01hx7m4d2z"
@@ -238,7 +238,7 @@ def test_drafts_of_interrupted_writers_are_swept_when_they_are_old(tmp_path: Pat
 def test_the_draft_of_a_process_of_this_host_goes_when_the_process_does(tmp_path: Path) -> None:
     root = tmp_path / "archive"
     writing = (
-        "import os, sys; from pathlib import Path; from steward.archives.folder import FolderArchive\n"
+        "import os, sys; from pathlib import Path; from steward.storage.archives.folder import FolderArchive\n"
         "os.fsync = lambda _: (print('half', flush=True), sys.stdin.read())\n"
         "FolderArchive(Path(sys.argv[1])).store(sys.argv[2], 'a.pdf', Path(sys.argv[3]))"
     )

@@ -20,11 +20,13 @@ from tests.servers.ports import LOOPBACK, free_port, listens, wait_until
 from tests.servers.process import ServerProcess
 
 from steward.app import Steward
-from steward.ledger import access, search, upkeep, workers
 from steward.model.results import TaskResult
 from steward.model.service import Query
 from steward.model.states import FINISHED, State
 from steward.settings import load
+from steward.storage import access
+from steward.storage.fleet import workers
+from steward.storage.tasks import retention, search
 from steward.system.clock import now
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -245,7 +247,7 @@ class Installation:
     def broken_rules(self) -> list[str]:
         """Return every rule of the ledger that is broken; none in a sound one."""
         with self.steward.ledger.read() as connection:
-            return [f"{breach.count}x {breach.rule}" for breach in upkeep.breaches(connection)]
+            return [f"{breach.count}x {breach.rule}" for breach in retention.breaches(connection)]
 
     def wait_for(self, task_id: str, *states: str, seconds: float = 30) -> TaskResult:
         """Return the task once it is in one of `states` (by default: once it has ended)."""

@@ -10,13 +10,13 @@ from typing import Any, Self
 
 from steward import hookimpl
 from steward.app import Steward
-from steward.ledger.schema import deliveries, tasks
-from steward.ledger.writer import GroupWriter
 from steward.model.results import TaskResult
 from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import load
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now
 from steward.transports.smtp import SmtpTransport
 

@@ -19,8 +19,8 @@ from tests.journeys.test_pages import token_of
 
 from steward import Options, Query, StewardError, cli
 from steward.errors import InvalidRequest
-from steward.ledger.schema import tasks
 from steward.settings import load
+from steward.storage.database.tables import tasks
 from steward.trial import Trial, trial
 
 PLUGIN = '''

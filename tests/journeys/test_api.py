@@ -19,7 +19,9 @@ from tests.journeys import web_site as site
 from tests.servers.ports import wait_until
 
 from steward.app import Steward
-from steward.ledger import access, search, workers
+from steward.storage import access
+from steward.storage.fleet import workers
+from steward.storage.tasks import search
 from steward.system.clock import now
 from steward.web.auth import TRUSTED_FOR
 

@@ -25,8 +25,8 @@ from tests.servers.smtp_sink import SmtpSink
 from tests.servers.tcp_proxy import TcpProxy
 
 from steward.broker_relay import DUTY
-from steward.ledger import leases, workers
 from steward.services.celery import DEAD, LANES, TASK, application, dead_letters
+from steward.storage.fleet import leases, workers
 from steward.system.clock import now
 
 Install = Callable[..., Installation]

@@ -15,8 +15,8 @@ from pypdf import PdfReader
 
 from steward.app import Steward
 from steward.demo import _ways_in
-from steward.ledger import access
 from steward.settings import load
+from steward.storage import access
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")}
 

@@ -17,8 +17,8 @@ from tests.journeys.sending import account, sending
 from tests.servers.postgres import Postgres
 from tests.servers.smtp_sink import SmtpSink
 
-from steward.ledger import postgres as connections
-from steward.ledger.schema import attempts
+from steward.storage.database import postgres as connections
+from steward.storage.database.tables import attempts
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]

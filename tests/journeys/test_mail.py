@@ -22,9 +22,9 @@ from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
 
 from steward import Attachment, Email, Handler, RetryPolicy, handler
-from steward.ledger import upkeep
-from steward.ledger.schema import enclosures, lanes, tasks
 from steward.model.results import TaskResult
+from steward.storage.database.tables import enclosures, lanes, tasks
+from steward.storage.tasks import retention
 from steward.system.clock import SECOND, micros, moment, now
 from steward.web.words import outcome_words
 
@@ -185,7 +185,7 @@ def test_a_letter_with_files_goes_again_in_the_same_bytes_whatever_the_handler_s
             pass
         task = perform.task(task.id)
         assert (task.state, set(outcomes(task).values())) == ("succeeded", {"accepted"}), task.error
-        perform.steward.ledger.apply(lambda c: upkeep.erase_secrets(c, now()))
+        perform.steward.ledger.apply(lambda c: retention.erase_secrets(c, now()))
         assert enclosures_of(perform, task.id) == []
     sent: dict[bytes, list[bytes]] = {}
     for transaction in server.transactions:

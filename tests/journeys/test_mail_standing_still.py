@@ -15,8 +15,9 @@ from tests.journeys.installation import SCOPES, Installation, Program
 from tests.servers.ports import free_port, wait_until
 from tests.servers.scripted_smtp import SILENCE, ScriptedSmtp, say
 
-from steward.ledger import access, mail_lane
-from steward.ledger.schema import lanes, tasks
+from steward.storage import access
+from steward.storage.database.tables import lanes, tasks
+from steward.storage.fleet import circuit_breaker
 from steward.system.clock import now
 
 DENIED = say("554 5.7.1 Relay access denied")
@@ -28,9 +29,9 @@ runpy.run_module("steward", run_name="__main__", alter_sys=True)
 """A program of Steward to which a server is mute after half a second, and not after half a minute."""
 
 
-def standing(place: Installation) -> mail_lane.Standing:
+def standing(place: Installation) -> circuit_breaker.Standing:
     with place.steward.ledger.read() as connection:
-        return mail_lane.standing(connection)
+        return circuit_breaker.standing(connection)
 
 
 def failures(place: Installation) -> int:
@@ -142,7 +143,7 @@ def test_a_dead_server_is_told_of_after_the_third_time_and_all_goes_when_it_is_b
     assert {t.attempt for t in place.tasks()} <= {1, 2, 3, 4}
     assert log_of(place).count("mail stands still") == 1
     assert log_of(place).count("mail moves again") == 1
-    assert standing(place) == mail_lane.Standing()
+    assert standing(place) == circuit_breaker.Standing()
 
 
 def test_a_server_that_takes_connections_and_says_nothing_is_told_of_as_one_that_is_dead(
@@ -180,7 +181,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_told_of_as_one_that
         words = log_of(place)
         assert words.count("mail stands still") == 1
         assert words.count("mail moves again") == 1
-        assert standing(place) == mail_lane.Standing()
+        assert standing(place) == circuit_breaker.Standing()
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_mail_stands_still_on_celery_as_it_does_on_the_default(
         assert len(server.accepted) == 100
     letters(place, 20)
     wait_until(lambda: standing(place).is_open, "the server is down, and mail stands still", 40)
-    assert standing(place).kind == mail_lane.LINE
+    assert standing(place).kind == circuit_breaker.LINE
     letters(place, 1)
     with ScriptedSmtp(port=port) as server:
         ask_now(place)

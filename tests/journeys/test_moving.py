@@ -16,8 +16,9 @@ from tests.journeys.installation import Installation
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
-from steward.ledger import Ledger, copying
-from steward.ledger.schema import tasks
+from steward.storage import copying
+from steward.storage.database import Ledger
+from steward.storage.database.tables import tasks
 
 Install = Callable[..., Installation]
 

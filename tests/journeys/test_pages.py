@@ -16,7 +16,9 @@ from tests.servers.ports import wait_until
 
 from steward.app import Steward
 from steward.conditions import MAIL
-from steward.ledger import access, search, workers
+from steward.storage import access
+from steward.storage.fleet import workers
+from steward.storage.tasks import search
 from steward.system.clock import now
 from steward.web.attempts import MOST_FAILURES
 

@@ -11,8 +11,8 @@ from tests.journeys import web_site as site
 
 from steward.app import Steward
 from steward.errors import RateLimited
-from steward.ledger.schema import tasks
 from steward.settings import load
+from steward.storage.database.tables import tasks
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from tests.journeys import web_site as site
 
 from steward import Email, Options, Private, Secret, handler, hookimpl
 from steward.app import Steward
-from steward.ledger import search
 from steward.model.caller import SCOPES
 from steward.model.service import Query
 from steward.plugins import load as load_plugins
 from steward.settings import load, shipped
+from steward.storage.tasks import search
 from steward.web import forms, openapi
 from steward.web.app import create
 

@@ -12,8 +12,8 @@ import pytest
 from tests.journeys.installation import Installation
 from tests.servers.smtp_sink import SmtpSink
 
-from steward.ledger import schedules as rows
 from steward.model.results import TaskResult
+from steward.storage import schedules as rows
 from steward.system.clock import SECOND, now
 
 Install = Callable[..., Installation]

@@ -21,9 +21,9 @@ from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import ScriptedSmtp, say
 from tests.servers.stores import contents
 
-from steward.ledger import upkeep
-from steward.ledger.schema import deliveries, lanes, tasks
 from steward.model.content import MASK, mask
+from steward.storage.database.tables import deliveries, lanes, tasks
+from steward.storage.tasks import retention
 from steward.system.clock import SECOND, now
 
 LEAKY = Path(__file__).parent / "leaky"
@@ -216,7 +216,7 @@ def test_what_failed_for_good_is_erased_within_a_quarter_of_an_hour(place: Place
     ended = place.installation.task(task_id).finished_at
     assert ended is not None
     moment = int(ended.timestamp() * SECOND) + 14 * 60 * SECOND
-    ledger.apply(lambda c: upkeep.erase_secrets(c, moment))
+    ledger.apply(lambda c: retention.erase_secrets(c, moment))
     assert place.sealed(task_id) == [None]
     refused = place.web.post(f"/v1/tasks/{task_id}/retry")
     assert refused.status_code == 409

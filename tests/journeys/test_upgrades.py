@@ -15,8 +15,8 @@ from tests.journeys.installation import Installation
 from tests.servers.smtp_sink import SmtpSink
 
 from steward.errors import NewerStore
-from steward.ledger import Ledger
-from steward.ledger.ledger import REVISIONS
+from steward.storage.database import Ledger
+from steward.storage.database.ledger import REVISIONS
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]
@@ -83,12 +83,12 @@ def test_a_payload_that_no_longer_fits_fails_in_words(install: Install, engine: 
     assert "no longer fits the handler letter" in (task.error or "")
 
 
-MIGRATE = "import sys; from steward.ledger import Ledger; Ledger(sys.argv[1]).open()"
+MIGRATE = "import sys; from steward.storage.database import Ledger; Ledger(sys.argv[1]).open()"
 
 
 def first_store(path: Path) -> None:
     """Make a ledger as the first version left it, with 20,000 tasks."""
-    from steward.ledger import migrate
+    from steward.storage.database import migrate
 
     ledger = Ledger(f"sqlite:///{path}")
     migrate.upgrade(ledger.engine, REVISIONS[0])

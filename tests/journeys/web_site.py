@@ -21,11 +21,11 @@ from pydantic import BaseModel, EmailStr, Field
 from steward import Email, Note, Options, Rejected, Report, Secret, Source, handler, hookimpl
 from steward.app import Steward
 from steward.errors import UnknownKey
-from steward.ledger import access
-from steward.ledger.schema import artifacts, deliveries, tasks
 from steward.model.caller import SCOPES, Caller
 from steward.plugins import load as load_plugins
 from steward.settings import load
+from steward.storage import access
+from steward.storage.database.tables import artifacts, deliveries, tasks
 from steward.system.clock import now
 from steward.web.app import create
 from steward.web.server import Server

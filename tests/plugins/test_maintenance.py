@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from steward import backup
-from steward.ledger.schema import artifacts, tasks
 from steward.model.results import TaskResult
 from steward.settings import load
+from steward.storage.database.tables import artifacts, tasks
 from steward.system.clock import SECOND, now
 from steward.trial import Trial, apart, trial
 

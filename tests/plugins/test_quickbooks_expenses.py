@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from tests.journeys.installation import Installation
 from tests.servers.quickbooks import REALM, QuickBooks
 
-from steward.ledger import cursors
-from steward.ledger.schema import cursors as table
 from steward.model.results import TaskResult
 from steward.records import to_decimal
 from steward.sample import make
 from steward.settings import load
+from steward.storage import sync_cursors
+from steward.storage.database.tables import cursors as table
 from steward.trial import Trial, apart, trial
 
 NAME = "quickbooks_expenses"
@@ -144,8 +144,8 @@ def test_what_is_refused_is_said_and_tried_again(
     assert books.totals() == expected(database)
     assert len(books.numbers()) == 100
     with place.steward.ledger.read() as connection:
-        assert cursors.refused(connection, NAME, REALM) == {}
-        assert len(cursors.taken(connection, NAME, REALM)) == 100
+        assert sync_cursors.refused(connection, NAME, REALM) == {}
+        assert len(sync_cursors.taken(connection, NAME, REALM)) == 100
 
 
 def test_a_request_to_wait_is_heeded(place: Trial, books: QuickBooks, database: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from steward.ledger.schema import cursors
 from steward.sample import make
 from steward.settings import load
+from steward.storage.database.tables import cursors
 from steward.trial import apart, trial
 
 PAGE = Path(__file__).parents[2] / "docs" / "synchronisation.md"

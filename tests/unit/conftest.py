@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from steward.app import Steward
-from steward.ledger import Ledger
 from steward.settings import load
+from steward.storage.database import Ledger
 from steward.system import masking
 
 

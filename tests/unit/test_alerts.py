@@ -10,11 +10,13 @@ import sqlalchemy as sa
 
 from steward.alerts import LONGEST, QUIET, identified
 from steward.app import Steward
-from steward.ledger import acceptance, access, mail_lane, workers
-from steward.ledger import schedules as rows
-from steward.ledger.incidents import AWAY, Event
-from steward.ledger.schema import incident_events, incidents, tasks
 from steward.settings import load
+from steward.storage import access
+from steward.storage import schedules as rows
+from steward.storage.database.tables import incident_events, incidents, tasks
+from steward.storage.fleet import circuit_breaker, workers
+from steward.storage.incidents import AWAY, Event
+from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, now
 from tests.unit.ledger.conftest import entry
 
@@ -172,7 +174,7 @@ def test_a_lane_that_stands_still_is_told_once(install):
 def test_a_mail_server_that_is_away_is_told_of_after_five_minutes_and_once_more_when_it_is_back(install):
     steward = install()
     for n in range(3):
-        steward.ledger.apply(lambda c, n=n: mail_lane.unreachable(c, "refused", START + n * 2 * SECOND))
+        steward.ledger.apply(lambda c, n=n: circuit_breaker.unreachable(c, "refused", START + n * 2 * SECOND))
     stopped = START + 4 * SECOND
     for at in (stopped, stopped + QUIET, stopped + AWAY - 1):
         assert steward.alerts.look(at) == []
@@ -181,7 +183,7 @@ def test_a_mail_server_that_is_away_is_told_of_after_five_minutes_and_once_more_
     assert [p["incidents"][0]["what"] for p in payloads(steward, told)] == ["Mail stands still"]
     assert steward.alerts.look(stopped + 2 * AWAY) == []
     back = stopped + 3 * AWAY
-    steward.ledger.apply(lambda c: mail_lane.passed(c, back))
+    steward.ledger.apply(lambda c: circuit_breaker.passed(c, back))
     told = steward.alerts.look(back + SECOND)
     assert [p["incidents"][0]["what"] for p in payloads(steward, told)] == ["Mail moves again"]
     assert steward.alerts.look(back + 2 * SECOND) == []
@@ -191,9 +193,9 @@ def test_a_mail_server_that_is_away_is_told_of_after_five_minutes_and_once_more_
 def test_a_mail_server_that_is_back_within_five_minutes_is_nobodys_alert(install, seconds):
     steward = install()
     for n in range(3):
-        steward.ledger.apply(lambda c, n=n: mail_lane.unreachable(c, "refused", START + n * 2 * SECOND))
+        steward.ledger.apply(lambda c, n=n: circuit_breaker.unreachable(c, "refused", START + n * 2 * SECOND))
     assert steward.alerts.look(START + seconds * SECOND) == []
-    steward.ledger.apply(lambda c: mail_lane.passed(c, START + seconds * SECOND))
+    steward.ledger.apply(lambda c: circuit_breaker.passed(c, START + seconds * SECOND))
     for later in (1, 400, 4000):
         assert steward.alerts.look(START + (seconds + later) * SECOND) == []
 

@@ -4,11 +4,12 @@ import pytest
 
 from steward.broker_relay import BROKER, BrokerRelay
 from steward.errors import BrokerUnavailable
-from steward.ledger import acceptance, attempts, due, workers
-from steward.ledger.acceptance import Entry
 from steward.model.states import State
 from steward.nudge import NudgeReceiver
 from steward.relay import Lane
+from steward.storage.fleet import workers
+from steward.storage.tasks import acceptance, attempts, claim
+from steward.storage.tasks.acceptance import Entry
 from steward.system.clock import new_id, now
 
 LANES = (Lane("mail", 4, 2), Lane("bulk", 2, 2))
@@ -88,7 +89,7 @@ def test_a_broker_that_is_away_keeps_nothing_in_its_hand(ledger, shelf, relay):
     with pytest.raises(BrokerUnavailable):
         relay.step()
     with ledger.read() as connection:
-        assert "bulk" not in due.at_broker(connection)
+        assert "bulk" not in claim.at_broker(connection)
     shelf.away = False
     assert relay.step() == 1
     assert shelf.given["bulk"] == [more]

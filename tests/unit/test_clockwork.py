@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field
 from steward import Note, Schedule, Secret, handler, hookimpl
 from steward.app import Steward
 from steward.errors import InvalidOption, InvalidPayload, KeyConflict, StateConflict, UnknownSchedule, Unsupported
-from steward.ledger import schedules as rows
-from steward.ledger import upkeep
-from steward.ledger.clocks import Reading
-from steward.ledger.schema import schedules, tasks
 from steward.plugins import load as load_plugins
 from steward.settings import load
+from steward.storage import schedules as rows
+from steward.storage.database.tables import schedules, tasks
+from steward.storage.fleet.wall_clock import Reading
+from steward.storage.tasks import retention
 from steward.system.clock import SECOND, micros
 
 MINUTE = 60 * SECOND
@@ -280,10 +280,10 @@ def test_a_person_is_not_forgotten_while_a_schedule_writes_to_them(install):
     steward = install()
     made = steward.timetable.make("count", {"who": "Ada@example.org"}, "0 6 1 * *", owner="Olga")
     with steward.ledger.write() as connection, pytest.raises(StateConflict, match="steward schedule list"):
-        upkeep.tasks_of(connection, "ada@example.org")
+        retention.tasks_of(connection, "ada@example.org")
     steward.timetable.remove(made.entry.id)
     with steward.ledger.read() as connection:
-        assert upkeep.tasks_of(connection, "ada@example.org") == []
+        assert retention.tasks_of(connection, "ada@example.org") == []
 
 
 def test_a_zone_that_is_not_known_here_holds_up_no_other_schedule(install, caplog):

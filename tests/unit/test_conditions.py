@@ -13,11 +13,13 @@ from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
 from steward.checks import working
 from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
-from steward.ledger import acceptance, leases, schedules, workers
-from steward.ledger.schedules import Entry
-from steward.ledger.schema import tasks
 from steward.model.states import State
 from steward.settings import load
+from steward.storage import schedules
+from steward.storage.database.tables import tasks
+from steward.storage.fleet import leases, workers
+from steward.storage.schedules import Entry
+from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, new_id, now
 from steward.web.health import readiness
 

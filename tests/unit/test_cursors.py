@@ -8,10 +8,12 @@ import pytest
 
 from steward.cursors import LedgerCursor
 from steward.errors import LateWriter, StateConflict
-from steward.ledger import Ledger, acceptance, attempts, cursors, orphans
 from steward.model.content import Secret
 from steward.prepared import Request
-from steward.sealing import Seal
+from steward.storage import sync_cursors
+from steward.storage.database import Ledger
+from steward.storage.encryption import Seal
+from steward.storage.tasks import acceptance, attempts, recovery
 from steward.system.clock import new_id, now
 from tests.unit.ledger.conftest import entry
 
@@ -51,7 +53,7 @@ def test_a_page_is_pending_until_it_is_committed(ledger):
     cursor.commit(done={"2": "r2"})
     assert (cursor.position, cursor.refused()) == ({"after": 2}, {})
     with ledger.read() as connection:
-        assert cursors.taken(connection, "sync", "books") == {"1": "r1", "2": "r2"}
+        assert sync_cursors.taken(connection, "sync", "books") == {"1": "r1", "2": "r2"}
 
 
 def test_a_secret_is_sealed_and_given_back_to_the_next_run(ledger):
@@ -59,7 +61,7 @@ def test_a_secret_is_sealed_and_given_back_to_the_next_run(ledger):
     cursor.take("books")
     cursor.keep(Secret("hush"))
     with ledger.read() as connection:
-        assert b"hush" not in cursors.read(connection, "sync", "books").sealed
+        assert b"hush" not in sync_cursors.read(connection, "sync", "books").sealed
     fresh = begin(ledger)
     fresh.look("books")
     assert fresh.secret == Secret("hush")
@@ -73,7 +75,7 @@ def test_another_task_waits_until_the_first_has_ended(ledger):
     with pytest.raises(StateConflict, match="under way"):
         second.take("books")
     second.take("other books")
-    ledger.apply(lambda c: orphans.release(c, ["w"], now()))
+    ledger.apply(lambda c: recovery.release(c, ["w"], now()))
     third = begin(ledger)
     third.take("books")
     assert third.position is None
@@ -83,7 +85,7 @@ def test_a_late_attempt_can_write_nothing(ledger):
     late = begin(ledger)
     late.take("books")
     late.begin({"page": 1})
-    ledger.apply(lambda c: orphans.release(c, ["w"], now()))
+    ledger.apply(lambda c: recovery.release(c, ["w"], now()))
     for act in (
         lambda: late.begin({"page": 2}),
         lambda: late.commit(1, done={"1": "x"}),
@@ -92,8 +94,8 @@ def test_a_late_attempt_can_write_nothing(ledger):
         with pytest.raises(LateWriter):
             act()
     with ledger.read() as connection:
-        assert cursors.read(connection, "sync", "books").pending == {"page": 1}
-        assert cursors.taken(connection, "sync", "books") == {}
+        assert sync_cursors.read(connection, "sync", "books").pending == {"page": 1}
+        assert sync_cursors.taken(connection, "sync", "books") == {}
     with pytest.raises(StateConflict):
         late.take("books")
     again = begin(ledger, late._request.task_id)

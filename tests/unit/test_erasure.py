@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from steward import erasure, working_folders
+from steward import erasure
 from steward.app import Steward
 from steward.errors import StorageUnavailable
-from steward.ledger import acceptance, access
-from steward.ledger.schema import actions, incidents, lanes
 from steward.operations import operations_for
 from steward.settings import load
+from steward.storage import access, working_folders
+from steward.storage.database.tables import actions, incidents, lanes
+from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
 from steward.trial import Trial
 from tests.servers.stores import contents

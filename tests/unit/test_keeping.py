@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from steward.archives.folder import FolderArchive
 from steward.errors import LateWriter
 from steward.keeping import Keeping, told_apart
-from steward.ledger import Ledger, acceptance, artifacts, attempts, control
-from steward.ledger.writer import GroupWriter
 from steward.prepared import CSV, Document
+from steward.storage.archives.folder import FolderArchive
+from steward.storage.database import Ledger
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.tasks import acceptance, artifacts, attempts, commands
 from steward.system.clock import now
 
 from .ledger.conftest import entry
@@ -179,7 +180,7 @@ def test_hostile_names_stay_in_the_task_s_own_folder(house, draw, tmp_path, name
 
 
 def test_whoever_lost_the_task_keeps_nothing(house, draw):
-    house.writer.ledger.apply(lambda c: control.cancel(c, house.task.id, now()))
+    house.writer.ledger.apply(lambda c: commands.cancel(c, house.task.id, now()))
     with pytest.raises(LateWriter):
         house.produce(draw("Ada"))
     assert stored(house) == []

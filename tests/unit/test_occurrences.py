@@ -17,12 +17,12 @@ from steward import occurrences as module
 from steward.alerts import QUIET
 from steward.app import Steward
 from steward.errors import InvalidOption, InvalidRequest
-from steward.ledger import schedules as rows
-from steward.ledger import upkeep
-from steward.ledger.schema import schedules
 from steward.occurrences import cut
 from steward.plugins import load as load_plugins
 from steward.settings import load
+from steward.storage import schedules as rows
+from steward.storage.database.tables import schedules
+from steward.storage.tasks import retention
 from steward.system.clock import SECOND, micros
 
 BEGIN, END = date(2026, 1, 15), date(2026, 8, 31)
@@ -154,7 +154,7 @@ def test_the_rules_at_the_door_hold_for_a_schedule_and_its_task_says_why(install
     assert (task.state, task.payload["begin"]) == ("failed", "2026-04-01")
     assert task.error == "April is not reported on. Nobody works then. Choose another month."
     with steward.ledger.read() as connection:
-        assert upkeep.breaches(connection) == []
+        assert retention.breaches(connection) == []
 
 
 def test_a_check_that_fails_holds_up_no_other_schedule(install):

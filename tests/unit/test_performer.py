@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from steward import working_folders
 from steward.app import Steward
-from steward.ledger import attempts, due
-from steward.ledger import workers as leases
-from steward.ledger.schema import workers
 from steward.performer import Performer
 from steward.settings import load
+from steward.storage import working_folders
+from steward.storage.database.tables import workers
+from steward.storage.fleet import workers as leases
+from steward.storage.tasks import attempts, claim
 from steward.system.clock import SECOND, now
 
 pytestmark = pytest.mark.slow
@@ -87,13 +87,13 @@ def test_whoever_leaves_hands_back_what_it_holds_and_is_gone(steward):
     performer = Performer(steward, engine="durable")
     performer.start()
     task_id = steward.service.enqueue("nothing")
-    steward.ledger.apply(lambda c: due.take(c, "mail", 1, performer.id, now()))
+    steward.ledger.apply(lambda c: claim.take(c, "mail", 1, performer.id, now()))
     assert performer.stop()
     task = steward.service.get_status(task_id)
     assert (task.state, task.worker, living(steward)) == ("queued", None, [])
     with steward.ledger.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(workers)) == 1
-        assert due.dead_holders(connection, now()) == []
+        assert claim.dead_holders(connection, now()) == []
 
 
 def test_the_files_of_a_report_that_was_cancelled_or_killed_are_swept_at_the_start(steward):

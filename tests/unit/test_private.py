@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger import Ledger
+from steward.storage.database import Ledger
 from steward.system import private_files
 
 

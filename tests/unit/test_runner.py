@@ -9,15 +9,16 @@ import pytest
 from pydantic import BaseModel
 
 from steward import Email, RetryPolicy, handler
-from steward.archives.folder import FolderArchive
-from steward.ledger import Ledger, acceptance, attempts, control, orphans, search
-from steward.ledger.writer import GroupWriter
 from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins import Registry
 from steward.prepared import Document, Draft, Failure, Prepared
 from steward.runner import Runner
-from steward.sealing import Seal
+from steward.storage.archives.folder import FolderArchive
+from steward.storage.database import Ledger
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.encryption import Seal
+from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
 from steward.transport import Phase, Reply
 from steward.transports.outbox import OutboxTransport
@@ -124,7 +125,7 @@ def get(ledger, task_id):
 
 def again(ledger, task_id):
     """Make a task that is to be tried later due now."""
-    ledger.apply(lambda c: control.retry(c, task_id, now()))
+    ledger.apply(lambda c: commands.retry(c, task_id, now()))
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def test_what_nobody_offers_is_held_and_what_has_expired_is_not_sent(ledger, run
 
 def test_what_is_cancelled_while_it_is_prepared_is_not_sent(ledger, runner, desk, post, add):
     task_id = add()
-    desk.meanwhile = lambda: ledger.apply(lambda c: control.cancel(c, task_id, now()))
+    desk.meanwhile = lambda: ledger.apply(lambda c: commands.cancel(c, task_id, now()))
     runner.perform([task_id])
     task = get(ledger, task_id)
     assert (task.state, task.deliveries, post.sent) == ("cancelled", (), [])
@@ -205,7 +206,7 @@ def test_what_is_cancelled_while_it_is_prepared_is_not_sent(ledger, runner, desk
 
 def test_what_was_given_to_another_worker_is_not_sent(ledger, runner, desk, post, add):
     task_id = add()
-    desk.meanwhile = lambda: ledger.apply(lambda c: orphans.release(c, ["w1"], now()))
+    desk.meanwhile = lambda: ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     runner.perform([task_id])
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts], post.sent) == ("queued", ["lost"], [])
@@ -248,7 +249,7 @@ def test_nothing_is_sent_that_could_not_be_marked_and_the_attempt_is_found_again
         running = attempts.running(connection, "w1")
     forgotten = runner.forgotten(running)
     assert forgotten == set(running.items()) != set()
-    ledger.apply(lambda c: orphans.reopen(c, forgotten, now()))
+    ledger.apply(lambda c: recovery.reopen(c, forgotten, now()))
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts]) == ("queued", ["unrecorded"])
     desk.meanwhile = lambda: None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.errors import ConfigurationError
-from steward.sealing import Seal
+from steward.storage.encryption import Seal
 
 SEAL = Seal(b"k" * 32)
 

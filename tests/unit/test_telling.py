@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger import due, orphans, workers
-from steward.ledger.schema import tasks
 from steward.model.caller import SERVICE
 from steward.model.service import Options
+from steward.storage.database.tables import tasks
+from steward.storage.fleet import workers
+from steward.storage.tasks import claim, recovery
 from steward.system.clock import SECOND, new_id, now
 
 ADA = {"name": "Ada", "email": "ada@example.org"}
@@ -54,11 +55,11 @@ def cancel(steward, task_id):
 def expire(steward, task_id):
     past = now() - SECOND
     steward.ledger.apply(lambda c: c.execute(sa.update(tasks).values(expires_at=past)))
-    steward.ledger.apply(lambda c: due.expire(c, now()))
+    steward.ledger.apply(lambda c: claim.expire(c, now()))
 
 
 def interrupt(steward, task_id):
-    steward.ledger.apply(lambda c: orphans.interrupt(c, now()))
+    steward.ledger.apply(lambda c: recovery.interrupt(c, now()))
 
 
 def give_up(steward, task_id):
@@ -66,7 +67,7 @@ def give_up(steward, task_id):
     steward.ledger.apply(lambda c: workers.register(c, worker, "vm", "slot-0", 1, "durable", 0, now()))
     running = {"state": "running", "worker": worker, "lost": 4, "attempt": 4}
     steward.ledger.apply(lambda c: c.execute(sa.update(tasks).values(**running)))
-    steward.ledger.apply(lambda c: orphans.release(c, [worker], now()))
+    steward.ledger.apply(lambda c: recovery.release(c, [worker], now()))
 
 
 @pytest.mark.parametrize(

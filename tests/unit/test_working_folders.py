@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from steward import working_folders
+from steward.storage import working_folders
 
 
 def lay_down(spool, task_id, claim, name="roster.csv"):

@@ -40,8 +40,8 @@ def create(
     as_json: Json = False,
 ) -> int:
     """Make a key and print it, this once: only its hash is kept."""
-    from steward.ledger import access
     from steward.model.caller import known_names
+    from steward.storage import access
 
     with setup.opened(context) as steward:
         names = known_names(only or (), steward.registry.handlers)
@@ -61,8 +61,8 @@ def list_(context: typer.Context, as_json: Json = False) -> int:
 
     Not the keys themselves: those nobody has but their users.
     """
-    from steward.ledger import access
     from steward.model.results import iso
+    from steward.storage import access
 
     with setup.opened(context) as steward, steward.ledger.read() as connection:
         keys = access.list_keys(connection)
@@ -106,7 +106,7 @@ def revoke(
 
     Its schedules rest when they are next due, until somebody who may resumes them.
     """
-    from steward.ledger import access
+    from steward.storage import access
 
     with setup.opened(context) as steward:
         ended = steward.ledger.apply(lambda c: access.revoke_key(c, key))
@@ -126,7 +126,7 @@ def add(
     in sessions that are open too.
     """
     from steward.errors import ConfigurationError
-    from steward.ledger import access
+    from steward.storage import access
 
     with setup.opened(context) as steward:
         if not steward.settings.base_url and not steward.settings.port:
@@ -147,8 +147,8 @@ def add(
 
 def list_users(context: typer.Context, as_json: Json = False) -> int:
     """List the people who were given a sign-in link, by name."""
-    from steward.ledger import access
     from steward.model.results import iso
+    from steward.storage import access
 
     with setup.opened(context) as steward, steward.ledger.read() as connection:
         users = access.list_users(connection)
@@ -186,7 +186,7 @@ def remove(
     """
     import shlex
 
-    from steward.ledger import access
+    from steward.storage import access
 
     with setup.opened(context) as steward:
         steward.ledger.apply(lambda c: access.remove_user(c, name))

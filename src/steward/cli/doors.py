@@ -87,7 +87,7 @@ class Local:
 
     def unattended(self) -> bool:
         """Whether no worker has a lease."""
-        from steward.ledger import workers
+        from steward.storage.fleet import workers
         from steward.system.clock import now
 
         with self.steward.ledger.read() as connection:

@@ -82,7 +82,8 @@ def copy(
     Stop the service first. A copy that was interrupted goes on where it stopped when the command is given again.
     Example: steward ledger copy --to postgresql://steward@db.example.org/steward
     """
-    from steward.ledger import Ledger, copying
+    from steward.storage import copying
+    from steward.storage.database import Ledger
 
     with setup.opened(context) as steward:
         target = Ledger(to)
@@ -107,18 +108,19 @@ def copy(
 
 def _status(steward: Steward) -> dict[str, Any]:
     from steward import broker_relay
-    from steward.ledger import due, leases, search, workers
     from steward.model.states import OPEN
     from steward.settings import hostname_of
+    from steward.storage.fleet import leases, workers
+    from steward.storage.tasks import claim, search
     from steward.system.clock import now
 
     moment = now()
     with steward.ledger.read() as connection:
         alive = workers.living(connection, moment)
-        dead = due.left_behind(connection, moment)
+        dead = claim.left_behind(connection, moment)
         stopped = {lane: why for lane, (_, why) in workers.stopped(connection).items()}
         counts = search.counts(connection)
-        at_broker = sum(n for n, _ in due.at_broker(connection).values())
+        at_broker = sum(n for n, _ in claim.at_broker(connection).values())
         holder = leases.holder_of(connection, broker_relay.DUTY, moment)
     celery = steward.settings.engine == "celery"
     return {

@@ -129,14 +129,14 @@ def demo(
 def _count(steward: Steward, older_than: float | None, person: str | None) -> int:
     from datetime import timedelta
 
-    from steward.ledger import upkeep
+    from steward.storage.tasks import retention
     from steward.system.clock import micros, present
 
     with steward.ledger.read() as connection:
         if person is not None:
-            return len(upkeep.tasks_of(connection, person))
+            return len(retention.tasks_of(connection, person))
         before = micros(present() - timedelta(days=older_than or 0))
-        return len(upkeep.finished_before(connection, before, most=sys.maxsize))
+        return len(retention.finished_before(connection, before, most=sys.maxsize))
 
 
 def _confirm(count: int, person: str | None) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward import telling
-from steward.ledger import Ledger, acceptance
 from steward.model.declaration.handler import Handler
 from steward.model.service import HandlerLike, Options, TaskService
 from steward.plugins import Registry
 from steward.services import options as options_of
 from steward.services.joining import async_session, home_of
+from steward.storage.database import Ledger
+from steward.storage.tasks import acceptance
 
 Change = Callable[[sa.Connection], tuple[list[str], bool]]
 """What accepts tasks in a transaction, and returns their ids and whether they are new."""

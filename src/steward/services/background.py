@@ -14,12 +14,12 @@ from fastapi import BackgroundTasks
 
 from steward.engine import Perform
 from steward.errors import Unsupported
-from steward.ledger import acceptance, orphans
 from steward.model.caller import PROCESS, Caller
 from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
 from steward.model.service import Abilities, Options
 from steward.services.ledgered import LedgerTaskService
+from steward.storage.tasks import acceptance, recovery
 from steward.system.clock import now
 
 _request: ContextVar[BackgroundTasks | None] = ContextVar("steward_request", default=None)
@@ -59,7 +59,7 @@ class BackgroundTaskService(LedgerTaskService):
 
     def interrupt_left_over(self) -> int:
         """Mark what an earlier process left unfinished as interrupted and return how many; called at the start."""
-        return self.ledger.apply(lambda c: orphans.interrupt(c, now()))
+        return self.ledger.apply(lambda c: recovery.interrupt(c, now()))
 
     def retry(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
         """Try a task again now, inside a request; see `TaskService.retry`."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from steward.engine import Perform
-from steward.ledger import notices, postgres, workers
-from steward.ledger.ledger import keep_private, storage_error
 from steward.model.service import Abilities
 from steward.nudge import NudgeSender
 from steward.services.ledgered import LedgerTaskService
+from steward.storage.database import notifications, postgres
+from steward.storage.database.ledger import keep_private, storage_error
+from steward.storage.fleet import workers
 from steward.system.clock import new_id, now
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class DurableTaskService(LedgerTaskService):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._nudge = NudgeSender(self._ports)
-        self._notices = notices.Notices(self.ledger)
+        self._notices = notifications.Notices(self.ledger)
 
     def _ports(self) -> list[int]:
         with self.ledger.read() as connection:
@@ -50,7 +51,7 @@ class DurableTaskService(LedgerTaskService):
         self._notices.send()
 
     def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
-        notices.join(connection)  # the relays hear of it when the application commits
+        notifications.join(connection)  # the relays hear of it when the application commits
 
 
 class DurableEngine:

@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.engine import Perform
-from steward.ledger import acceptance, due
 from steward.model.results import TaskResult
 from steward.model.service import Abilities, Page, Query
 from steward.services.ledgered import LedgerTaskService
+from steward.storage.tasks import acceptance, claim
 from steward.system.clock import now
 
 
@@ -49,7 +49,7 @@ class ImmediateTaskService(LedgerTaskService):
     def run_due(self, at: int | None = None) -> int:
         """Perform everything that is due at `at` (microseconds; default now) and return how many tasks that was."""
         moment = now() if at is None else at
-        self.ledger.apply(lambda c: (due.expire(c, moment), due.wake(c, moment)))
+        self.ledger.apply(lambda c: (claim.expire(c, moment), claim.wake(c, moment)))
         return self._run_queued()
 
     def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
@@ -64,7 +64,7 @@ class ImmediateTaskService(LedgerTaskService):
             self._perform(ids)
         return len(ids)
 
-    def find_queued(self) -> list[due.Due]:
+    def find_queued(self) -> list[claim.Due]:
         """Return the queued tasks in the order in which they are due."""
         with self.ledger.read() as connection:
-            return due.queued(connection)
+            return claim.queued(connection)

@@ -19,7 +19,6 @@ from steward.errors import (
     SourceUnavailable,
     Unsupported,
 )
-from steward.ledger import Ledger, acceptance, control, search
 from steward.model.caller import PROCESS, Caller, shown_name
 from steward.model.declaration.handler import Handler
 from steward.model.declaration.injection import Needs, provided
@@ -29,12 +28,14 @@ from steward.model.results import TaskResult
 from steward.model.service import Accepted, HandlerLike, Options, Page, Query
 from steward.model.states import State
 from steward.plugins import Registry
-from steward.sealing import Seal
 from steward.services import options as options_of
 from steward.services.awaited import Awaited, Change
 from steward.services.joining import joined
 from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
 from steward.source import Source
+from steward.storage.database import Ledger
+from steward.storage.encryption import Seal
+from steward.storage.tasks import acceptance, commands, search
 from steward.system.clock import micros, new_id, now
 
 LARGEST_PAYLOAD = 256 * 1024
@@ -96,7 +97,7 @@ class LedgerTaskService(Awaited):
         """Stop a task that is not finished; see `TaskService.cancel`."""
         with self.ledger.write() as connection:
             name = search.theirs(connection, task_id, caller)
-            control.cancel(connection, task_id, now())
+            commands.cancel(connection, task_id, now())
             _acted(connection, task_id, by or caller.name, "cancelled")
         telling.cancelled(task_id, name, by or caller.name)
         return self.get_status(task_id)
@@ -108,7 +109,7 @@ class LedgerTaskService(Awaited):
             handler = self.registry.handlers.get(name)
             if handler is not None:  # of a plugin that is gone nothing is known, and nothing is performed
                 caller.require_again(name, handler.scope)
-            control.retry(connection, task_id, now())
+            commands.retry(connection, task_id, now())
             _acted(connection, task_id, by or caller.name, "asked to try again")
         self._announce([task_id])
         return self.get_status(task_id)

@@ -17,9 +17,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from steward.errors import UnknownFile
-from steward.ledger.ledger import storage_error
 from steward.model.content import Attachment
 from steward.model.results import Outcome
+from steward.storage.database.ledger import storage_error
 from steward.system import private_files
 from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 import steward as package
 from steward.errors import MissingScope, StewardError
-from steward.ledger.write_lock import PROMPT
+from steward.storage.database.write_lock import PROMPT
 from steward.watchdog import watching
 from steward.web import (
     asking,

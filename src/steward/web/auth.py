@@ -9,10 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from steward.errors import MissingScope
-from steward.ledger import access, search
 from steward.model.caller import Caller
 from steward.model.results import TaskResult
-from steward.sealing import token_hash
+from steward.storage import access
+from steward.storage.encryption import token_hash
+from steward.storage.tasks import search
 from steward.web import parameters
 from steward.web.intake import Intake
 from steward.web.problems import NotSignedIn

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from steward.errors import UnknownFile
-from steward.ledger import acceptance, search
 from steward.model.caller import Caller
 from steward.model.results import Artifact
+from steward.storage.tasks import acceptance, search
 from steward.system.clock import new_id, now
 from steward.web.auth import own
 

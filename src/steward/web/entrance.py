@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from steward.ledger import access
 from steward.model.caller import Caller
+from steward.storage import access
 from steward.web.attempts import Attempts
 from steward.web.bodies import read_form
 from steward.web.problems import NoSuchPage

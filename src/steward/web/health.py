@@ -16,10 +16,11 @@ from starlette.routing import Route
 
 from steward.conditions import conditions
 from steward.errors import StewardError
-from steward.ledger import mail_lane, search, workers
-from steward.ledger.schema import tasks
 from steward.model.results import Outcome
 from steward.model.states import State
+from steward.storage.database.tables import tasks
+from steward.storage.fleet import circuit_breaker, workers
+from steward.storage.tasks import search
 from steward.system.clock import SECOND, now
 from steward.web.auth import Doorkeeper
 
@@ -106,7 +107,7 @@ class Metrics:
             oldest = connection.scalar(sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state == State.QUEUED))
             alive = workers.living(connection, moment)
             stopped = workers.stopped(connection)
-            mail = mail_lane.standing(connection)
+            mail = circuit_breaker.standing(connection)
         lines = _family("steward_tasks", "Tasks in the ledger by state.", "state", by_state)
         every = dict.fromkeys((o.value for o in Outcome), 0) | outcomes
         lines += _family("steward_deliveries", "Recipients' copies by outcome.", "outcome", every)
@@ -117,7 +118,7 @@ class Metrics:
         lines += _single("steward_lanes_stopped", "Lanes that stand still.", len(stopped))
         since = {lane: (moment - at) // SECOND for lane, (at, _) in stopped.items()}
         words = "Seconds for which a lane has stood still; mail is the lane smtp."
-        lines += _family("steward_lane_stopped_seconds", words, "lane", {mail_lane.MAIL: 0} | since)
+        lines += _family("steward_lane_stopped_seconds", words, "lane", {circuit_breaker.MAIL: 0} | since)
         words = "How often in a row the mail server could not be reached, or refused us."
         lines += _single("steward_mail_server_failures", words, mail.failures)
         broken = sum(bool(p.error) for p in self._steward.registry.plugins)

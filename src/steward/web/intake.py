@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from steward.ledger import Ledger
-from steward.ledger.writer import GroupWriter
+from steward.storage.database import Ledger
+from steward.storage.database.group_commit import GroupWriter
 
 T = TypeVar("T")
 

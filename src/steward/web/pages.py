@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from steward.ledger import search
 from steward.model.results import TaskResult
 from steward.model.service import Page, Query
 from steward.model.states import State
 from steward.services.background import during
+from steward.storage.tasks import search
 from steward.web import downloads, openapi, words
 from steward.web.auth import CHANGERS, SEERS, own
 from steward.web.problems import KINDS, NoSuchPage

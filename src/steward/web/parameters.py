@@ -12,10 +12,10 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 
 from steward.errors import InvalidOption
-from steward.ledger.search import MOST
 from steward.model.caller import Caller
 from steward.model.service import Options, Query
 from steward.services.options import require_key
+from steward.storage.tasks.search import MOST
 from steward.system.clock import micros
 
 # In a query string "+" means a space, and whoever forgets to escape the offset's sign means "+".

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from steward.ledger.schedules import Firing
 from steward.model import cron as calendar
 from steward.model import periods
 from steward.model.declaration.handler import Handler, moving_days
 from steward.occurrences import days_of
+from steward.storage.schedules import Firing
 from steward.system.clock import micros, moment
 from steward.timetable import Standing
 from steward.web import openapi, words

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from steward.errors import ConfigurationError
 from steward.model.caller import Caller
-from steward.sealing import Seal
+from steward.storage.encryption import Seal
 from steward.system.clock import SECOND, now
 from steward.web.problems import FormExpired
 

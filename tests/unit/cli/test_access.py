@@ -7,8 +7,8 @@ import re
 import pytest
 
 from steward.app import Steward
-from steward.ledger import access
 from steward.settings import load
+from steward.storage import access
 
 pytestmark = pytest.mark.slow
 

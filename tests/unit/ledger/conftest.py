@@ -3,10 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger import Ledger, acceptance
-from steward.ledger.acceptance import Entry
-from steward.ledger.schema import metadata
 from steward.model.states import State
+from steward.storage.database import Ledger
+from steward.storage.database.tables import metadata
+from steward.storage.tasks import acceptance
+from steward.storage.tasks.acceptance import Entry
 from steward.system.clock import new_id, now
 
 

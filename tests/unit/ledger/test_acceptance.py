@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from steward.errors import InvalidOption, KeyConflict, UnknownTask
-from steward.ledger import acceptance, search
 from steward.model.service import Query
+from steward.storage.tasks import acceptance, search
 from steward.system.clock import now
 
 from .conftest import entry, key

@@ -3,10 +3,12 @@
 import pytest
 
 from steward.errors import StateConflict
-from steward.ledger import attempts, control, deliveries, due, orphans, search, workers
-from steward.ledger.attempts import Ending
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State
+from steward.storage.fleet import workers
+from steward.storage.tasks import attempts, commands, deliveries, recovery, search
+from steward.storage.tasks import claim as claims
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
 
 
@@ -45,8 +47,8 @@ def test_a_late_writer_is_refused(ledger, add):
     register(ledger, "w1", now() - 60 * SECOND)
     begin(ledger, [task_id])
     with ledger.read() as connection:
-        assert due.dead_holders(connection, now()) == ["w1"]
-    assert ledger.apply(lambda c: orphans.release(c, ["w1"], now())) == (1, 0)
+        assert claims.dead_holders(connection, now()) == ["w1"]
+    assert ledger.apply(lambda c: recovery.release(c, ["w1"], now())) == (1, 0)
     begin(ledger, [task_id], "w2", "c2")
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
     ledger.apply(lambda c: attempts.end_each(c, [ending(task_id)]))
@@ -64,14 +66,14 @@ def test_what_is_finished_stays_so(ledger, add, state):
     assert ledger.apply(lambda c: attempts.end(c, ending(task_id, state=state)))
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id, state=State.RETRYING, due_at=1)))
     with pytest.raises(StateConflict):
-        ledger.apply(lambda c: control.cancel(c, task_id, now()))
+        ledger.apply(lambda c: commands.cancel(c, task_id, now()))
     assert get(ledger, task_id).state == state
 
 
 def test_cancelling_a_running_task_refuses_its_worker(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
-    ledger.apply(lambda c: control.cancel(c, task_id, now()))
+    ledger.apply(lambda c: commands.cancel(c, task_id, now()))
     with ledger.read() as connection:
         assert attempts.no_longer_held(connection, {task_id: "c1"}) == {(task_id, "c1")}
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
@@ -84,22 +86,22 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
         ids = [pill, neighbour] if start == 0 else [pill]
         begin(ledger, ids, f"w{start}", f"c{start}")
         ledger.apply(lambda c, number=start + 1: attempts.say_running(c, pill, number))
-        ledger.apply(lambda c, w=f"w{start}": orphans.release(c, [w], now()))
-        ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
+        ledger.apply(lambda c, w=f"w{start}": recovery.release(c, [w], now()))
+        ledger.apply(lambda c: claims.wake(c, now() + 5 * SECOND))
     assert get(ledger, pill).state == "failed"
     assert "4 starts" in get(ledger, pill).error
     assert get(ledger, neighbour).state == "queued"
     with ledger.write() as connection:
-        assert due.take(connection, "mail", 10, "w9", now()) == [due.Due(neighbour, lost=1)]
+        assert claims.take(connection, "mail", 10, "w9", now()) == [claims.Due(neighbour, lost=1)]
 
 
 def test_a_suspect_whose_handler_has_not_begun_when_its_worker_dies_is_no_more_suspect_than_before(ledger, add):
     task_id = add()
     begin(ledger, [task_id], "w0", "c0")
-    ledger.apply(lambda c: orphans.release(c, ["w0"], now()))
+    ledger.apply(lambda c: recovery.release(c, ["w0"], now()))
     for n in range(1, 6):
         begin(ledger, [task_id], f"w{n}", f"c{n}")
-        ledger.apply(lambda c, w=f"w{n}": orphans.release(c, [w], now()))
+        ledger.apply(lambda c, w=f"w{n}": recovery.release(c, [w], now()))
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts]) == ("queued", ["lost", *["stopped"] * 5])
 
@@ -108,7 +110,7 @@ def test_a_worker_that_leaves_in_good_order_is_not_held_against_its_tasks(ledger
     task_id = add()
     for n in range(6):
         begin(ledger, [task_id], f"w{n}", f"c{n}")
-        ledger.apply(lambda c, w=f"w{n}": orphans.release(c, [w], now(), counts=False))
+        ledger.apply(lambda c, w=f"w{n}": recovery.release(c, [w], now(), counts=False))
     assert get(ledger, task_id).state == "queued"
 
 
@@ -121,7 +123,7 @@ def test_retry_resumes_with_who_did_not_get_it(ledger, add):
         if outcome is not Outcome.UNCERTAIN:
             ledger.apply(lambda c, n=n, o=outcome: deliveries.record(c, task_id, n, 1, o, 250, "ok", now()))
     ledger.apply(lambda c: attempts.end(c, ending(task_id, state=State.FAILED)))
-    ledger.apply(lambda c: control.retry(c, task_id, now()))
+    ledger.apply(lambda c: commands.retry(c, task_id, now()))
     with ledger.read() as connection:
         copies = deliveries.stored(connection, [task_id])[task_id]
     assert [c.outcome for c in copies] == [Outcome.ACCEPTED, Outcome.DEFERRED, Outcome.DEFERRED]
@@ -134,7 +136,7 @@ def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_fi
     begin(ledger, [task_id])
     first = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"first")
     ledger.apply(lambda c: deliveries.mark(c, first))
-    ledger.apply(lambda c: orphans.release(c, ["w1"], now()))
+    ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     begin(ledger, [task_id], "w2", "c2")
     second = deliveries.OnWire(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, now(), b"second")
     ledger.apply(lambda c: deliveries.mark(c, second))
@@ -150,7 +152,7 @@ def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_doe
     begin(ledger, [task_id])
     ledger.apply(lambda c: deliveries.mark(c, copy(task_id, "c1", 1)))
     for number in (2, 3):
-        ledger.apply(lambda c, n=number: orphans.release(c, [f"w{n - 1}"], now()))
+        ledger.apply(lambda c, n=number: recovery.release(c, [f"w{n - 1}"], now()))
         begin(ledger, [task_id], f"w{number}", f"c{number}")
         mine = copy(task_id, f"c{number}", number)
         ledger.apply(lambda c, m=mine: deliveries.record_unsent(c, m, Outcome.DEFERRED, 450, "later"))
@@ -172,7 +174,7 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
         copy = deliveries.OnWire(marked, claim, 0, "a@x.org", "<m@x>", "s", start, now(), b"x")
         ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
-        ledger.apply(lambda c, w=worker: orphans.release(c, [w], now()))
-        ledger.apply(lambda c: due.wake(c, now() + 5 * SECOND))
+        ledger.apply(lambda c, w=worker: recovery.release(c, [w], now()))
+        ledger.apply(lambda c: claims.wake(c, now() + 5 * SECOND))
     assert [get(ledger, each).state for each in (marked, about_to, preparing)] == ["queued", "queued", "failed"]
     assert [a.outcome for a in get(ledger, about_to).attempts] == ["stopped"] * MAX_STARTS

@@ -3,10 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger import clocks, due, flood, workers
-from steward.ledger.clocks import Reading
-from steward.ledger.schema import tasks
 from steward.model.states import State
+from steward.storage.database.tables import tasks
+from steward.storage.fleet import wall_clock, workers
+from steward.storage.fleet.wall_clock import Reading
+from steward.storage.tasks import claim, rate_limit
 from steward.system.clock import SECOND, now
 
 HOUR = 3600 * SECOND
@@ -24,12 +25,12 @@ def test_a_retry_comes_after_its_delay_and_an_appointment_at_its_time(ledger, ad
     start = at().wall
     retry = add(state=State.RETRYING, due_at=start + 60 * SECOND)
     later = add(state=State.SCHEDULED, due_at=start + 100 * 365 * 24 * HOUR)
-    assert ledger.apply(lambda c: clocks.follow(c, at())) == 0
-    assert ledger.apply(lambda c: clocks.follow(c, at(10 * SECOND, jump))) == jump
-    assert ledger.apply(lambda c: clocks.follow(c, at(11 * SECOND, jump))) == 0, "once, whoever looks"
+    assert ledger.apply(lambda c: wall_clock.follow(c, at())) == 0
+    assert ledger.apply(lambda c: wall_clock.follow(c, at(10 * SECOND, jump))) == jump
+    assert ledger.apply(lambda c: wall_clock.follow(c, at(11 * SECOND, jump))) == 0, "once, whoever looks"
 
     def waking(elapsed):
-        return ledger.apply(lambda c: due.wake(c, at(elapsed, jump).wall))
+        return ledger.apply(lambda c: claim.wake(c, at(elapsed, jump).wall))
 
     assert waking(59 * SECOND) == 0
     assert waking(60 * SECOND) == 1
@@ -42,10 +43,10 @@ def test_a_retry_comes_after_its_delay_and_an_appointment_at_its_time(ledger, ad
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
 def test_a_lane_is_asked_again_and_a_lease_ends_after_its_own_time(ledger, at, jump):
     start = at().wall
-    ledger.apply(lambda c: clocks.follow(c, at()))
+    ledger.apply(lambda c: wall_clock.follow(c, at()))
     ledger.apply(lambda c: workers.stop_lane(c, "smtp", "no", start, start + 30 * SECOND))
     ledger.apply(lambda c: workers.register(c, "w1", "here", "0", 1, "durable", None, start))
-    ledger.apply(lambda c: clocks.follow(c, at(SECOND, jump)))
+    ledger.apply(lambda c: wall_clock.follow(c, at(SECOND, jump)))
 
     def asks(elapsed):
         with ledger.read() as connection:
@@ -62,13 +63,13 @@ def test_a_lane_is_asked_again_and_a_lease_ends_after_its_own_time(ledger, at, j
 def test_small_steps_another_boot_and_other_hosts_move_nothing(ledger, add, at):
     start = at().wall
     add(state=State.RETRYING, due_at=start + 60 * SECOND)
-    ledger.apply(lambda c: clocks.follow(c, at()))
-    assert ledger.apply(lambda c: clocks.follow(c, at(SECOND, SECOND))) == 0
+    ledger.apply(lambda c: wall_clock.follow(c, at()))
+    assert ledger.apply(lambda c: wall_clock.follow(c, at(SECOND, SECOND))) == 0
     booted = Reading("here", "another boot", start + HOUR, 5)
-    assert ledger.apply(lambda c: clocks.follow(c, booted)) == 0
+    assert ledger.apply(lambda c: wall_clock.follow(c, booted)) == 0
     ledger.apply(lambda c: workers.register(c, "w2", "there", "0", 1, "durable", None, start + 2 * HOUR))
     again = Reading("here", "another boot", start + 2 * HOUR, 10)
-    assert ledger.apply(lambda c: clocks.follow(c, again)) == 0
+    assert ledger.apply(lambda c: wall_clock.follow(c, again)) == 0
     with ledger.read() as connection:
         assert connection.scalar(sa.select(tasks.c.due_at)) == start + 60 * SECOND
 
@@ -77,5 +78,5 @@ def test_a_limit_for_one_address_does_not_wait_for_the_clock_to_catch_up(ledger,
     moment = now()
     add(name="welcome", recipient="ada@example.org", created_at=moment + HOUR)
     with ledger.read() as connection:
-        found = flood._accepted(connection, "welcome", ["ada@example.org"], moment, ((1, 60),))
+        found = rate_limit._accepted(connection, "welcome", ["ada@example.org"], moment, ((1, 60),))
     assert found == {}

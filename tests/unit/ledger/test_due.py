@@ -1,12 +1,13 @@
 """Waking, expiring, taking in hand."""
 
-from steward.ledger import due, search, workers
 from steward.model.states import State
+from steward.storage.fleet import workers
+from steward.storage.tasks import claim, search
 from steward.system.clock import SECOND, now
 
 
 def take(ledger, lane="mail", most=10, worker="w1", **more):
-    return [d.id for d in ledger.apply(lambda c: due.take(c, lane, most, worker, now(), **more))]
+    return [d.id for d in ledger.apply(lambda c: claim.take(c, lane, most, worker, now(), **more))]
 
 
 def state(ledger, task_id):
@@ -35,10 +36,10 @@ def test_scheduled_and_retrying_tasks_wake_when_due(ledger, add):
     soon = add(state=State.SCHEDULED, due_at=moment + SECOND)
     again = add(state=State.RETRYING, due_at=moment + 2 * SECOND)
     with ledger.read() as connection:
-        assert due.next_moment(connection) == moment + SECOND
-        assert not due.anything(connection, moment)
-        assert due.anything(connection, moment + SECOND)
-    assert ledger.apply(lambda c: due.wake(c, moment + SECOND)) == 1
+        assert claim.next_moment(connection) == moment + SECOND
+        assert not claim.anything(connection, moment)
+        assert claim.anything(connection, moment + SECOND)
+    assert ledger.apply(lambda c: claim.wake(c, moment + SECOND)) == 1
     assert (state(ledger, soon), state(ledger, again)) == ("queued", "retrying")
 
 
@@ -47,7 +48,7 @@ def test_nothing_starts_after_it_expired(ledger, add):
     gone = add(expires_at=moment - 1, sealed=b"secret")
     held = add(state=State.BLOCKED, expires_at=moment - 1)
     add(expires_at=moment + SECOND)
-    assert ledger.apply(lambda c: due.expire(c, moment)) == 2
+    assert ledger.apply(lambda c: claim.expire(c, moment)) == 2
     assert {state(ledger, gone), state(ledger, held)} == {"expired"}
     assert len(take(ledger)) == 1
 
@@ -62,9 +63,9 @@ def test_what_a_broker_has_is_handed_over_again_only_when_stale(ledger, add):
 
 def test_tasks_of_a_missing_plugin_are_held_and_come_back(ledger, add):
     task_id = add(state=State.BLOCKED)
-    ledger.apply(lambda c: due.unblock(c, ["other"]))
+    ledger.apply(lambda c: claim.unblock(c, ["other"]))
     assert state(ledger, task_id) == "blocked"
-    ledger.apply(lambda c: due.unblock(c, ["welcome"]))
+    ledger.apply(lambda c: claim.unblock(c, ["welcome"]))
     assert state(ledger, task_id) == "queued"
 
 
@@ -73,7 +74,7 @@ def test_a_stopped_lane_is_named_until_it_moves(ledger):
     assert ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 no", moment, moment + SECOND))
     assert not ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 still no", moment, moment + SECOND))
     with ledger.read() as connection:
-        assert due.stopped_lanes(connection) == {"smtp": "535 still no"}
+        assert claim.stopped_lanes(connection) == {"smtp": "535 still no"}
         assert workers.due_for_trial(connection, "smtp", moment) is None
         assert workers.due_for_trial(connection, "smtp", moment + SECOND) == "535 still no"
     assert ledger.apply(lambda c: workers.start_lane(c, "smtp"))
@@ -85,15 +86,15 @@ def test_a_look_says_what_there_is_to_do(ledger, add):
 
     def look(at=moment):
         with ledger.read() as connection:
-            return due.look(connection, at)
+            return claim.look(connection, at)
 
     assert look().nothing
     add(lane="bulk")
     add(state=State.SCHEDULED, due_at=moment + SECOND)
     add(lane="jobs", expires_at=moment + 2 * SECOND)
-    assert look() == due.Look(frozenset({"bulk", "jobs"}), wakes=False, expires=False, dead=False)
+    assert look() == claim.Look(frozenset({"bulk", "jobs"}), wakes=False, expires=False, dead=False)
     assert take(ledger, lane="jobs", worker="gone")
-    assert look(moment + 3 * SECOND) == due.Look(frozenset({"bulk"}), wakes=True, expires=True, dead=True)
+    assert look(moment + 3 * SECOND) == claim.Look(frozenset({"bulk"}), wakes=True, expires=True, dead=True)
 
 
 def test_a_look_does_not_read_all_that_waits(ledger, add):
@@ -101,7 +102,7 @@ def test_a_look_does_not_read_all_that_waits(ledger, add):
         return
     with ledger.read() as connection:
         plan = connection.connection.cursor().execute(
-            f"EXPLAIN QUERY PLAN {due._LOOK.on(connection)}".replace(":now", "1")
+            f"EXPLAIN QUERY PLAN {claim._LOOK.on(connection)}".replace(":now", "1")
         )
         steps = [row[3] for row in plan.fetchall()]
     read = {step.split(" INDEX ")[1].split(" ")[0] for step in steps if "tasks USING" in step}

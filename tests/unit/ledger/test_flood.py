@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.errors import RateLimited
-from steward.ledger import Ledger, acceptance, flood, search
-from steward.ledger.schema import keys
+from steward.storage.database import Ledger
+from steward.storage.database.tables import keys
+from steward.storage.tasks import acceptance, rate_limit, search
 from steward.system.clock import SECOND, new_id, now
 
 from .conftest import entry, key
@@ -139,13 +140,13 @@ def test_twenty_at_once_make_one_on_postgresql_too(postgres_url):
 def test_whatever_the_limits_no_span_ever_holds_more(limits, asked):
     taken = []
     for at in sorted(asked):
-        early = flood.wait(limits, taken, at * SECOND)
+        early = rate_limit.wait(limits, taken, at * SECOND)
         if not early:
             taken.append(at * SECOND)
         else:
             # Exactly then, and no earlier, it would be taken.
-            assert flood.wait(limits, taken, at * SECOND + early) == 0
-            assert flood.wait(limits, taken, at * SECOND + early - 1) > 0
+            assert rate_limit.wait(limits, taken, at * SECOND + early) == 0
+            assert rate_limit.wait(limits, taken, at * SECOND + early - 1) > 0
     for most, seconds in limits:
         for start in taken:
             assert sum(start <= t < start + seconds * SECOND for t in taken) <= most

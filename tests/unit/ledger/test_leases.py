@@ -2,7 +2,7 @@
 
 import threading
 
-from steward.ledger import leases
+from steward.storage.fleet import leases
 from steward.system.clock import SECOND, now
 
 

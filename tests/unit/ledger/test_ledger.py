@@ -14,11 +14,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy.schema import CreateIndex
 
 from steward.errors import ConfigurationError, NewerStore, StorageBusy, StorageFull
-from steward.ledger import Ledger
-from steward.ledger.ledger import REVISIONS, storage_error
-from steward.ledger.schema import metadata, tasks
-from steward.ledger.write_lock import PROMPT
-from steward.ledger.writer import GroupWriter
+from steward.storage.database import Ledger
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.ledger import REVISIONS, storage_error
+from steward.storage.database.tables import metadata, tasks
+from steward.storage.database.write_lock import PROMPT
 
 pytestmark = pytest.mark.slow
 

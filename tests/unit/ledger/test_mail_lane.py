@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger import attempts, mail_lane
-from steward.ledger.attempts import Ending
-from steward.ledger.mail_lane import AGAIN, APART, LINE, STOOD_STILL, TRIAL, TURNED_AWAY, US
-from steward.ledger.schema import tasks
 from steward.model.states import State
+from steward.storage.database.tables import tasks
+from steward.storage.fleet import circuit_breaker
+from steward.storage.fleet.circuit_breaker import AGAIN, APART, LINE, STOOD_STILL, TRIAL, TURNED_AWAY, US
+from steward.storage.tasks import attempts
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
 
 START = 1_000_000 * SECOND
@@ -17,11 +18,11 @@ START = 1_000_000 * SECOND
 
 def standing(ledger):
     with ledger.read() as connection:
-        return mail_lane.standing(connection)
+        return circuit_breaker.standing(connection)
 
 
 def fail(ledger, at, reason="away"):
-    return ledger.apply(lambda c: mail_lane.unreachable(c, reason, at))
+    return ledger.apply(lambda c: circuit_breaker.unreachable(c, reason, at))
 
 
 def put_off(ledger, task_id, how, at, due_at=None):
@@ -57,26 +58,26 @@ def test_a_success_between_begins_the_count_anew(ledger):
     for n in range(8):
         assert not fail(ledger, START + n * AGAIN)
         if n % 2:
-            assert not ledger.apply(lambda c: mail_lane.passed(c, START))
+            assert not ledger.apply(lambda c: circuit_breaker.passed(c, START))
     assert not standing(ledger).is_doubted
 
 
 def test_a_refusal_of_us_stops_it_at_once_and_another_letter_asks_soon(ledger):
-    assert ledger.apply(lambda c: mail_lane.refused(c, "relaying denied", START, "t1"))
-    assert not ledger.apply(lambda c: mail_lane.refused(c, "relaying denied", START, "t2"))
-    ledger.apply(lambda c: mail_lane.passed(c, START))
-    ledger.apply(lambda c: mail_lane.refused(c, "relaying denied", START, "t1"))
+    assert ledger.apply(lambda c: circuit_breaker.refused(c, "relaying denied", START, "t1"))
+    assert not ledger.apply(lambda c: circuit_breaker.refused(c, "relaying denied", START, "t2"))
+    ledger.apply(lambda c: circuit_breaker.passed(c, START))
+    ledger.apply(lambda c: circuit_breaker.refused(c, "relaying denied", START, "t1"))
     found = standing(ledger)
     assert (found.kind, found.task_id, found.try_at) == (US, "t1", START + AGAIN)
-    ledger.apply(lambda c: mail_lane.passed(c, START))
-    ledger.apply(lambda c: mail_lane.refused(c, "bad password", START))
+    ledger.apply(lambda c: circuit_breaker.passed(c, START))
+    ledger.apply(lambda c: circuit_breaker.refused(c, "bad password", START))
     assert standing(ledger).try_at == START + TRIAL
 
 
 @pytest.mark.parametrize("stop", ["line", "us"])
 def test_of_many_who_want_to_ask_one_does_each_half_minute(ledger, stop):
     if stop == "us":
-        ledger.apply(lambda c: mail_lane.refused(c, "bad password", START))
+        ledger.apply(lambda c: circuit_breaker.refused(c, "bad password", START))
         at = START + TRIAL
     else:
         for n in range(3):
@@ -85,16 +86,16 @@ def test_of_many_who_want_to_ask_one_does_each_half_minute(ledger, stop):
     for turn in range(3):
         moment = at + turn * TRIAL
         with ThreadPoolExecutor(8) as asking:
-            claimed = list(asking.map(lambda m: ledger.apply(lambda c: mail_lane.claim(c, m)), [moment] * 8))
+            claimed = list(asking.map(lambda m: ledger.apply(lambda c: circuit_breaker.claim(c, m)), [moment] * 8))
         assert sum(found is not None for found in claimed) == 1
-        assert ledger.apply(lambda c, m=moment: mail_lane.claim(c, m + TRIAL - 1)) is None
+        assert ledger.apply(lambda c, m=moment: circuit_breaker.claim(c, m + TRIAL - 1)) is None
 
 
 def test_nobody_asks_while_it_moves(ledger):
-    assert ledger.apply(lambda c: mail_lane.claim(c, START)) is None
+    assert ledger.apply(lambda c: circuit_breaker.claim(c, START)) is None
     fail(ledger, START)
-    ledger.apply(lambda c: mail_lane.passed(c, START))
-    assert ledger.apply(lambda c: mail_lane.claim(c, START + TRIAL)) is None
+    ledger.apply(lambda c: circuit_breaker.passed(c, START))
+    assert ledger.apply(lambda c: circuit_breaker.claim(c, START + TRIAL)) is None
 
 
 def test_what_was_put_off_for_its_sake_goes_at_once_and_nothing_else(ledger, add):
@@ -105,7 +106,7 @@ def test_what_was_put_off_for_its_sake_goes_at_once_and_nothing_else(ledger, add
     put_off(ledger, waits["retrying"], STOOD_STILL, START, START + hour)  # once, and its last attempt was its own
     put_off(ledger, waits["retrying"], "retrying", START, START + hour)
     fail(ledger, START)
-    ledger.apply(lambda c: mail_lane.passed(c, START + SECOND))
+    ledger.apply(lambda c: circuit_breaker.passed(c, START + SECOND))
     with ledger.read() as connection:
         due = {r.id: r.due_at for r in connection.execute(sa.select(tasks.c.id, tasks.c.due_at))}
         counted = connection.scalar(sa.select(sa.func.sum(tasks.c.failures)))
@@ -119,17 +120,17 @@ def test_a_stop_counts_against_a_task_once_others_have_passed_since_it_was_turne
 
     def guilty():
         with ledger.read() as connection:
-            return mail_lane.has_passed_since(connection, task_id)
+            return circuit_breaker.has_passed_since(connection, task_id)
 
     assert not guilty()
     put_off(ledger, task_id, STOOD_STILL, START)
-    ledger.apply(lambda c: mail_lane.refused(c, "no relay", START, task_id))
-    ledger.apply(lambda c: mail_lane.passed(c, START + 1))
+    ledger.apply(lambda c: circuit_breaker.refused(c, "no relay", START, task_id))
+    ledger.apply(lambda c: circuit_breaker.passed(c, START + 1))
     assert not guilty()
     put_off(ledger, task_id, TURNED_AWAY, START + 2)
-    ledger.apply(lambda c: mail_lane.refused(c, "no relay", START + 2, task_id))
+    ledger.apply(lambda c: circuit_breaker.refused(c, "no relay", START + 2, task_id))
     assert not guilty()
-    ledger.apply(lambda c: mail_lane.passed(c, START + 3))
+    ledger.apply(lambda c: circuit_breaker.passed(c, START + 3))
     assert guilty()
 
 
@@ -137,8 +138,8 @@ def test_another_letter_asks_before_the_one_that_was_refused(ledger, add):
     moment = now()
     refused = add(priority=9, due_at=moment - 9 * SECOND)
     with ledger.read() as connection:
-        assert mail_lane.letter_to_ask(connection, refused) == refused
+        assert circuit_breaker.letter_to_ask(connection, refused) == refused
     other = add(lane="bulk", due_at=moment)
     add(lane="reports", priority=9)
     with ledger.read() as connection:
-        assert mail_lane.letter_to_ask(connection, refused) == other
+        assert circuit_breaker.letter_to_ask(connection, refused) == other

@@ -3,10 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger import Ledger, acceptance, access, migrate, search
-from steward.ledger.ledger import REVISIONS
-from steward.ledger.schema import metadata
-from steward.sealing import token_hash
+from steward.storage import access
+from steward.storage.database import Ledger, migrate
+from steward.storage.database.ledger import REVISIONS
+from steward.storage.database.tables import metadata
+from steward.storage.encryption import token_hash
+from steward.storage.tasks import acceptance, search
 from steward.system.clock import now
 
 from .conftest import entry, key

@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from steward.errors import StorageUnavailable, UnknownTask
-from steward.ledger import Ledger, attempts, postgres, search
-from steward.ledger.attempts import Ending
 from steward.model.states import State
+from steward.storage.database import Ledger, postgres
+from steward.storage.tasks import attempts, search
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import now
 
 

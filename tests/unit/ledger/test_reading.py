@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from steward.errors import InvalidOption, StorageUnavailable
-from steward.ledger import control, search
-from steward.ledger.schema import deliveries, tasks
 from steward.model.service import Query
+from steward.storage.database.tables import deliveries, tasks
+from steward.storage.tasks import commands, search
 from steward.system.clock import new_id, now
 
 BEYOND = 253_402_387_199_000_000  # 9999-12-31T23:59:59-12:00, which an earlier version kept
@@ -48,7 +48,7 @@ def test_it_is_said_which_part_cannot_be_read(ledger, add, values):
         assert next(iter(values)) in task.error
         task.as_json()
     assert sum(counted.values()) == 2
-    ledger.apply(lambda c: control.cancel(c, bad, now()))
+    ledger.apply(lambda c: commands.cancel(c, bad, now()))
     with ledger.read() as connection:
         assert search.get(connection, bad).state == "cancelled"
 
@@ -94,6 +94,6 @@ def test_text_that_no_row_can_have_is_refused_in_words(ledger, wrong):
         with pytest.raises(InvalidOption, match="no UTF-8"), ledger.read() as connection:
             search.find(connection, query)
     with pytest.raises(InvalidOption, match="no UTF-8"), ledger.write() as connection:
-        control.cancel(connection, wrong, now())
+        commands.cancel(connection, wrong, now())
     with pytest.raises(InvalidOption, match="no UTF-8"), ledger.read() as connection:
         search.get(connection, f"{new_id()}{wrong}")

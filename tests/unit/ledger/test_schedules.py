@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from steward.errors import StateConflict
-from steward.ledger import Ledger, schedules
-from steward.ledger.schedules import Entry
 from steward.model.caller import Caller
+from steward.storage import schedules
+from steward.storage.database import Ledger
+from steward.storage.schedules import Entry
 from steward.system.clock import new_id, now
 
 ADA = Caller("ada-id", "Ada", frozenset({"send"}))

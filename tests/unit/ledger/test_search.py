@@ -2,10 +2,10 @@
 
 import pytest
 
-from steward.ledger import control, due, orphans, search
-from steward.ledger.schema import deliveries, tasks
 from steward.model.results import Outcome
 from steward.model.states import FINISHED, State
+from steward.storage.database.tables import deliveries, tasks
+from steward.storage.tasks import claim, commands, recovery, search
 from steward.system.clock import now
 
 OPEN_ENDED = {Outcome.PENDING, Outcome.DEFERRED}
@@ -44,9 +44,9 @@ def test_a_task_that_is_over_promises_nobody_another_try(ledger, add, state):
 @pytest.mark.parametrize(
     "end",
     [
-        lambda c, i: control.cancel(c, i, now()),
-        lambda c, i: due.expire(c, now()),
-        lambda c, i: orphans.interrupt(c, now()),
+        lambda c, i: commands.cancel(c, i, now()),
+        lambda c, i: claim.expire(c, now()),
+        lambda c, i: recovery.interrupt(c, now()),
     ],
     ids=["cancelled", "expired", "interrupted"],
 )
@@ -57,5 +57,5 @@ def test_each_way_to_end_gives_a_last_word_and_another_try_takes_it_back(ledger,
     assert outcome_of(ledger, task_id) is Outcome.UNSENT
     ledger.apply(lambda c: c.execute(tasks.update().values(state=State.FAILED, expires_at=None)))
     assert outcome_of(ledger, task_id) is Outcome.UNSENT
-    ledger.apply(lambda c: control.retry(c, task_id, now()))
+    ledger.apply(lambda c: commands.retry(c, task_id, now()))
     assert outcome_of(ledger, task_id) is Outcome.DEFERRED

@@ -4,11 +4,11 @@ import pytest
 import sqlalchemy as sa
 
 from steward.errors import StateConflict
-from steward.ledger import acceptance, artifacts, attempts, deliveries, search, upkeep
-from steward.ledger.attempts import Ending
-from steward.ledger.schema import keys, metadata, tasks
 from steward.model.results import Artifact, Outcome
 from steward.model.states import State
+from steward.storage.database.tables import keys, metadata, tasks
+from steward.storage.tasks import acceptance, artifacts, attempts, deliveries, retention, search
+from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
 
 from .conftest import entry, key
@@ -42,7 +42,7 @@ def test_the_secrets_of_what_failed_are_erased_after_ten_minutes(ledger, add):
     old, recent, waiting = add(sealed=b"s"), add(sealed=b"s"), add(sealed=b"s")
     finish(ledger, old, state=State.FAILED, at=moment - 601 * SECOND)
     finish(ledger, recent, state=State.FAILED, at=moment - 599 * SECOND)
-    assert ledger.apply(lambda c: upkeep.erase_secrets(c, moment)) == 1
+    assert ledger.apply(lambda c: retention.erase_secrets(c, moment)) == 1
     with ledger.read() as connection:
         kept = set(connection.scalars(sa.select(tasks.c.id).where(tasks.c.sealed.is_not(None))))
     assert kept == {recent, waiting}
@@ -55,14 +55,14 @@ def test_what_ended_long_ago_is_deleted_with_all_that_is_recorded_of_it(ledger, 
     finish(ledger, old, to=["a@x.org"], at=now() - 100 * SECOND)
     finish(ledger, new)
     with ledger.read() as connection:
-        ids = upkeep.finished_before(connection, now() - 50 * SECOND)
+        ids = retention.finished_before(connection, now() - 50 * SECOND)
     assert ids == [old]
-    ledger.apply(lambda c: upkeep.delete(c, ids))
+    ledger.apply(lambda c: retention.delete(c, ids))
     with ledger.read() as connection:
         for table in ("attempts", "deliveries", "artifacts", "idempotency_keys"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table} WHERE task_id = '{old}'").scalar() == 0
         assert {new, waiting} <= set(connection.scalars(sa.select(tasks.c.id)))
-        assert upkeep.breaches(connection) == []
+        assert retention.breaches(connection) == []
 
 
 def test_a_person_is_found_wherever_the_address_stands_and_forgotten(ledger, add):
@@ -78,8 +78,8 @@ def test_a_person_is_found_wherever_the_address_stands_and_forgotten(ledger, add
     ):
         finish(ledger, task_id, to=to)
     with ledger.write() as connection:
-        ids = upkeep.tasks_of(connection, "ada@x.org")
-        alone = upkeep.forget(connection, "ada@x.org", ids)
+        ids = retention.tasks_of(connection, "ada@x.org")
+        alone = retention.forget(connection, "ada@x.org", ids)
     assert {mine, shared, within} <= set(ids)
     assert set(alone) == {mine, within}
     with ledger.read() as connection:
@@ -96,7 +96,7 @@ def test_a_person_is_found_wherever_the_address_stands_and_forgotten(ledger, add
 def test_nobody_is_forgotten_while_a_task_for_them_is_open(ledger, add):
     add(recipient="ada@x.org")
     with ledger.read() as connection, pytest.raises(StateConflict, match="1 tasks for this person are still open"):
-        upkeep.tasks_of(connection, "Ada@x.org")
+        retention.tasks_of(connection, "Ada@x.org")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_nobody_is_forgotten_while_a_task_for_them_is_open(ledger, add):
 def test_every_broken_rule_is_found_and_named(ledger, add, damage, rule):
     finish(ledger, add(), to=["a@x.org"])
     with ledger.read() as connection:
-        assert upkeep.breaches(connection) == []
+        assert retention.breaches(connection) == []
     ledger.apply(lambda c: c.execute(sa.text(damage), {"some": b"x"} if ":some" in damage else {}))
     with ledger.read() as connection:
-        assert rule in [breach.rule for breach in upkeep.breaches(connection)]
+        assert rule in [breach.rule for breach in retention.breaches(connection)]

@@ -1,7 +1,8 @@
 """Leases: who is at work, whose lease is over, and who is forgotten."""
 
-from steward.ledger import attempts, due, orphans, workers
-from steward.ledger.workers import LEASE
+from steward.storage.fleet import workers
+from steward.storage.fleet.workers import LEASE
+from steward.storage.tasks import attempts, claim, recovery
 from steward.system.clock import SECOND, now
 
 
@@ -30,7 +31,7 @@ def test_a_worker_that_was_forgotten_is_told_so(ledger):
 def test_what_a_worker_holds_is_counted(ledger, add):
     register(ledger, "w1")
     add(), add()
-    ledger.apply(lambda c: due.take(c, "mail", 10, "w1", now()))
+    ledger.apply(lambda c: claim.take(c, "mail", 10, "w1", now()))
     assert living(ledger) == {"w1": 2}
 
 
@@ -47,7 +48,7 @@ def test_earlier_holders_of_a_slot_are_named_until_their_lease_has_been_ended_an
     assert holders() == ["w1"]
     ledger.apply(lambda c: workers.retire(c, ["w1"]))
     assert holders() == ["w1"], "it still holds a task"
-    ledger.apply(lambda c: orphans.release(c, ["w1"], now()))
+    ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     assert holders() == []
 
 
@@ -65,10 +66,10 @@ def test_whoever_ended_long_ago_is_forgotten_unless_it_holds_something(ledger, a
     register(ledger, "holding", now() - 100 * SECOND)
     register(ledger, "new")
     add()
-    ledger.apply(lambda c: due.take(c, "mail", 1, "holding", now()))
+    ledger.apply(lambda c: claim.take(c, "mail", 1, "holding", now()))
     assert ledger.apply(lambda c: workers.prune(c, now() - 50 * SECOND)) == 1
     with ledger.read() as connection:
-        assert due.dead_holders(connection, now()) == ["holding"]
+        assert claim.dead_holders(connection, now()) == ["holding"]
 
 
 def test_an_attempt_without_a_record_is_queued_again_and_only_once(ledger, add):
@@ -77,7 +78,7 @@ def test_an_attempt_without_a_record_is_queued_again_and_only_once(ledger, add):
     with ledger.read() as connection:
         assert attempts.running(connection, "w1") == {task_id: "c1"}
         assert attempts.running(connection, "w2") == {}
-    assert ledger.apply(lambda c: orphans.reopen(c, {(task_id, "other")}, now())) == 0
-    assert ledger.apply(lambda c: orphans.reopen(c, {(task_id, "c1")}, now())) == 1
-    assert ledger.apply(lambda c: orphans.reopen(c, {(task_id, "c1")}, now())) == 0
+    assert ledger.apply(lambda c: recovery.reopen(c, {(task_id, "other")}, now())) == 0
+    assert ledger.apply(lambda c: recovery.reopen(c, {(task_id, "c1")}, now())) == 1
+    assert ledger.apply(lambda c: recovery.reopen(c, {(task_id, "c1")}, now())) == 0
     assert ledger.apply(lambda c: attempts.begin(c, [task_id], "w2", "c2", now()))[0].lost == 0

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from steward.ledger.writer import GroupWriter
+from steward.storage.database.group_commit import GroupWriter
 
 
 def test_a_change_that_fails_does_not_take_its_neighbours_down(ledger):

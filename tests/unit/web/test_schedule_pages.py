@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from steward import Note, handler
-from steward.ledger.schedules import Entry
+from steward.storage.schedules import Entry
 from steward.timetable import Standing
 from steward.web.schedule_pages import asked
 

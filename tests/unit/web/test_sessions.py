@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from steward.errors import RateLimited
 from steward.model.caller import Caller
-from steward.sealing import Seal
+from steward.storage.encryption import Seal
 from steward.web import sessions as module
 from steward.web.attempts import MOST_FAILURES, WITHIN, Attempts, network_of
 from steward.web.entrance import local

@@ -1,5 +1,0 @@
-"""The record of every task: what was asked, every attempt, each delivery, each artifact, who did what."""
-
-from steward.ledger.ledger import Ledger
-
-__all__ = ["Ledger"]

@@ -1,0 +1,5 @@
+"""The record of every task: what was asked, every attempt, each delivery, each artifact, who did what."""
+
+from steward.storage.database.ledger import Ledger
+
+__all__ = ["Ledger"]

@@ -1,0 +1,154 @@
+"""Who is at work: each worker's lease, its heartbeat, and where to nudge it; and lanes that stand still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from steward.storage.database.tables import lanes, tasks, workers
+from steward.system.clock import SECOND
+
+LEASE = 15 * SECOND
+"""A worker that has not been heard of for so long (microseconds) loses what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker process as the ledger knows it."""
+
+    id: str
+    host: str
+    slot: str
+    pid: int
+    engine: str
+    started_at: int
+    heartbeat_at: int
+    lease_until: int
+    nudge_port: int | None
+    holding: int = 0
+
+
+def register(
+    connection: sa.Connection,
+    worker_id: str,
+    host: str,
+    slot: str,
+    pid: int,
+    engine: str,
+    nudge_port: int | None,
+    now: int,
+) -> None:
+    """Enter a worker that has just started."""
+    connection.execute(
+        workers.insert().values(
+            id=worker_id,
+            host=host,
+            slot=slot,
+            pid=pid,
+            engine=engine,
+            started_at=now,
+            heartbeat_at=now,
+            lease_until=now + LEASE,
+            nudge_port=nudge_port,
+        )
+    )
+
+
+def heartbeat(connection: sa.Connection, worker_id: str, now: int) -> bool:
+    """Extend the lease of a worker; return False if the ledger does not know it any more."""
+    return bool(
+        connection.execute(
+            workers.update().where(workers.c.id == worker_id).values(heartbeat_at=now, lease_until=now + LEASE)
+        ).rowcount
+    )
+
+
+def retire(connection: sa.Connection, worker_ids: list[str]) -> None:
+    """End the lease of workers known to be dead or leaving: it is set back to their last sign of life."""
+    connection.execute(workers.update().where(workers.c.id.in_(worker_ids)).values(lease_until=workers.c.heartbeat_at))
+
+
+def of_slot(connection: sa.Connection, host: str, slot: str) -> list[str]:
+    """Return the ids under which `slot` of `host` has been held by workers whose lease has not been ended."""
+    return list(
+        connection.scalars(
+            sa.select(workers.c.id).where(
+                workers.c.host == host,
+                workers.c.slot == slot,
+                sa.or_(
+                    workers.c.lease_until > workers.c.heartbeat_at,
+                    workers.c.id.in_(sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None))),
+                ),
+            )
+        )
+    )
+
+
+def living(connection: sa.Connection, now: int) -> list[Worker]:
+    """Return the workers whose lease runs, with how many tasks each has in hand."""
+    held = (
+        sa.select(tasks.c.worker, sa.func.count().label("holding"))
+        .where(tasks.c.worker.is_not(None))
+        .group_by(tasks.c.worker)
+        .subquery()
+    )
+    rows = connection.execute(
+        sa.select(workers, sa.func.coalesce(held.c.holding, 0).label("holding"))
+        .outerjoin(held, held.c.worker == workers.c.id)
+        .where(workers.c.lease_until > now)
+        .order_by(workers.c.started_at)
+    )
+    names = Worker.__slots__
+    return [Worker(**{name: getattr(r, name) for name in names}) for r in rows]
+
+
+def nudge_ports(connection: sa.Connection, host: str, now: int) -> list[int]:
+    """Return the loopback ports of the living workers on `host`."""
+    found = connection.scalars(
+        sa.select(workers.c.nudge_port).where(
+            workers.c.host == host, workers.c.lease_until > now, workers.c.nudge_port.is_not(None)
+        )
+    )
+    return [port for port in found if port is not None]
+
+
+def prune(connection: sa.Connection, before: int) -> int:
+    """Delete workers that ended before `before` and hold nothing; return how many."""
+    return connection.execute(
+        workers.delete().where(
+            workers.c.lease_until < before,
+            workers.c.id.not_in(sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None))),
+        )
+    ).rowcount
+
+
+def stop_lane(connection: sa.Connection, lane: str, reason: str, now: int, try_at: int) -> bool:
+    """Let `lane` stand still until `try_at`; return whether it was moving before."""
+    changed = connection.execute(
+        lanes.update().where(lanes.c.name == lane, lanes.c.stopped_at.is_not(None)).values(reason=reason, try_at=try_at)
+    ).rowcount
+    if changed:
+        return False
+    connection.execute(lanes.delete().where(lanes.c.name == lane))
+    connection.execute(lanes.insert().values(name=lane, stopped_at=now, reason=reason, try_at=try_at))
+    return True
+
+
+def start_lane(connection: sa.Connection, lane: str) -> bool:
+    """Let `lane` move again; return whether it stood still."""
+    return bool(connection.execute(lanes.delete().where(lanes.c.name == lane)).rowcount)
+
+
+def stopped(connection: sa.Connection) -> dict[str, tuple[int, str]]:
+    """Return the lanes that stand still: since when, and why."""
+    rows = connection.execute(sa.select(lanes).where(lanes.c.stopped_at.is_not(None)))
+    return {r.name: (r.stopped_at, r.reason) for r in rows}
+
+
+def due_for_trial(connection: sa.Connection, lane: str, now: int) -> str | None:
+    """Return why `lane` stands still if it is time to try it again, else None."""
+    reason: str | None = connection.scalar(
+        sa.select(lanes.c.reason).where(lanes.c.name == lane, lanes.c.stopped_at.is_not(None), lanes.c.try_at <= now)
+    )
+    return reason

@@ -1,0 +1,1 @@
+"""Tasks as rows: accepted, claimed, attempted, delivered, found again, and forgotten in time."""

@@ -1,0 +1,235 @@
+"""Each recipient's copy: "uncertain" before the final dot, the truth after the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from steward.model.results import Outcome
+from steward.model.states import State
+from steward.storage.database.bulk import find_among, run_each
+from steward.storage.database.tables import attempts, deliveries, enclosures, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A stored copy as a worker that resumes a task sees it. `wire` is sealed, and gone once the outcome is final."""
+
+    n: int
+    recipient: str
+    outcome: Outcome
+    message_id: str
+    subject: str
+    wire: bytes | None
+    possible_duplicate: bool
+    uncertain: int = 0
+    """How many times it was sent and nobody knows whether it arrived."""
+
+
+def stored(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Copy]]:
+    """Return the copies already recorded for `ids`, by task."""
+    found: dict[str, list[Copy]] = {}
+    rows = connection.execute(sa.select(deliveries).where(deliveries.c.task_id.in_(ids)).order_by(deliveries.c.n))
+    for r in rows:
+        found.setdefault(r.task_id, []).append(
+            Copy(
+                r.n,
+                r.recipient,
+                Outcome(r.outcome),
+                r.message_id,
+                r.subject,
+                r.wire,
+                r.possible_duplicate,
+                r.uncertain + (r.outcome == Outcome.UNCERTAIN),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class OnWire:
+    """A copy about to be sent. `enclosures`: its files that are not stored yet, by their SHA-256, sealed."""
+
+    task_id: str
+    claim: str
+    n: int
+    recipient: str
+    message_id: str
+    subject: str
+    attempt: int
+    at: int
+    wire: bytes | None
+    enclosures: tuple[tuple[str, bytes], ...] = ()
+
+
+_RUNNING = "SELECT id, claim FROM tasks WHERE id IN (??) AND state = 'running'"
+_MARK = (
+    "INSERT INTO deliveries"
+    " (task_id, n, recipient, outcome, message_id, subject, possible_duplicate, attempt, at, wire)"
+    " VALUES (?, ?, ?, 'uncertain', ?, ?, false, ?, ?, ?)"
+    " ON CONFLICT (task_id, n) DO UPDATE SET"
+    " possible_duplicate = CASE WHEN deliveries.outcome = 'uncertain' THEN true ELSE deliveries.possible_duplicate END,"
+    " uncertain = deliveries.uncertain + CASE WHEN deliveries.outcome = 'uncertain' THEN 1 ELSE 0 END,"
+    " outcome = 'uncertain', attempt = excluded.attempt, at = excluded.at,"
+    " wire = coalesce(deliveries.wire, excluded.wire)"
+)
+_ENCLOSE = "INSERT INTO enclosures (task_id, sha256, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+def mark(connection: sa.Connection, copy: OnWire) -> bool:
+    """Record that `copy` may be delivered from now on; return False if its attempt is no longer the task's own."""
+    return mark_each(connection, [copy])[0]
+
+
+def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]:
+    """Record that each of `copies` may be delivered from now on; return as `mark`, for each."""
+    held = _held(connection, copies)
+    marked = [
+        (c.task_id, c.n, c.recipient, c.message_id, c.subject[:400], c.attempt, c.at, c.wire)
+        for c in copies
+        if (c.task_id, c.claim) in held
+    ]
+    run_each(connection, _MARK, marked)
+    files = [
+        (c.task_id, *each) for c in copies if c.enclosures and (c.task_id, c.claim) in held for each in c.enclosures
+    ]
+    run_each(connection, _ENCLOSE, files)
+    return [(copy.task_id, copy.claim) in held for copy in copies]
+
+
+def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[Any, ...]]:
+    """Return the tasks of `copies`, with their claims, as far as they still run."""
+    return set(find_among(connection, _RUNNING, {copy.task_id for copy in copies}))
+
+
+def say_sending(connection: sa.Connection, task_id: str, attempt: int) -> None:
+    """Record that the handler has ended well and its letters are about to go: it is no poison pill."""
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.task_id == task_id, attempts.c.number == attempt, attempts.c.finished_at.is_(None))
+        .values(outcome="sending")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a copy that was marked in this attempt."""
+
+    task_id: str
+    n: int
+    attempt: int
+    outcome: Outcome
+    code: int | None
+    reply: str
+    at: int
+
+
+_RECORD = "UPDATE deliveries SET outcome = ?, code = ?, reply = ?, at = ? WHERE task_id = ? AND n = ? AND attempt = ?"
+_RECORD_FINAL = _RECORD.replace(" WHERE", ", wire = NULL WHERE")
+
+
+def record(
+    connection: sa.Connection,
+    task_id: str,
+    n: int,
+    attempt: int,
+    outcome: Outcome,
+    code: int | None,
+    reply: str,
+    at: int,
+) -> None:
+    """Record what became of a copy that was marked in this attempt."""
+    record_each(connection, [Answer(task_id, n, attempt, outcome, code, reply, at)])
+
+
+def record_each(connection: sa.Connection, answers: Sequence[Answer]) -> None:
+    """Record what became of each copy."""
+    for statement, final in ((_RECORD_FINAL, True), (_RECORD, False)):
+        rows = [
+            (a.outcome.value, a.code, a.reply[:1000], a.at, a.task_id, a.n, a.attempt)
+            for a in answers
+            if a.outcome.final is final
+        ]
+        run_each(connection, statement, rows)
+
+
+def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, code: int | None, reply: str) -> None:
+    """Record a copy that never reached the final dot: refused, deferred or suppressed."""
+    if (copy.task_id, copy.claim) not in _held(connection, [copy]):
+        return
+    values = {
+        "recipient": copy.recipient,
+        "outcome": outcome.value,
+        "message_id": copy.message_id,
+        "subject": copy.subject[:400],
+        "code": code,
+        "reply": reply[:1000],
+        "attempt": copy.attempt,
+        "at": copy.at,
+    }
+    changed = connection.execute(
+        deliveries.update()
+        .where(deliveries.c.task_id == copy.task_id, deliveries.c.n == copy.n)
+        .values(
+            {
+                **values,
+                # What was uncertain before may have arrived then: the next copy that goes out may be a second one.
+                "possible_duplicate": sa.or_(deliveries.c.possible_duplicate, deliveries.c.outcome == "uncertain"),
+                "uncertain": once_more(),
+                **({"wire": None} if outcome.final else {}),
+            }
+        )
+    ).rowcount
+    if not changed:
+        connection.execute(
+            deliveries.insert().values(
+                task_id=copy.task_id,
+                n=copy.n,
+                possible_duplicate=False,
+                wire=None if outcome.final else copy.wire,
+                **values,
+            )
+        )
+        if not outcome.final:
+            run_each(connection, _ENCLOSE, [(copy.task_id, *each) for each in copy.enclosures])
+
+
+def once_more() -> sa.ColumnElement[int]:
+    """Return the number of uncertain ends, for a change that takes a copy out of that outcome."""
+    return deliveries.c.uncertain + sa.case((deliveries.c.outcome == "uncertain", 1), else_=0)
+
+
+def enclosure(connection: sa.Connection, task_id: str, sha256: str) -> bytes | None:
+    """Return the sealed content of a file that goes with letters of a task, or None if it is not kept any more."""
+    found: bytes | None = connection.scalar(
+        sa.select(enclosures.c.content).where(enclosures.c.task_id == task_id, enclosures.c.sha256 == sha256)
+    )
+    return found
+
+
+def enclosed(connection: sa.Connection, ids: Sequence[str]) -> dict[str, set[str]]:
+    """Return the SHA-256 of the files that are kept for letters, by task."""
+    found: dict[str, set[str]] = {}
+    for r in connection.execute(
+        sa.select(enclosures.c.task_id, enclosures.c.sha256).where(enclosures.c.task_id.in_(ids))
+    ):
+        found.setdefault(r.task_id, set()).add(r.sha256)
+    return found
+
+
+def settle(connection: sa.Connection, task_id: str) -> None:
+    """Forget the stored messages of a task that is over."""
+    connection.execute(
+        deliveries.update()
+        .where(
+            deliveries.c.task_id == task_id,
+            deliveries.c.wire.is_not(None),
+            sa.exists().where(
+                tasks.c.id == task_id, tasks.c.state.in_([State.SUCCEEDED, State.CANCELLED, State.EXPIRED])
+            ),
+        )
+        .values(wire=None)
+    )
