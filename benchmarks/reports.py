@@ -17,9 +17,9 @@ from benchmarks.harness import ONE_CORE, ROOT, Row, Table, cpu_of, peak_mb
 from benchmarks.installation import installation
 from steward import sample
 from steward.app import Steward
+from steward.documents.pdf.renderer import Layout
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.prepared import Prepared, Request
-from steward.renderer import Layout
-from steward.renderers.weasy import WeasyRenderer
 from steward.system.clock import new_id, now
 
 WEASYPRINT = ("weasyprint>=70.0",)

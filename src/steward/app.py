@@ -14,6 +14,7 @@ from steward import compose, plugins
 from steward.alerts import Alerts
 from steward.clockwork import Clockwork
 from steward.cursors import LedgerCursor
+from steward.documents.templates import Templates
 from steward.errors import StorageFull
 from steward.letters import Letters
 from steward.plugins import Registry
@@ -26,7 +27,6 @@ from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
 from steward.system import masking, private_files
-from steward.templates import Templates
 from steward.timetable import Timetable
 from steward.transport import Transport
 from steward.transports.outbox import OutboxTransport

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from steward.app import Steward
 from steward.conditions import conditions
+from steward.documents.pdf.glyphs import SAMPLES, remedy
+from steward.documents.pdf.renderer import Layout
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import Rejected, RenderFailed, StewardError
-from steward.glyphs import SAMPLES, remedy
 from steward.model.email_address import address
 from steward.model.formats import counted
 from steward.model.results import Outcome
 from steward.model.states import OPEN
-from steward.renderer import Layout
-from steward.renderers.weasy import WeasyRenderer
 from steward.settings import hostname_of
 from steward.storage.database.tables import artifacts
 from steward.storage.fleet import workers

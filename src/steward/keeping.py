@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from steward import glyphs
 from steward.compose import Enclosed
+from steward.documents.pdf import glyphs
+from steward.documents.pdf.renderer import Layout, Renderer
 from steward.errors import LateWriter
 from steward.model.results import Artifact
 from steward.model.states import Task
 from steward.prepared import PDF, Document
-from steward.renderer import Layout, Renderer
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.tasks import artifacts, attempts

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from steward import compose
 from steward.compose import Enclosed, Message
+from steward.documents.templates import Templates
 from steward.errors import Rejected, TemplateError
 from steward.inlining import inlined
 from steward.mime import neutral
 from steward.model.content import Attachment, Email
 from steward.model.email_address import address, normal
 from steward.pictures import shown_within
-from steward.templates import Templates
 
 
 class Letters:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from steward import endings, telling
 from steward.compose import Enclosed, Message
 from steward.dispatch import Dispatch, Expired, Letter
+from steward.documents.pdf.renderer import Renderer
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
 from steward.keeping import Keeping, told_apart
@@ -24,7 +25,6 @@ from steward.model.declaration.handler import Handler
 from steward.model.results import Artifact, Outcome
 from steward.model.states import Task
 from steward.prepared import Draft, Failure, Prepared
-from steward.renderer import Renderer
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal

@@ -14,10 +14,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from steward.app import Steward
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
 from steward.mail_questions import MailQuestions
-from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
 from steward.storage import working_folders
 from steward.storage.database.group_commit import GroupWriter

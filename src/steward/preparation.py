@@ -16,8 +16,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward.cells import clean
 from steward.compose import Enclosed, compose
+from steward.documents.tables.cells import clean
+from steward.documents.tables.spreadsheets import spool, write_csv, write_xlsx
+from steward.documents.templates import Templates
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
 from steward.letters import Letters
 from steward.model import figures
@@ -30,14 +32,12 @@ from steward.model.periods import Calendar
 from steward.plugins import Registry
 from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.source import Source
-from steward.spreadsheets import spool, write_csv, write_xlsx
 from steward.storage import working_folders
 from steward.storage.database.ledger import storage_error
 from steward.system import private_files
 from steward.system.clock import moment
 from steward.system.filenames import all_apart, harmless
 from steward.system.log_line import about
-from steward.templates import Templates
 
 log = logging.getLogger(__name__)
 

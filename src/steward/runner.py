@@ -12,13 +12,13 @@ from typing import Protocol
 
 from steward import endings, telling
 from steward.dispatch import Dispatch
+from steward.documents.pdf.renderer import Renderer
 from steward.errors import StewardError, StorageUnavailable
 from steward.mail_lane import MailLane
 from steward.model.states import Task
 from steward.performance import Parts, Performance
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Prepared, Request
-from steward.renderer import Renderer
 from steward.storage import working_folders
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter

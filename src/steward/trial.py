@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steward.app import Steward
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.hosting import HostedPreparer
 from steward.model.declaration.handler import Handler
 from steward.model.payload import write
@@ -17,7 +18,6 @@ from steward.model.results import TaskResult
 from steward.operations import operations_for
 from steward.plugins import Registry
 from steward.prepared import Failure, Outcome, Request
-from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import Settings

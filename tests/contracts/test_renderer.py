@@ -17,9 +17,9 @@ import pypdf
 import pytest
 from tests.house.repository import ROOT
 
+from steward.documents.pdf.renderer import Layout, Renderer
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import ConfigurationError, RenderFailed, RenderLimitExceeded
-from steward.renderer import Layout, Renderer
-from steward.renderers.weasy import WeasyRenderer
 
 CREATED = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 LOGO = (

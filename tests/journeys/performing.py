@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from steward import hookimpl
 from steward.app import Steward
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.model.results import TaskResult
-from steward.renderers.weasy import WeasyRenderer
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import load

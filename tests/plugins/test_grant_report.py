@@ -26,10 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward import Calendar, Source, TaskResult, sample, settings
+from steward.documents.pdf.renderer import Layout
+from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import InvalidRequest
 from steward.prepared import Failure, Prepared, Request
-from steward.renderer import Layout
-from steward.renderers.weasy import WeasyRenderer
 from steward.system.clock import micros
 from steward.trial import Trial, trial
 

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from steward.cells import clean, number_format, plain, shown
+from steward.documents.tables.cells import clean, number_format, plain, shown
+from steward.documents.tables.spreadsheets import write_csv, write_xlsx
+from steward.documents.templates import Templates
 from steward.model.content import Column, ColumnKind, Table
 from steward.model.formats import money, number, percent
 from steward.settings import shipped
-from steward.spreadsheets import write_csv, write_xlsx
-from steward.templates import Templates
 
 KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 NAMESPACE = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}

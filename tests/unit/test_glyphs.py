@@ -2,7 +2,7 @@
 
 import pytest
 
-from steward import glyphs
+from steward.documents.pdf import glyphs
 
 
 @pytest.mark.parametrize(("name", "word"), glyphs.SAMPLES.items())

@@ -9,10 +9,10 @@ from email.policy import default
 import pytest
 
 from steward.compose import compose
+from steward.documents.templates import Templates
 from steward.errors import Rejected, TemplateError
 from steward.letters import Letters
 from steward.model.content import Attachment, Email
-from steward.templates import Templates
 
 WHEN = datetime(2026, 11, 24, 8, 15, tzinfo=UTC)
 TASK = "0198c0de-0000-7000-8000-000000000001"

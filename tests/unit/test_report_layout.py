@@ -13,12 +13,12 @@ from typing import Any
 import pypdf
 import pytest
 
-from steward.cells import clean
+from steward.documents.pdf.renderer import Layout
+from steward.documents.pdf.weasyprint import WeasyRenderer
+from steward.documents.tables.cells import clean
+from steward.documents.templates import Templates
 from steward.model.content import Column, Table
-from steward.renderer import Layout
-from steward.renderers.weasy import WeasyRenderer
 from steward.settings import shipped
-from steward.templates import Templates
 from tests.unit.pages import Pages, read
 
 pytestmark = pytest.mark.slow

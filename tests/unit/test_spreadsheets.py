@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from steward.documents.tables.spreadsheets import spool, write_csv, write_xlsx
 from steward.errors import TaskError
 from steward.model.content import Column, Table
-from steward.spreadsheets import spool, write_csv, write_xlsx
 
 COLUMNS = (
     Column("item", "Item"),

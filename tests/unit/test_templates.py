@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
+from steward.documents.templates import FRESH, Templates
 from steward.errors import Rejected, TemplateError
-from steward.templates import FRESH, Templates
 
 
 def render(folder, text, **given):
@@ -69,7 +69,7 @@ def test_a_changed_template_and_one_that_now_comes_first_take_effect_without_a_r
     for folder in (shipped, own):
         (folder / "letter").mkdir(parents=True)
     clock = [1000.0]
-    monkeypatch.setattr("steward.templates.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("steward.documents.templates.time.monotonic", lambda: clock[0])
     made = Templates([own, shipped])
     path = shipped / "letter" / "body.txt.j2"
     path.write_text("one")

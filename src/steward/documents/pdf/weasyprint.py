@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from steward.documents.pdf.renderer import Layout
 from steward.errors import RenderFailed, RenderLimitExceeded
-from steward.renderer import Layout
 from steward.sandbox import (
     ChildCancelled,
     ChildDied,
@@ -23,7 +23,7 @@ from steward.sandbox import (
 
 _SAME_BYTES: Final = {"SOURCE_DATE_EPOCH": "0"}
 """fontTools, through which a colour font goes, would write the time of day into it (a measured finding)."""
-_ENTRY: Final = "steward.renderers.weasy_inside:prepare"
+_ENTRY: Final = "steward.documents.pdf.weasyprint_child:prepare"
 
 
 class WeasyRenderer:

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 import xlsxwriter
 
-from steward.cells import clean, fits, held, is_text, number_format, plain, shown, shows_nothing
+from steward.documents.tables.cells import clean, fits, held, is_text, number_format, plain, shown, shows_nothing
 from steward.errors import TaskError
 from steward.model.content import ColumnKind, Table
 

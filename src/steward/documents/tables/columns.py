@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from steward.cells import PLACES, shown
-from steward.measuring import Face, lines, widest_word, width
+from steward.documents.tables.cells import PLACES, shown
+from steward.documents.tables.measuring import Face, lines, widest_word, width
 from steward.model.content import Column, ColumnKind, Table
 
 Size = Literal["normal", "small", "smallest"]

@@ -15,13 +15,13 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
-from steward import cells, columns, measuring
+from steward.documents.tables import cells, columns, measuring
 from steward.errors import StewardError, TemplateError
 from steward.model import formats
 from steward.model.content import Context
 
-_OURS = (str(Path(jinja2.__file__).parent), str(Path(formats.__file__).parent))
-_SHIPPED = str(Path(formats.__file__).parent / "shipped")
+_OURS = (str(Path(jinja2.__file__).parent), str(Path(formats.__file__).parent.parent))
+_SHIPPED = str(Path(formats.__file__).parent.parent / "shipped")
 _PYTHON = sysconfig.get_path("stdlib")
 
 FRESH = 1.0

@@ -1,0 +1,1 @@
+"""Templates become documents: HTML, tables, spreadsheets, and PDF."""

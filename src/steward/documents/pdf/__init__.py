@@ -1,0 +1,1 @@
+"""PDF: the promise of a renderer, and the one that ships."""
