@@ -18,8 +18,9 @@ from typing import Any
 from benchmarks.harness import ONE_CORE, ROOT, TICKS, Sender, family, own_cpu, wait_for
 from benchmarks.installation import Installation, installation
 from benchmarks.sender import payload
-from steward import letters, preparation
+from steward import preparation
 from steward.app import Steward
+from steward.mail.message import letter
 from steward.prepared import Request
 from steward.settings import load
 from steward.system.clock import new_id, now
@@ -87,7 +88,7 @@ def _steps(steward: Steward, count: int) -> dict[str, float]:
     """Return the CPU seconds of each step of preparing `count` letters, measured in this process."""
     used: dict[str, float] = {}
     steward.templates.render = _timed(used, "templates", steward.templates.render)  # type: ignore[method-assign]  # timed in place
-    letters.inlined = _timed(used, "styles written into the HTML", letters.inlined)  # type: ignore[assignment]  # timed in place
+    letter.inlined = _timed(used, "styles written into the HTML", letter.inlined)  # type: ignore[assignment]  # timed in place
     preparation.compose = _timed(used, "composing the message", preparation.compose)  # type: ignore[assignment]  # timed in place
     preparer = steward.preparer()
     model = steward.registry.get("welcome_email").payload

@@ -10,13 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import compose, plugins
+from steward import plugins
 from steward.alerts import Alerts
 from steward.clockwork import Clockwork
 from steward.cursors import LedgerCursor
 from steward.documents.templates import Templates
 from steward.errors import StorageFull
-from steward.letters import Letters
+from steward.mail.message import message
+from steward.mail.message.letter import Letters
+from steward.mail.transport import Transport
+from steward.mail.transports.captured import OutboxTransport
+from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.plugins import Registry
 from steward.preparation import Preparer
 from steward.services.durable import DurableTaskService
@@ -28,9 +32,6 @@ from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
 from steward.system import masking, private_files
 from steward.timetable import Timetable
-from steward.transport import Transport
-from steward.transports.outbox import OutboxTransport
-from steward.transports.smtp import SmtpTransport
 
 
 class Steward:
@@ -86,7 +87,7 @@ class Steward:
     @cached_property
     def letters(self) -> Letters:
         """What writes letters from templates."""
-        _, sender = compose.sender_of(self.settings.mail_from)
+        _, sender = message.sender_of(self.settings.mail_from)
         return Letters(
             self.templates,
             sender=self.settings.mail_from,

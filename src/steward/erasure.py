@@ -19,13 +19,13 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from steward.errors import StorageUnavailable
+from steward.mail.transports.captured import file_stem
 from steward.services import durable
 from steward.storage import working_folders
 from steward.storage.database import Ledger, postgres
 from steward.storage.database.tables import metadata
 from steward.storage.tasks import attempts, retention
 from steward.system.file_search import holding
-from steward.transports.outbox import file_stem
 
 if TYPE_CHECKING:
     from steward.app import Steward

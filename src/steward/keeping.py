@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from steward.compose import Enclosed
 from steward.documents.pdf import glyphs
 from steward.documents.pdf.renderer import Layout, Renderer
 from steward.errors import LateWriter
+from steward.mail.message.message import Enclosed
 from steward.model.results import Artifact
 from steward.model.states import Task
 from steward.prepared import PDF, Document

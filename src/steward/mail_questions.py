@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable
 
 from steward.app import Steward
+from steward.mail.transport import Transport
 from steward.runner import Runner
 from steward.settings import hostname_of
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.fleet import circuit_breaker
 from steward.storage.tasks import search
 from steward.system.clock import now
-from steward.transport import Transport
 
 log = logging.getLogger(__name__)
 

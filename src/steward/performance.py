@@ -12,14 +12,15 @@ from traceback import format_exception
 import sqlalchemy as sa
 
 from steward import endings, telling
-from steward.compose import Enclosed, Message
-from steward.dispatch import Dispatch, Expired, Letter
 from steward.documents.pdf.renderer import Renderer
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
 from steward.keeping import Keeping, told_apart
-from steward.mail_lane import MailLane, StandsStill
-from steward.making import Made, in_pieces, made, made_again, size_of
+from steward.mail.circuit_breaker import MailLane, StandsStill
+from steward.mail.delivery import Dispatch, Expired, Letter
+from steward.mail.draft import Made, in_pieces, made, made_again, size_of
+from steward.mail.message.message import Enclosed, Message
+from steward.mail.transport import Reply
 from steward.model.content import mask
 from steward.model.declaration.handler import Handler
 from steward.model.results import Artifact, Outcome
@@ -32,7 +33,6 @@ from steward.storage.fleet.circuit_breaker import SENDING, STOOD_STILL, TRIAL
 from steward.storage.tasks import attempts, deliveries
 from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
-from steward.transport import Reply
 
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 

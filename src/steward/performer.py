@@ -17,6 +17,7 @@ from steward.app import Steward
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
+from steward.mail.transport import Transport
 from steward.mail_questions import MailQuestions
 from steward.runner import Runner
 from steward.storage import working_folders
@@ -25,7 +26,6 @@ from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
 from steward.storage.tasks import acceptance, attempts, claim, recovery, retention
 from steward.system.clock import SECOND, new_id, now
-from steward.transport import Transport
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

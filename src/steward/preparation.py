@@ -16,12 +16,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steward.compose import Enclosed, compose
 from steward.documents.tables.cells import clean
 from steward.documents.tables.spreadsheets import spool, write_csv, write_xlsx
 from steward.documents.templates import Templates
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
-from steward.letters import Letters
+from steward.mail.message.letter import Letters
+from steward.mail.message.message import Enclosed, compose
 from steward.model import figures
 from steward.model.content import Attachment, Email, Note, Report, mask
 from steward.model.declaration.handler import Handler

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from steward import endings, telling
-from steward.dispatch import Dispatch
 from steward.documents.pdf.renderer import Renderer
 from steward.errors import StewardError, StorageUnavailable
-from steward.mail_lane import MailLane
+from steward.mail.circuit_breaker import MailLane
+from steward.mail.delivery import Dispatch
+from steward.mail.transport import Transport
 from steward.model.states import Task
 from steward.performance import Parts, Performance
 from steward.plugins import Registry
@@ -25,7 +26,6 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.tasks import artifacts, attempts, deliveries
 from steward.system.clock import SECOND, new_id, now
-from steward.transport import Transport
 
 log = logging.getLogger(__name__)
 

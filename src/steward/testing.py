@@ -11,9 +11,9 @@ import pytest
 
 # A test run that has nothing to do with Steward loads this file as well: it imports nothing heavy until it is used.
 if TYPE_CHECKING:
+    from steward.mail.transports.captured import Captured
     from steward.services.immediate import ImmediateTaskService
     from steward.settings import Settings
-    from steward.transports.outbox import Captured
     from steward.trial import Trial
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from steward.app import Steward
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.hosting import HostedPreparer
+from steward.mail.transports import captured
+from steward.mail.transports.captured import Captured, OutboxTransport
 from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
@@ -23,8 +25,6 @@ from steward.services.immediate import ImmediateTaskService
 from steward.settings import Settings
 from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
-from steward.transports import outbox
-from steward.transports.outbox import Captured, OutboxTransport
 
 
 class Trial:
@@ -88,7 +88,7 @@ class Trial:
         """Return every captured message, whole, oldest first."""
         self.service.catch_up()
         folder = self.steward.outbox_folder
-        return [outbox.read(folder, each.name) for each in reversed(outbox.messages(folder, limit=10_000))]
+        return [captured.read(folder, each.name) for each in reversed(captured.messages(folder, limit=10_000))]
 
     def files(self, task: TaskResult) -> dict[str, Path]:
         """Return the files of a task: name to path."""

@@ -20,11 +20,11 @@ from tests.servers.scripted_smtp import DROP, RESET, SILENCE, Act, ScriptedSmtp,
 from tests.servers.smtp_sink import SmtpSink
 
 from steward.errors import ConfigurationError, UnsafeMail
+from steward.mail.transport import Parcel, Phase, Reply, Transport
+from steward.mail.transports.captured import OutboxTransport, messages
+from steward.mail.transports.smtp import reach
+from steward.mail.transports.smtp.transport import MOST_UNANSWERED, SmtpTransport
 from steward.model.results import Outcome
-from steward.transport import Parcel, Phase, Reply, Transport
-from steward.transports import smtp_reach
-from steward.transports.outbox import OutboxTransport, messages
-from steward.transports.smtp import MOST_UNANSWERED, SmtpTransport
 
 WIRE = b"Subject: dots\r\n\r\n.\r\n..\r\n.begins with one\r\nno more\r\n"
 SOON = 10.0
@@ -686,7 +686,7 @@ def test_each_address_of_a_mail_servers_name_is_tried(
     monkeypatch: pytest.MonkeyPatch,
     before: list[str],
 ) -> None:
-    monkeypatch.setattr(smtp_reach, "MUTE", 0.5)
+    monkeypatch.setattr(reach, "MUTE", 0.5)
     with ScriptedSmtp() as server, contextlib.ExitStack() as stack:
         if HANGS in before:
             stack.enter_context(black_hole(HANGS, server.port))

@@ -11,6 +11,7 @@ from typing import Any, Self
 from steward import hookimpl
 from steward.app import Steward
 from steward.documents.pdf.weasyprint import WeasyRenderer
+from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.model.results import TaskResult
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
@@ -18,7 +19,6 @@ from steward.settings import load
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now
-from steward.transports.smtp import SmtpTransport
 
 HOUR = 3600 * 1_000_000
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from steward.compose import Message, compose, sender_of
 from steward.errors import ConfigurationError, UnsafeMail
+from steward.mail.message.message import Message, compose, sender_of
 from steward.model.content import Attachment
 
 WHEN = datetime(2026, 11, 24, 8, 15, 30, tzinfo=UTC)

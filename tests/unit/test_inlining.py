@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from steward import inlining
-from steward.inlining import inlined
+from steward.mail.message import inline_css
+from steward.mail.message.inline_css import inlined
 
 WHOLE = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True, keep_at_rules=True).inline
 
@@ -30,12 +30,12 @@ def letter(name="Ada", *, link="https://example.org/?a=1&b=2", sheet=SHEET, comm
 
 @pytest.fixture(autouse=True)
 def _forget():
-    inlining._shapes.clear()
-    inlining._seen.clear()
+    inline_css._shapes.clear()
+    inline_css._seen.clear()
 
 
 def known():
-    return [shape is not None for shape in inlining._shapes.values()]
+    return [shape is not None for shape in inline_css._shapes.values()]
 
 
 @given(names=st.lists(st.text(), min_size=3, max_size=5), links=st.text())
@@ -93,10 +93,10 @@ def test_words_that_need_a_parser_are_inlined_whole_each_time(more):
 
 
 def test_many_shapes_do_not_fill_the_memory():
-    for n in range(inlining.MOST_SHAPES + 20):
+    for n in range(inline_css.MOST_SHAPES + 20):
         for _ in range(2):
             inlined(letter(more=f"<b id=b{n}>x</b>"))
-    assert 0 < len(inlining._shapes) <= inlining.MOST_SHAPES
+    assert 0 < len(inline_css._shapes) <= inline_css.MOST_SHAPES
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from email.policy import default
 
 import pytest
 
-from steward.compose import compose
 from steward.documents.templates import Templates
 from steward.errors import Rejected, TemplateError
-from steward.letters import Letters
+from steward.mail.message.letter import Letters
+from steward.mail.message.message import compose
 from steward.model.content import Attachment, Email
 
 WHEN = datetime(2026, 11, 24, 8, 15, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steward import mime
 from steward.errors import UnsafeMail
+from steward.mail.message import mime
 
 text = st.text(
     st.one_of(

@@ -9,6 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from steward import Email, RetryPolicy, handler
+from steward.mail.transport import Phase, Reply
+from steward.mail.transports.captured import OutboxTransport
 from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins import Registry
@@ -20,8 +22,6 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
-from steward.transport import Phase, Reply
-from steward.transports.outbox import OutboxTransport
 
 from .ledger.conftest import entry
 

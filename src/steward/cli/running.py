@@ -139,11 +139,11 @@ def _die_with(parent: int) -> None:
 
 def _require_mail(chosen: Settings) -> None:
     """Refuse now what every worker would refuse at its start, when the address has been told already."""
-    from steward.transports import smtp_address
+    from steward.mail.transports.smtp import url
 
     chosen.require_mail_server()
     if chosen.smtp_url:
-        smtp_address.parse(chosen.smtp_url)
+        url.parse(chosen.smtp_url)
 
 
 def _at(chosen: Settings, listener: socket.socket) -> Settings:

@@ -61,12 +61,12 @@ def long_running(context: typer.Context) -> Settings:
     Raises:
         ConfigurationError: a setting, the sender of letters or the data folder cannot be used.
     """
-    from steward import compose
     from steward.cli import logs
+    from steward.mail.message import message
 
     chosen = settings_of(context)
     logs.set_up(chosen.log_level, chosen.log)
-    compose.sender_of(chosen.mail_from)
+    message.sender_of(chosen.mail_from)
     prove_writable(chosen.data_dir)
     return chosen
 

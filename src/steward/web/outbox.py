@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from steward.errors import NotPermitted
-from steward.transports.outbox import Captured, messages, read
+from steward.mail.transports.captured import Captured, messages, read
 from steward.web.downloads import disposition
 from steward.web.problems import NoSuchPage
 from steward.web.sessions import Session

@@ -3,7 +3,7 @@
 import pytest
 
 from steward.errors import ConfigurationError
-from steward.transports.smtp_address import SmtpAddress, parse
+from steward.mail.transports.smtp.url import SmtpAddress, parse
 
 
 @pytest.mark.parametrize(

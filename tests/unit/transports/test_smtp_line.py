@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward.transports.smtp_line import LineLost, SmtpLine
+from steward.mail.transports.smtp.connection import LineLost, SmtpLine
 
 texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30)
 replies = st.lists(st.tuples(st.integers(200, 599), st.lists(texts, min_size=1, max_size=4)), min_size=1, max_size=5)

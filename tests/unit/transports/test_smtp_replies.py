@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steward.mail.transport import Phase
+from steward.mail.transports.smtp.connection import ServerReply, words
+from steward.mail.transports.smtp.replies import enhanced, meaning, without_echo
 from steward.model.results import Outcome
-from steward.transport import Phase
-from steward.transports.smtp_line import ServerReply, words
-from steward.transports.smtp_replies import enhanced, meaning, without_echo
 
 LETTER = MAIL, RCPT, DATA, DOT = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT)
 TO = "ada@example.org"

@@ -12,11 +12,11 @@ import time
 
 import sqlalchemy as sa
 
+from steward.mail.transport import Phase, Reply
 from steward.model.results import Outcome
 from steward.storage.fleet import circuit_breaker as rows
 from steward.storage.fleet.circuit_breaker import STOOD_STILL, TURNED_AWAY
 from steward.system.clock import now
-from steward.transport import Phase, Reply
 
 log = logging.getLogger(__name__)
 

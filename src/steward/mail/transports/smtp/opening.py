@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from steward.transports.smtp_connect import Opened
+from steward.mail.transports.smtp.connect import Opened
 
 
 class Openings:

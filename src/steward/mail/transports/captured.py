@@ -17,11 +17,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from steward.errors import UnknownFile
+from steward.mail.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.model.content import Attachment
 from steward.model.results import Outcome
 from steward.storage.database.ledger import storage_error
 from steward.system import private_files
-from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 _NAME = re.compile(r"[A-Za-z0-9@._+-]{1,200}\.eml")

@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from steward import mime
 from steward.errors import ConfigurationError, Rejected, UnsafeMail
-from steward.mime import CRLF, LONGEST_LINE
+from steward.mail.message import mime
+from steward.mail.message.mime import CRLF, LONGEST_LINE
 from steward.model.content import Attachment
 from steward.model.email_address import mailbox
 

@@ -14,11 +14,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from steward.errors import UnsafeMail
+from steward.mail.transport import BeforeDot, Parcel, Phase, Reply
+from steward.mail.transports.smtp.connect import Opened
+from steward.mail.transports.smtp.connection import LineLost, ServerReply
+from steward.mail.transports.smtp.replies import meaning
 from steward.model.results import Outcome
-from steward.transport import BeforeDot, Parcel, Phase, Reply
-from steward.transports.smtp_connect import Opened
-from steward.transports.smtp_line import LineLost, ServerReply
-from steward.transports.smtp_replies import meaning
 
 LARGE = 64 * 1024
 """A letter above this size (bytes) is uploaded first, and its final dot follows when the last byte has left."""

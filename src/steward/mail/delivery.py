@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.errors import LateWriter
-from steward.making import LARGEST_STORED, Made, Workshop
+from steward.mail.draft import LARGEST_STORED, Made, Workshop
+from steward.mail.transport import Parcel, Phase, Reply, Transport
 from steward.model.content import mask
 from steward.model.results import Outcome
 from steward.storage.database.group_commit import GroupWriter
@@ -21,7 +22,6 @@ from steward.storage.encryption import Seal
 from steward.storage.tasks import attempts, deliveries
 from steward.storage.tasks.attempts import Ending
 from steward.system.clock import now
-from steward.transport import Parcel, Phase, Reply, Transport
 
 
 class Expired(Exception):

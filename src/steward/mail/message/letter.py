@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from steward import compose
-from steward.compose import Enclosed, Message
 from steward.documents.templates import Templates
 from steward.errors import Rejected, TemplateError
-from steward.inlining import inlined
-from steward.mime import neutral
+from steward.mail.message import message
+from steward.mail.message.inline_css import inlined
+from steward.mail.message.message import Enclosed, Message
+from steward.mail.message.mime import neutral
+from steward.mail.message.pictures import shown_within
 from steward.model.content import Attachment, Email
 from steward.model.email_address import address, normal
-from steward.pictures import shown_within
 
 
 class Letters:
@@ -22,7 +22,7 @@ class Letters:
     def __init__(self, templates: Templates, *, sender: str, organization: str, public_url: str, domain: str) -> None:
         self._templates, self._public_url = templates, public_url
         self.organization = organization
-        self._sender, self.envelope_sender = compose.sender(sender)
+        self._sender, self.envelope_sender = message.sender(sender)
         self._domain = domain if domain.isascii() else self.envelope_sender.rpartition("@")[2]
 
     def write(

@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from steward import mime
-from steward.compose import Enclosed, Message, cut
 from steward.errors import ConfigurationError
+from steward.mail.message import mime
+from steward.mail.message.message import Enclosed, Message, cut
 from steward.storage.encryption import Seal
 
 ROOM: Final = 32_000_000

@@ -13,12 +13,12 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
+from steward.mail.transport import Phase, Reply
+from steward.mail.transports.smtp.connection import SmtpLine, words
+from steward.mail.transports.smtp.hello import LOOPBACK, Hello
+from steward.mail.transports.smtp.reach import Place, connected, first_of, places
+from steward.mail.transports.smtp.url import SmtpAddress
 from steward.model.results import Outcome
-from steward.transport import Phase, Reply
-from steward.transports.smtp_address import SmtpAddress
-from steward.transports.smtp_hello import LOOPBACK, Hello
-from steward.transports.smtp_line import SmtpLine, words
-from steward.transports.smtp_reach import Place, connected, first_of, places
 
 CONNECT_SECONDS = 30.0
 GREETING_SECONDS = 300.0

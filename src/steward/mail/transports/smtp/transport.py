@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from steward.mail.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
+from steward.mail.transports.smtp import url as smtp_address
+from steward.mail.transports.smtp.connect import CONNECT_SECONDS, GREETING_SECONDS, NotConnected, Opened, connect
+from steward.mail.transports.smtp.connection import LineLost
+from steward.mail.transports.smtp.hello import Hello
+from steward.mail.transports.smtp.opening import Openings
+from steward.mail.transports.smtp.transaction import Kept, Order, Talk, can_be_asked
 from steward.model.results import Outcome
 from steward.system import masking
-from steward.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
-from steward.transports import smtp_address
-from steward.transports.smtp_connect import CONNECT_SECONDS, GREETING_SECONDS, NotConnected, Opened, connect
-from steward.transports.smtp_hello import Hello
-from steward.transports.smtp_line import LineLost
-from steward.transports.smtp_opening import Openings
-from steward.transports.smtp_talk import Kept, Order, Talk, can_be_asked
 
 COMMAND_SECONDS = 300.0
 """RFC 5321, sections 4.5.3.2.2 and 4.5.3.2.3: MAIL and RCPT may take five minutes each."""

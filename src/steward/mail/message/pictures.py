@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from steward.compose import Enclosed
 from steward.errors import TemplateError
+from steward.mail.message.message import Enclosed
 
 _TAG: Final = re.compile(r"""<[a-z](?:[^<>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _ASSET: Final = re.compile(

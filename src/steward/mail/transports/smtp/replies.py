@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from steward.mail.transport import Phase, Reply
+from steward.mail.transports.smtp.connection import ServerReply
 from steward.model.results import Outcome
-from steward.transport import Phase, Reply
-from steward.transports.smtp_line import ServerReply
 
 SIGN_IN: Final = frozenset({530, 534, 535, 538})
 """RFC 4954, section 6: it wants us to sign in, or in another way."""

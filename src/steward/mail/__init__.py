@@ -1,0 +1,1 @@
+"""Mail: a message composed, and carried to one recipient by a transport."""

@@ -1,0 +1,1 @@
+"""The message as bytes: letter, MIME, styles inlined, pictures."""

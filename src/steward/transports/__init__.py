@@ -1,1 +1,0 @@
-"""Those who keep the promise of `steward.transport`."""
