@@ -19,7 +19,7 @@ from steward import sample
 from steward.app import Steward
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
-from steward.prepared import Prepared, Request
+from steward.plugins.run_result import Prepared, Request
 from steward.system.clock import new_id, now
 
 WEASYPRINT = ("weasyprint>=70.0",)

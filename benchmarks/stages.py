@@ -18,10 +18,10 @@ from typing import Any
 from benchmarks.harness import ONE_CORE, ROOT, TICKS, Sender, family, own_cpu, wait_for
 from benchmarks.installation import Installation, installation
 from benchmarks.sender import payload
-from steward import preparation
 from steward.app import Steward
 from steward.mail.message import letter
-from steward.prepared import Request
+from steward.plugins import run
+from steward.plugins.run_result import Request
 from steward.settings import load
 from steward.system.clock import new_id, now
 
@@ -89,7 +89,7 @@ def _steps(steward: Steward, count: int) -> dict[str, float]:
     used: dict[str, float] = {}
     steward.templates.render = _timed(used, "templates", steward.templates.render)  # type: ignore[method-assign]  # timed in place
     letter.inlined = _timed(used, "styles written into the HTML", letter.inlined)  # type: ignore[assignment]  # timed in place
-    preparation.compose = _timed(used, "composing the message", preparation.compose)  # type: ignore[assignment]  # timed in place
+    run.compose = _timed(used, "composing the message", run.compose)  # type: ignore[assignment]  # timed in place
     preparer = steward.preparer()
     model = steward.registry.get("welcome_email").payload
     requests = [

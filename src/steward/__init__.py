@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steward.errors import Rejected, StewardError, UnreadableData
-    from steward.hookspecs import hookimpl
     from steward.model.content import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
     from steward.model.cron import Schedule
     from steward.model.declaration.handler import NO_RETRY, Handler, RetryPolicy, handler
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from steward.model.periods import Calendar
     from steward.model.results import Artifact, Delivery, Outcome, TaskResult
     from steward.model.service import Options, Query, TaskService
-    from steward.records import Record, to_date, to_decimal
-    from steward.source import Source
+    from steward.plugins.hooks import hookimpl
+    from steward.plugins.records import Record, to_date, to_decimal
+    from steward.plugins.source import Source
 
 __version__ = "0.1.0"
 

@@ -10,10 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import plugins
 from steward.alerts import Alerts
 from steward.clockwork import Clockwork
-from steward.cursors import LedgerCursor
 from steward.documents.templates import Templates
 from steward.errors import StorageFull
 from steward.mail.message import message
@@ -21,12 +19,14 @@ from steward.mail.message.letter import Letters
 from steward.mail.transport import Transport
 from steward.mail.transports.captured import OutboxTransport
 from steward.mail.transports.smtp.transport import SmtpTransport
-from steward.plugins import Registry
-from steward.preparation import Preparer
+from steward.plugins import registry as plugins
+from steward.plugins.registry import Registry
+from steward.plugins.run import Preparer
+from steward.plugins.source import Source
+from steward.plugins.sync_cursor import LedgerCursor
 from steward.services.durable import DurableTaskService
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
-from steward.source import Source
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal

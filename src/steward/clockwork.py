@@ -19,7 +19,7 @@ from steward.model.payload import write
 from steward.model.service import Options
 from steward.model.states import State
 from steward.occurrences import OVER, Door, Occurrence, moves_along, task_of
-from steward.plugins import Registry
+from steward.plugins.registry import Registry
 from steward.services.ledgered import LedgerTaskService
 from steward.settings import Planned
 from steward.storage import access

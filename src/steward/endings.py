@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from steward.model.declaration.handler import Handler, RetryPolicy
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task
-from steward.prepared import Failure
+from steward.plugins.run_result import Failure
 from steward.storage.fleet.circuit_breaker import TURNED_AWAY
 from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND

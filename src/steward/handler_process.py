@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from steward.preparation import Preparer
-from steward.prepared import Outcome, Request
+from steward.plugins.run import Preparer
+from steward.plugins.run_result import Outcome, Request
 from steward.sandbox import send, stand_at
 from steward.settings import Settings
 from steward.system.log_line import log_for_parent

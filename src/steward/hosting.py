@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steward.errors import StewardError
-from steward.plugins import Registry
-from steward.prepared import Failure, Outcome, Request
+from steward.plugins.registry import Registry
+from steward.plugins.run_result import Failure, Outcome, Request
 from steward.sandbox import (
     Call,
     ChildCancelled,

@@ -18,7 +18,7 @@ from steward.errors import LateWriter
 from steward.mail.message.message import Enclosed
 from steward.model.results import Artifact
 from steward.model.states import Task
-from steward.prepared import PDF, Document
+from steward.plugins.run_result import PDF, Document
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.tasks import artifacts, attempts

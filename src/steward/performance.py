@@ -25,7 +25,7 @@ from steward.model.content import mask
 from steward.model.declaration.handler import Handler
 from steward.model.results import Artifact, Outcome
 from steward.model.states import Task
-from steward.prepared import Draft, Failure, Prepared
+from steward.plugins.run_result import Draft, Failure, Prepared
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal

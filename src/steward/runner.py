@@ -18,8 +18,8 @@ from steward.mail.delivery import Dispatch
 from steward.mail.transport import Transport
 from steward.model.states import Task
 from steward.performance import Parts, Performance
-from steward.plugins import Registry
-from steward.prepared import Failure, Outcome, Prepared, Request
+from steward.plugins.registry import Registry
+from steward.plugins.run_result import Failure, Outcome, Prepared, Request
 from steward.storage import working_folders
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter

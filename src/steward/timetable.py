@@ -18,7 +18,7 @@ from steward.model.caller import PROCESS, Caller, shown_name
 from steward.model.declaration.handler import Handler
 from steward.model.service import HandlerLike, Options
 from steward.occurrences import Door, moves_along, task_of
-from steward.plugins import Registry
+from steward.plugins.registry import Registry
 from steward.services.ledgered import LedgerTaskService
 from steward.storage import access
 from steward.storage import schedules as rows

@@ -18,8 +18,8 @@ from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
 from steward.operations import operations_for
-from steward.plugins import Registry
-from steward.prepared import Failure, Outcome, Request
+from steward.plugins.registry import Registry
+from steward.plugins.run_result import Failure, Outcome, Request
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
 from steward.settings import Settings

@@ -11,9 +11,9 @@ import pluggy
 import pytest
 from tests.house.repository import ROOT, files, name
 
-from steward import hookspecs
 from steward.model.results import Outcome
 from steward.model.states import State
+from steward.plugins import hooks as hookspecs
 from steward.settings import Settings
 
 DOCS = ROOT / "docs"

@@ -20,7 +20,7 @@ from steward.errors import NotPermitted
 from steward.model.caller import COMMAND_LINE, INTERNAL, PROCESS, SCOPES, SERVICE, Caller
 from steward.model.declaration.handler import Handler
 from steward.model.service import Query
-from steward.plugins import load as load_plugins
+from steward.plugins.registry import load as load_plugins
 from steward.settings import load, shipped
 from steward.storage import access
 from steward.storage.database.tables import api_keys, schedules

@@ -20,7 +20,7 @@ from steward import Email, Options, Private, Secret, handler, hookimpl
 from steward.app import Steward
 from steward.model.caller import SCOPES
 from steward.model.service import Query
-from steward.plugins import load as load_plugins
+from steward.plugins.registry import load as load_plugins
 from steward.settings import load, shipped
 from steward.storage.tasks import search
 from steward.web import forms, openapi

@@ -22,7 +22,7 @@ from steward import Email, Note, Options, Rejected, Report, Secret, Source, hand
 from steward.app import Steward
 from steward.errors import UnknownKey
 from steward.model.caller import SCOPES, Caller
-from steward.plugins import load as load_plugins
+from steward.plugins.registry import load as load_plugins
 from steward.settings import load
 from steward.storage import access
 from steward.storage.database.tables import artifacts, deliveries, tasks

@@ -14,7 +14,7 @@ from steward import Options, TaskResult
 from steward.errors import InvalidPayload, NotPermitted
 from steward.model.caller import COMMAND_LINE, SCOPES, Caller
 from steward.operations import operations_for
-from steward.prepared import Request
+from steward.plugins.run_result import Request
 from steward.settings import load
 from steward.system.clock import new_id, now
 from steward.trial import Trial, apart, trial

@@ -29,7 +29,7 @@ from steward import Calendar, Source, TaskResult, sample, settings
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import InvalidRequest
-from steward.prepared import Failure, Prepared, Request
+from steward.plugins.run_result import Failure, Prepared, Request
 from steward.system.clock import micros
 from steward.trial import Trial, trial
 

@@ -17,7 +17,7 @@ from tests.journeys.installation import Installation
 from tests.servers.quickbooks import REALM, QuickBooks
 
 from steward.model.results import TaskResult
-from steward.records import to_decimal
+from steward.plugins.records import to_decimal
 from steward.sample import make
 from steward.settings import load
 from steward.storage import sync_cursors

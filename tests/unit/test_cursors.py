@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from steward.cursors import LedgerCursor
 from steward.errors import LateWriter, StateConflict
 from steward.model.content import Secret
-from steward.prepared import Request
+from steward.plugins.run_result import Request
+from steward.plugins.sync_cursor import LedgerCursor
 from steward.storage import sync_cursors
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal

@@ -9,7 +9,7 @@ from steward import endings as e
 from steward.endings import Fate
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task, lawful
-from steward.prepared import Failure
+from steward.plugins.run_result import Failure
 from steward.system.clock import SECOND
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from steward.hosting import STALL, HostedPreparer
-from steward.plugins import load as load_plugins
-from steward.prepared import Failure, Prepared, Request
+from steward.plugins.registry import load as load_plugins
+from steward.plugins.run_result import Failure, Prepared, Request
 from steward.settings import load
 from steward.system.clock import new_id, now
 

@@ -7,7 +7,7 @@ import pytest
 
 from steward.errors import LateWriter
 from steward.keeping import Keeping, told_apart
-from steward.prepared import CSV, Document
+from steward.plugins.run_result import CSV, Document
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupWriter

@@ -18,7 +18,7 @@ from steward.alerts import QUIET
 from steward.app import Steward
 from steward.errors import InvalidOption, InvalidRequest
 from steward.occurrences import cut
-from steward.plugins import load as load_plugins
+from steward.plugins.registry import load as load_plugins
 from steward.settings import load
 from steward.storage import schedules as rows
 from steward.storage.database.tables import schedules

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from steward import PluginSettings, Rejected, Secret
 from steward.errors import InvalidRequest, PluginError
 from steward.model.declaration import plugin_settings
-from steward.plugins import load
+from steward.plugins.registry import load
 from steward.settings import load as load_settings
 from steward.trial import trial
 

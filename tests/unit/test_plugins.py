@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from steward import plugins
 from steward.errors import NotAHandler, UnknownHandler
+from steward.plugins import registry as plugins
 
 GOOD = '''
 from pydantic import BaseModel

@@ -13,8 +13,8 @@ from steward.mail.transport import Phase, Reply
 from steward.mail.transports.captured import OutboxTransport
 from steward.model.results import Outcome
 from steward.model.states import State
-from steward.plugins import Registry
-from steward.prepared import Document, Draft, Failure, Prepared
+from steward.plugins.registry import Registry
+from steward.plugins.run_result import Document, Draft, Failure, Prepared
 from steward.runner import Runner
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger

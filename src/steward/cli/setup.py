@@ -16,7 +16,7 @@ from steward.system import private_files
 
 if TYPE_CHECKING:
     from steward.app import Steward
-    from steward.plugins import Registry
+    from steward.plugins.registry import Registry
     from steward.settings import Settings
     from steward.trial import Trial
 

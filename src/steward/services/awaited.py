@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from steward import telling
 from steward.model.declaration.handler import Handler
 from steward.model.service import HandlerLike, Options, TaskService
-from steward.plugins import Registry
+from steward.plugins.registry import Registry
 from steward.services import options as options_of
 from steward.services.joining import async_session, home_of
 from steward.storage.database import Ledger

@@ -27,12 +27,12 @@ from steward.model.periods import Calendar
 from steward.model.results import TaskResult
 from steward.model.service import Accepted, HandlerLike, Options, Page, Query
 from steward.model.states import State
-from steward.plugins import Registry
+from steward.plugins.registry import Registry
+from steward.plugins.source import Source
 from steward.services import options as options_of
 from steward.services.awaited import Awaited, Change
 from steward.services.joining import joined
 from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
-from steward.source import Source
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, commands, search

@@ -6,7 +6,7 @@ import pytest
 
 from steward.cli import skeletons
 from steward.errors import ConfigurationError, InvalidOption
-from steward.plugins import load
+from steward.plugins.registry import load
 from steward.trial import example_of, trial
 
 

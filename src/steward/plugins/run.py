@@ -29,9 +29,9 @@ from steward.model.declaration.injection import provided
 from steward.model.declaration.plugin_settings import secrets as secrets_in
 from steward.model.payload import read
 from steward.model.periods import Calendar
-from steward.plugins import Registry
-from steward.prepared import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
-from steward.source import Source
+from steward.plugins.registry import Registry
+from steward.plugins.run_result import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
+from steward.plugins.source import Source
 from steward.storage import working_folders
 from steward.storage.database.ledger import storage_error
 from steward.system import private_files

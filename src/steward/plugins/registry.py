@@ -16,12 +16,12 @@ from typing import Any
 
 import pluggy
 
-from steward import hookspecs
 from steward.errors import NotAHandler, PluginError, StewardError, UnknownHandler
 from steward.model.caller import Caller
 from steward.model.declaration.handler import Handler
 from steward.model.declaration.injection import settings_in
 from steward.model.declaration.plugin_settings import PluginSettings
+from steward.plugins import hooks
 
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "steward"
@@ -128,8 +128,8 @@ def _is_plugin(path: Path) -> bool:
 
 class _Loader:
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager(hookspecs.NAMESPACE)
-        self.manager.add_hookspecs(hookspecs)
+        self.manager = pluggy.PluginManager(hooks.NAMESPACE)
+        self.manager.add_hookspecs(hooks)
         self.handlers: dict[str, Handler] = {}
         self.plugins: list[Plugin] = []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from steward.errors import LateWriter, StateConflict
 from steward.model.content import Secret
-from steward.prepared import Request
+from steward.plugins.run_result import Request
 from steward.storage import sync_cursors as rows
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal

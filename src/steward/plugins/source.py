@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from steward.errors import ConfigurationError, SourceUnavailable, UnreadableData
-from steward.records import Record
+from steward.plugins.records import Record
 from steward.system.masking import masked
 
 Row = Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""Plugins: the hooks they fill, the registry that finds them, and what they run with."""
