@@ -10,8 +10,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.alerts import Alerts
-from steward.clockwork import Clockwork
 from steward.documents.templates import Templates
 from steward.errors import StorageFull
 from steward.mail.message import message
@@ -25,13 +23,15 @@ from steward.plugins.run import Preparer
 from steward.plugins.source import Source
 from steward.plugins.sync_cursor import LedgerCursor
 from steward.services.durable import DurableTaskService
-from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
 from steward.system import masking, private_files
-from steward.timetable import Timetable
+from steward.tasks.acceptance import LedgerTaskService
+from steward.tasks.alerts import Alerts
+from steward.tasks.schedules.scheduler import Clockwork
+from steward.tasks.schedules.schedules import Timetable
 
 
 class Steward:

@@ -21,7 +21,6 @@ from steward import relay as relays
 from steward.app import Steward
 from steward.broker_relay import BrokerRelay
 from steward.model.declaration.handler import LANES
-from steward.nudge import NudgeReceiver
 from steward.sandbox.confinement import die_with
 from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
@@ -29,6 +28,7 @@ from steward.settings import Settings
 from steward.slot_holder import SlotHolder
 from steward.storage.database import notifications
 from steward.system.clock import new_id
+from steward.tasks.wakeup import NudgeReceiver
 from steward.watchdog import watching
 
 log = logging.getLogger(__name__)

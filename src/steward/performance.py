@@ -11,7 +11,7 @@ from traceback import format_exception
 
 import sqlalchemy as sa
 
-from steward import endings, telling
+from steward import endings
 from steward.documents.pdf.renderer import Renderer
 from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
@@ -33,6 +33,7 @@ from steward.storage.fleet.circuit_breaker import SENDING, STOOD_STILL, TRIAL
 from steward.storage.tasks import attempts, deliveries
 from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
+from steward.tasks import task_log
 
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 
@@ -99,7 +100,7 @@ class Performance:
         except StewardError as error:
             self.fail(Failure(str(error), final=isinstance(error, TaskError)))
         except Exception as error:
-            telling.failed(self.task, mask("".join(format_exception(error)), self.secrets))
+            task_log.failed(self.task, mask("".join(format_exception(error)), self.secrets))
             self.fail(Failure(mask(f"The task failed: {type(error).__name__}: {error}.", self.secrets)))
         else:
             self._send([letter for letter in letters if letter is not None])
@@ -263,7 +264,7 @@ class Performance:
             self._one_less(Fate(letter.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL))
         else:
             words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
-            telling.unrecorded(self.task, "a letter", words)
+            task_log.unrecorded(self.task, "a letter", words)
             self._one_less(Fate(letter.recipient, Outcome.DEFERRED, words))
 
     def _one_less(self, fate: Fate, *, recorded: bool = False) -> None:
@@ -274,7 +275,7 @@ class Performance:
         if not last:
             return
         if recorded and self._alone:
-            telling.ended(self.task, self._ending)
+            task_log.ended(self.task, self._ending)
             self._over()
         else:
             self._end(self._delivered(self._fates))
@@ -282,9 +283,9 @@ class Performance:
     def _end(self, ending: Ending) -> None:
         def ended(_: None, error: BaseException | None) -> None:
             if error is None:
-                telling.ended(self.task, ending)
+                task_log.ended(self.task, ending)
             else:
-                telling.unrecorded(self.task, "the end", error)
+                task_log.unrecorded(self.task, "the end", error)
             self._over()
 
         self._parts.writer.post(attempts.end_each, self._within_means(ending), ended)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.engine import Engine
 from steward.errors import StorageUnavailable
-from steward.nudge import NudgeReceiver
 from steward.storage.database import Ledger
 from steward.storage.tasks import claim, recovery
 from steward.system.clock import SECOND, now
+from steward.tasks.engine import Engine
+from steward.tasks.wakeup import NudgeReceiver
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from steward import endings, telling
+from steward import endings
 from steward.documents.pdf.renderer import Renderer
 from steward.errors import StewardError, StorageUnavailable
 from steward.mail.circuit_breaker import MailLane
@@ -26,6 +26,7 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.tasks import artifacts, attempts, deliveries
 from steward.system.clock import SECOND, new_id, now
+from steward.tasks import task_log
 
 log = logging.getLogger(__name__)
 
@@ -258,6 +259,6 @@ class Runner:
         try:
             self._writer.apply(lambda c: attempts.end(c, ending))
         except StorageUnavailable as error:
-            telling.unrecorded(task, "the end", error)
+            task_log.unrecorded(task, "the end", error)
         else:
-            telling.ended(task, ending)
+            task_log.ended(task, ending)

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from steward import slots
 from steward.app import Steward
 from steward.errors import StewardError
-from steward.nudge import NudgeReceiver
 from steward.performer import Performer
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import recovery
 from steward.system.clock import now
+from steward.tasks.wakeup import NudgeReceiver
 from steward.watchdog import Watchdog
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from steward.model.results import TaskResult
 from steward.performer import Performer
 from steward.services.background import during
 from steward.services.immediate import ImmediateTaskService
-from steward.services.ledgered import LedgerTaskService
+from steward.tasks.acceptance import LedgerTaskService
 from steward.web import performing
 
 Servers = Callable[[str], Any]

@@ -8,7 +8,6 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from steward.alerts import LONGEST, QUIET, identified
 from steward.app import Steward
 from steward.settings import load
 from steward.storage import access
@@ -18,6 +17,7 @@ from steward.storage.fleet import circuit_breaker, workers
 from steward.storage.incidents import AWAY, Event
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, now
+from steward.tasks.alerts import LONGEST, QUIET, identified
 from tests.unit.ledger.conftest import entry
 
 START = now()

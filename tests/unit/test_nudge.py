@@ -2,7 +2,7 @@
 
 import threading
 
-from steward.nudge import NudgeReceiver, NudgeSender
+from steward.tasks.wakeup import NudgeReceiver, NudgeSender
 
 
 def test_a_nudge_ends_the_wait_and_many_count_as_one():

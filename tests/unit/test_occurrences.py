@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from steward import Calendar, Note, Rejected, Source, handler, hookimpl
-from steward import occurrences as module
-from steward.alerts import QUIET
 from steward.app import Steward
 from steward.errors import InvalidOption, InvalidRequest
-from steward.occurrences import cut
 from steward.plugins.registry import load as load_plugins
 from steward.settings import load
 from steward.storage import schedules as rows
 from steward.storage.database.tables import schedules
 from steward.storage.tasks import retention
 from steward.system.clock import SECOND, micros
+from steward.tasks.alerts import QUIET
+from steward.tasks.schedules import occurrences as module
+from steward.tasks.schedules.occurrences import cut
 
 BEGIN, END = date(2026, 1, 15), date(2026, 8, 31)
 OPENED = threading.Event()

@@ -12,7 +12,7 @@ from steward.cli.printing import Json, at, say, say_json, say_table
 from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from steward.timetable import Standing
+    from steward.tasks.schedules.schedules import Standing
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a schedule, or the name of its task if it has only one.")]
 

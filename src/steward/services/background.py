@@ -12,15 +12,15 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi import BackgroundTasks
 
-from steward.engine import Perform
 from steward.errors import Unsupported
 from steward.model.caller import PROCESS, Caller
 from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
 from steward.model.service import Abilities, Options
-from steward.services.ledgered import LedgerTaskService
 from steward.storage.tasks import acceptance, recovery
 from steward.system.clock import now
+from steward.tasks.acceptance import LedgerTaskService
+from steward.tasks.engine import Perform
 
 _request: ContextVar[BackgroundTasks | None] = ContextVar("steward_request", default=None)
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from steward.engine import Perform
 from steward.model.service import Abilities
-from steward.nudge import NudgeSender
-from steward.services.ledgered import LedgerTaskService
 from steward.storage.database import notifications, postgres
 from steward.storage.database.ledger import keep_private, storage_error
 from steward.storage.fleet import workers
 from steward.system.clock import new_id, now
+from steward.tasks.acceptance import LedgerTaskService
+from steward.tasks.engine import Perform
+from steward.tasks.wakeup import NudgeSender
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig

@@ -6,12 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.engine import Perform
 from steward.model.results import TaskResult
 from steward.model.service import Abilities, Page, Query
-from steward.services.ledgered import LedgerTaskService
 from steward.storage.tasks import acceptance, claim
 from steward.system.clock import now
+from steward.tasks.acceptance import LedgerTaskService
+from steward.tasks.engine import Perform
 
 
 class ImmediateTaskService(LedgerTaskService):

@@ -16,9 +16,9 @@ from steward.model.caller import Caller
 from steward.model.cron import find_zone
 from steward.model.declaration.handler import Handler
 from steward.model.service import Options
-from steward.occurrences import moves_along
 from steward.services.background import during
-from steward.services.payloads import validated
+from steward.tasks.payloads import validated
+from steward.tasks.schedules.occurrences import moves_along
 from steward.web import forms, openapi
 from steward.web.problems import NoSuchPage
 from steward.web.schedule_pages import ABOUT, REPEATS

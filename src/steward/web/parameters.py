@@ -14,9 +14,9 @@ from starlette.requests import Request
 from steward.errors import InvalidOption
 from steward.model.caller import Caller
 from steward.model.service import Options, Query
-from steward.services.options import require_key
 from steward.storage.tasks.search import MOST
 from steward.system.clock import micros
+from steward.tasks.options import require_key
 
 # In a query string "+" means a space, and whoever forgets to escape the offset's sign means "+".
 _LOST_PLUS = re.compile(r"^(.*\d) (\d\d:?\d\d)$")

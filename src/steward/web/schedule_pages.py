@@ -13,10 +13,10 @@ from starlette.routing import Route
 from steward.model import cron as calendar
 from steward.model import periods
 from steward.model.declaration.handler import Handler, moving_days
-from steward.occurrences import days_of
 from steward.storage.schedules import Firing
 from steward.system.clock import micros, moment
-from steward.timetable import Standing
+from steward.tasks.schedules.occurrences import days_of
+from steward.tasks.schedules.schedules import Standing
 from steward.web import openapi, words
 from steward.web.auth import CHANGERS, SEERS
 from steward.web.sessions import Session

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from steward.model.caller import Caller
 from steward.model.cron import LONGEST, Missed
 from steward.model.periods import Period
-from steward.services.payloads import as_model
 from steward.system.clock import moment
-from steward.timetable import Standing
+from steward.tasks.payloads import as_model
+from steward.tasks.schedules.schedules import Standing
 from steward.web import openapi, parameters
 from steward.web.auth import CHANGERS, SEERS, Doorkeeper
 from steward.web.bodies import read_json

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from steward.errors import InvalidPayload
-from steward.services.payloads import MOST_PROBLEMS, as_model
+from steward.tasks.payloads import MOST_PROBLEMS, as_model
 
 MANY = 200_000
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from steward import Note, handler
 from steward.storage.schedules import Entry
-from steward.timetable import Standing
+from steward.tasks.schedules.schedules import Standing
 from steward.web.schedule_pages import asked
 
 

@@ -21,10 +21,10 @@ from steward.model.declaration.handler import Handler, moving_days
 from steward.model.formats import day
 from steward.model.payload import read
 from steward.model.states import State
-from steward.services.ledgered import LedgerTaskService
 from steward.storage.schedules import Entry
 from steward.storage.tasks.acceptance import Entry as Task
 from steward.system.clock import SECOND, moment, new_id
+from steward.tasks.acceptance import LedgerTaskService
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward import telling
 from steward.model.declaration.handler import Handler
 from steward.model.service import HandlerLike, Options, TaskService
 from steward.plugins.registry import Registry
-from steward.services import options as options_of
-from steward.services.joining import async_session, home_of
 from steward.storage.database import Ledger
 from steward.storage.tasks import acceptance
+from steward.tasks import options as options_of
+from steward.tasks import task_log
+from steward.tasks.joining import async_session, home_of
 
 Change = Callable[[sa.Connection], tuple[list[str], bool]]
 """What accepts tasks in a transaction, and returns their ids and whether they are new."""
@@ -53,13 +53,13 @@ class Awaited(TaskService):
         if connection is None:
             ids, created = await asyncio.to_thread(lambda: self._write(offer(), None))
             if created:
-                telling.accepted(name, ids)
+                task_log.accepted(name, ids)
             return ids
         session = async_session(connection)
         change, home = await asyncio.to_thread(lambda: (offer(), home_of(self.ledger)))
         ids, created = await session.run_sync(lambda given: self._write(change, given, home))
         if created:
-            telling.accepted(name, ids, joined=True)
+            task_log.accepted(name, ids, joined=True)
         return list(ids)
 
     @abstractmethod

@@ -10,22 +10,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from steward.clockwork import due_after, latest, period_of, require_no_secret
 from steward.errors import InvalidOption, InvalidRequest, StateConflict, Unsupported
 from steward.model import cron as calendar
 from steward.model import periods
 from steward.model.caller import PROCESS, Caller, shown_name
 from steward.model.declaration.handler import Handler
 from steward.model.service import HandlerLike, Options
-from steward.occurrences import Door, moves_along, task_of
 from steward.plugins.registry import Registry
-from steward.services.ledgered import LedgerTaskService
 from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database import Ledger
 from steward.storage.schedules import Entry, Firing
 from steward.storage.tasks import acceptance
 from steward.system.clock import micros, moment, new_id, now
+from steward.tasks.acceptance import LedgerTaskService
+from steward.tasks.schedules.occurrences import Door, moves_along, task_of
+from steward.tasks.schedules.scheduler import due_after, latest, period_of, require_no_secret
 
 
 @dataclass(frozen=True, slots=True)

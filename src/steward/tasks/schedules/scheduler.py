@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from steward import telling
 from steward.errors import InvalidOption, StewardError
 from steward.model import cron as calendar
 from steward.model.caller import COMMAND_LINE, SERVICE
@@ -18,9 +17,7 @@ from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.service import Options
 from steward.model.states import State
-from steward.occurrences import OVER, Door, Occurrence, moves_along, task_of
 from steward.plugins.registry import Registry
-from steward.services.ledgered import LedgerTaskService
 from steward.settings import Planned
 from steward.storage import access
 from steward.storage import schedules as rows
@@ -29,6 +26,9 @@ from steward.storage.fleet import wall_clock
 from steward.storage.schedules import Entry
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, micros, moment, now
+from steward.tasks import task_log
+from steward.tasks.acceptance import LedgerTaskService
+from steward.tasks.schedules.occurrences import OVER, Door, Occurrence, moves_along, task_of
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class Clockwork:
             return made
 
         made = self._ledger.apply(change)
-        telling.accepted(entry.name, made)
+        task_log.accepted(entry.name, made)
         missed = len(times) - (in_time is not None)
         if missed:
             log.warning("the schedule of %s missed %d firings while nothing was running", entry.name, missed)

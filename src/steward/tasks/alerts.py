@@ -13,17 +13,17 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from steward import telling
 from steward.errors import StewardError
 from steward.model.caller import SERVICE
 from steward.model.service import Options
-from steward.services.ledgered import LedgerTaskService
 from steward.settings import Settings
 from steward.storage import incidents
 from steward.storage.database import Ledger
 from steward.storage.incidents import Event, Incident
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, moment, now
+from steward.tasks import task_log
+from steward.tasks.acceptance import LedgerTaskService
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Alerts:
         made = self._ledger.apply(change)
         if made:
             for entry in entries:
-                telling.accepted(entry.name, [entry.id])
+                task_log.accepted(entry.name, [entry.id])
             self._service.announce(made)
         return made
 

@@ -10,7 +10,6 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from steward import telling
 from steward.errors import (
     FieldProblem,
     InvalidPayload,
@@ -29,14 +28,15 @@ from steward.model.service import Accepted, HandlerLike, Options, Page, Query
 from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.plugins.source import Source
-from steward.services import options as options_of
-from steward.services.awaited import Awaited, Change
-from steward.services.joining import joined
-from steward.services.payloads import MOST_PROBLEMS, arguments, recipient, validated
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, commands, search
 from steward.system.clock import micros, new_id, now
+from steward.tasks import options as options_of
+from steward.tasks import task_log
+from steward.tasks.awaited import Awaited, Change
+from steward.tasks.joining import joined
+from steward.tasks.payloads import MOST_PROBLEMS, arguments, recipient, validated
 
 LARGEST_PAYLOAD = 256 * 1024
 
@@ -80,7 +80,7 @@ class LedgerTaskService(Awaited):
         change = self._offer_many(handler, payloads, options or Options())
         ids, created = self._write(change, connection)
         if created:
-            telling.accepted(handler.name, ids, joined=connection is not None)
+            task_log.accepted(handler.name, ids, joined=connection is not None)
         return ids
 
     def get_status(self, task_id: str) -> TaskResult:
@@ -99,7 +99,7 @@ class LedgerTaskService(Awaited):
             name = search.theirs(connection, task_id, caller)
             commands.cancel(connection, task_id, now())
             _acted(connection, task_id, by or caller.name, "cancelled")
-        telling.cancelled(task_id, name, by or caller.name)
+        task_log.cancelled(task_id, name, by or caller.name)
         return self.get_status(task_id)
 
     def retry(self, task_id: str, *, by: str = "", caller: Caller = PROCESS) -> TaskResult:
@@ -120,7 +120,7 @@ class LedgerTaskService(Awaited):
 
     def announce(self, ids: list[str], name: str = "") -> None:
         """Say that `ids`, accepted elsewhere, are due; the log is told if their handler's `name` is given."""
-        telling.accepted(name, ids if name else ())
+        task_log.accepted(name, ids if name else ())
         self._announce(ids)
 
     def _announce(self, ids: list[str]) -> None:
@@ -140,7 +140,7 @@ class LedgerTaskService(Awaited):
         entry, change = self._offer(handler, payload, options)
         ids, created = self._write(change, connection)
         if created:
-            telling.accepted(handler.name, ids, joined=connection is not None)
+            task_log.accepted(handler.name, ids, joined=connection is not None)
         return Accepted(ids[0], created, entry.as_result() if created else None)
 
     def _write(self, change: Change, connection: Any, home: tuple[Any, ...] | None = None) -> tuple[list[str], bool]:

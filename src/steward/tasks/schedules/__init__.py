@@ -1,0 +1,1 @@
+"""Tasks that are asked for again and again."""
