@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.harness import ROOT, running, wait_for
-from steward.app import Steward
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 
 PLUGIN = '''
 """What the benchmarks ask for beside the shipped letters."""

@@ -12,8 +12,8 @@ from benchmarks import harness
 from benchmarks.harness import Row, Table, cpu_of, peak_mb, wait_for
 from benchmarks.installation import Installation, installation
 from benchmarks.sender import payload
-from steward.app import Steward
 from steward.errors import StateConflict
+from steward.installation.container import Steward
 
 PACE = 20.0
 """Letters a second: a service that is in use, and far from full."""

@@ -16,9 +16,9 @@ from benchmarks import harness
 from benchmarks.harness import ONE_CORE, ROOT, Row, Table, cpu_of, peak_mb
 from benchmarks.installation import installation
 from steward import sample
-from steward.app import Steward
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
+from steward.installation.container import Steward
 from steward.plugins.run_result import Prepared, Request
 from steward.system.clock import new_id, now
 

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from steward.app import Steward
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 
 
 def payload(name: str, n: int) -> dict[str, object]:

@@ -18,11 +18,11 @@ from typing import Any
 from benchmarks.harness import ONE_CORE, ROOT, TICKS, Sender, family, own_cpu, wait_for
 from benchmarks.installation import Installation, installation
 from benchmarks.sender import payload
-from steward.app import Steward
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.mail.message import letter
 from steward.plugins import run
 from steward.plugins.run_result import Request
-from steward.settings import load
 from steward.system.clock import new_id, now
 
 THREADS = {

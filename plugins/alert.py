@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from steward import Email, EmailAddress, Handler, Note, Rejected, RetryPolicy, handler, hookimpl
-from steward.operations import Operations
+from steward.installation.maintenance import Operations
 
 
 class Told(BaseModel):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import BaseModel, Field
 
 from steward import NO_RETRY, Handler, Note, Rejected, handler, hookimpl
-from steward.operations import Operations
+from steward.installation.maintenance import Operations
 
 
 class IntegrityCheck(BaseModel):

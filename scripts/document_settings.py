@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from steward.settings import Planned, Settings
+from steward.installation.settings import Planned, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 

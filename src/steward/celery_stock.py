@@ -12,10 +12,10 @@ from typing import Any
 
 from celery import Celery, signals
 
-from steward import settings as settings_of
-from steward.app import Steward
 from steward.celery_worker import registered
 from steward.errors import StewardError
+from steward.installation import settings as settings_of
+from steward.installation.container import Steward
 from steward.services.celery import application
 from steward.slot_holder import SlotHolder
 from steward.system import private_files

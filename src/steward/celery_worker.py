@@ -18,13 +18,13 @@ from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
 
 from steward import relay as relays
-from steward.app import Steward
 from steward.broker_relay import BrokerRelay
+from steward.installation.container import Steward
+from steward.installation.settings import Settings
 from steward.model.declaration.handler import LANES
 from steward.sandbox.confinement import die_with
 from steward.services.celery import TASK, application
 from steward.services.celery_broker import CeleryBroker
-from steward.settings import Settings
 from steward.slot_holder import SlotHolder
 from steward.storage.database import notifications
 from steward.system.clock import new_id

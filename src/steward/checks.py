@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from steward.app import Steward
 from steward.conditions import conditions
 from steward.documents.pdf.glyphs import SAMPLES, remedy
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import Rejected, RenderFailed, StewardError
+from steward.installation.container import Steward
+from steward.installation.settings import hostname_of
 from steward.model.email_address import address
 from steward.model.formats import counted
 from steward.model.results import Outcome
 from steward.model.states import OPEN
-from steward.settings import hostname_of
 from steward.storage.database.tables import artifacts
 from steward.storage.fleet import workers
 from steward.storage.tasks import retention, search

@@ -9,10 +9,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from steward import watchdog
-from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
 from steward.errors import StewardError
+from steward.installation.container import Steward
 from steward.model.formats import counted
 from steward.model.states import State
 from steward.storage import schedules

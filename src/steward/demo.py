@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steward import sample, settings
-from steward.app import Steward
+from steward import sample
 from steward.client import Client
 from steward.errors import ConfigurationError, StewardError, UnknownKey
+from steward.installation import settings
+from steward.installation.container import Steward
+from steward.installation.settings import Settings
 from steward.model.results import TaskResult
 from steward.model.states import FINISHED
-from steward.settings import Settings
 from steward.storage import access
 from steward.system import private_files
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from steward.installation.settings import Settings
 from steward.plugins.run import Preparer
 from steward.plugins.run_result import Outcome, Request
 from steward.sandbox import send, stand_at
-from steward.settings import Settings
 from steward.system.log_line import log_for_parent
 
 TOGETHER = 0.02
@@ -21,8 +21,8 @@ TOGETHER = 0.02
 
 def host(argument: dict[str, Any]) -> Callable[[list[Request]], None]:
     """Make ready in a child process: plugins, templates and source; return what prepares a list of requests."""
-    from steward.app import Steward
-    from steward.operations import operations_for
+    from steward.installation.container import Steward
+    from steward.installation.maintenance import operations_for
 
     log_for_parent()
     steward = Steward(Settings.model_validate(argument))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steward.errors import StewardError
+from steward.installation.settings import Settings
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Request
 from steward.sandbox import (
@@ -21,7 +22,6 @@ from steward.sandbox import (
     ChildTimedOut,
     Limits,
 )
-from steward.settings import Settings
 
 log = logging.getLogger(__name__)
 

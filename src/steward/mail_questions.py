@@ -6,10 +6,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from steward.app import Steward
+from steward.installation.container import Steward
+from steward.installation.settings import hostname_of
 from steward.mail.transport import Transport
 from steward.runner import Runner
-from steward.settings import hostname_of
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.fleet import circuit_breaker
 from steward.storage.tasks import search

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from steward.app import Steward
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
 from steward.hosting import HostedPreparer
+from steward.installation.container import Steward
 from steward.mail.transport import Transport
 from steward.mail_questions import MailQuestions
 from steward.runner import Runner

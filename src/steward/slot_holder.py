@@ -8,8 +8,8 @@ import threading
 import sqlalchemy as sa
 
 from steward import slots
-from steward.app import Steward
 from steward.errors import StewardError
+from steward.installation.container import Steward
 from steward.performer import Performer
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import recovery

@@ -11,9 +11,9 @@ import pytest
 
 # A test run that has nothing to do with Steward loads this file as well: it imports nothing heavy until it is used.
 if TYPE_CHECKING:
+    from steward.installation.settings import Settings
     from steward.mail.transports.captured import Captured
     from steward.services.immediate import ImmediateTaskService
-    from steward.settings import Settings
     from steward.trial import Trial
 
 
@@ -64,7 +64,7 @@ def steward_settings(
     steward_plugins: Path, steward_source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
     """The settings of the test's installation, in a folder of its own. No STEWARD_ variable counts."""
-    from steward import settings
+    from steward.installation import settings
 
     for name in [name for name in os.environ if name.startswith("STEWARD_")]:
         monkeypatch.delenv(name)

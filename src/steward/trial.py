@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from steward.app import Steward
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.hosting import HostedPreparer
+from steward.installation.container import Steward
+from steward.installation.maintenance import operations_for
+from steward.installation.settings import Settings
 from steward.mail.transports import captured
 from steward.mail.transports.captured import Captured, OutboxTransport
 from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
-from steward.operations import operations_for
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Request
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
-from steward.settings import Settings
 from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
 

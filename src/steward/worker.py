@@ -10,7 +10,7 @@ import threading
 from functools import partial
 
 from steward import relay as relays
-from steward.app import Steward
+from steward.installation.container import Steward
 from steward.relay import Relay
 from steward.services.durable import DurableEngine, system_store
 from steward.slot_holder import SlotHolder

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import BackgroundTasks
 from tests.journeys.installation import Installation
 
-from steward.app import Steward
+from steward.installation.container import Steward
 from steward.model.results import TaskResult
 from steward.performer import Performer
 from steward.services.background import during

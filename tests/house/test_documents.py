@@ -11,10 +11,10 @@ import pluggy
 import pytest
 from tests.house.repository import ROOT, files, name
 
+from steward.installation.settings import Settings
 from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins import hooks as hookspecs
-from steward.settings import Settings
 
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))

@@ -11,7 +11,10 @@ from tests.house.repository import ROOT, imports, modules, name, tree
 import steward
 
 # The plugins that look after the service itself, and tell of it, are given the service's own operations.
-INSIDERS = {"plugins/maintenance.py": {"steward.operations"}, "plugins/alert.py": {"steward.operations"}}
+INSIDERS = {
+    "plugins/maintenance.py": {"steward.installation.maintenance"},
+    "plugins/alert.py": {"steward.installation.maintenance"},
+}
 
 
 def test_the_list_and_the_homes_agree() -> None:

@@ -19,11 +19,11 @@ import httpx
 from tests.servers.ports import LOOPBACK, free_port, listens, wait_until
 from tests.servers.process import ServerProcess
 
-from steward.app import Steward
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.model.results import TaskResult
 from steward.model.service import Query
 from steward.model.states import FINISHED, State
-from steward.settings import load
 from steward.storage import access
 from steward.storage.fleet import workers
 from steward.storage.tasks import retention, search

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from steward import hookimpl
-from steward.app import Steward
 from steward.documents.pdf.weasyprint import WeasyRenderer
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.model.results import TaskResult
 from steward.runner import Runner
 from steward.services.immediate import ImmediateTaskService
-from steward.settings import load
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now

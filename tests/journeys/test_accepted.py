@@ -19,7 +19,7 @@ from tests.journeys.test_pages import token_of
 
 from steward import Options, Query, StewardError, cli
 from steward.errors import InvalidRequest
-from steward.settings import load
+from steward.installation.settings import load
 from steward.storage.database.tables import tasks
 from steward.trial import Trial, trial
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
-from steward.app import Steward
 from steward.demo import _ways_in
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.storage import access
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")}

@@ -14,8 +14,8 @@ import pytest
 from tests.journeys import web_site as site
 from tests.servers.ports import wait_until
 
-from steward.app import Steward
 from steward.conditions import MAIL
+from steward.installation.container import Steward
 from steward.storage import access
 from steward.storage.fleet import workers
 from steward.storage.tasks import search

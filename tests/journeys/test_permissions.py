@@ -15,13 +15,13 @@ from tests.journeys import web_site as site
 from tests.journeys.test_pages import BROWSER, Person, Place, token_of, words_of
 
 from steward import Options
-from steward.app import Steward
 from steward.errors import NotPermitted
+from steward.installation.container import Steward
+from steward.installation.settings import load, shipped
 from steward.model.caller import COMMAND_LINE, INTERNAL, PROCESS, SCOPES, SERVICE, Caller
 from steward.model.declaration.handler import Handler
 from steward.model.service import Query
 from steward.plugins.registry import load as load_plugins
-from steward.settings import load, shipped
 from steward.storage import access
 from steward.storage.database.tables import api_keys, schedules
 from steward.system.clock import SECOND, now

@@ -15,10 +15,10 @@ from tests.journeys.installation import PLUGINS, Installation, Program
 from tests.servers.rabbitmq import RabbitMq
 
 from steward import checks
-from steward.app import Steward
-from steward.operations import operations_for
+from steward.installation.container import Steward
+from steward.installation.maintenance import operations_for
+from steward.installation.settings import load
 from steward.services.celery import LANES
-from steward.settings import load
 from steward.trial import trial
 
 Install = Callable[..., Installation]

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from tests.journeys import web_site as site
 
-from steward.app import Steward
 from steward.errors import RateLimited
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.storage.database.tables import tasks
 
 

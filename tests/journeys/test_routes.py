@@ -17,11 +17,11 @@ from pydantic.alias_generators import to_camel
 from tests.journeys import web_site as site
 
 from steward import Email, Options, Private, Secret, handler, hookimpl
-from steward.app import Steward
+from steward.installation.container import Steward
+from steward.installation.settings import load, shipped
 from steward.model.caller import SCOPES
 from steward.model.service import Query
 from steward.plugins.registry import load as load_plugins
-from steward.settings import load, shipped
 from steward.storage.tasks import search
 from steward.web import forms, openapi
 from steward.web.app import create

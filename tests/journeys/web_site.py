@@ -19,11 +19,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, EmailStr, Field
 
 from steward import Email, Note, Options, Rejected, Report, Secret, Source, handler, hookimpl
-from steward.app import Steward
 from steward.errors import UnknownKey
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.model.caller import SCOPES, Caller
 from steward.plugins.registry import load as load_plugins
-from steward.settings import load
 from steward.storage import access
 from steward.storage.database.tables import artifacts, deliveries, tasks
 from steward.system.clock import now

@@ -12,10 +12,10 @@ from tests.servers.ports import free_port
 
 from steward import Options, TaskResult
 from steward.errors import InvalidPayload, NotPermitted
+from steward.installation.maintenance import operations_for
+from steward.installation.settings import load
 from steward.model.caller import COMMAND_LINE, SCOPES, Caller
-from steward.operations import operations_for
 from steward.plugins.run_result import Request
-from steward.settings import load
 from steward.system.clock import new_id, now
 from steward.trial import Trial, apart, trial
 

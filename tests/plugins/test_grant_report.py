@@ -25,10 +25,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward import Calendar, Source, TaskResult, sample, settings
+from steward import Calendar, Source, TaskResult, sample
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import InvalidRequest
+from steward.installation import settings
 from steward.plugins.run_result import Failure, Prepared, Request
 from steward.system.clock import micros
 from steward.trial import Trial, trial

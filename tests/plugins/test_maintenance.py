@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from steward import backup
+from steward.installation import backup
+from steward.installation.settings import load
 from steward.model.results import TaskResult
-from steward.settings import load
 from steward.storage.database.tables import artifacts, tasks
 from steward.system.clock import SECOND, now
 from steward.trial import Trial, apart, trial

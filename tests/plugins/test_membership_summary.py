@@ -16,8 +16,9 @@ import pypdf
 import pytest
 import sqlalchemy as sa
 
-from steward import Calendar, Report, Source, TaskResult, sample, settings
+from steward import Calendar, Report, Source, TaskResult, sample
 from steward.errors import InvalidRequest
+from steward.installation import settings
 from steward.trial import Trial, trial
 
 START, END = "2026-07-01", "2026-09-30"

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from steward import Calendar, Record, Source, UnreadableData, sample, settings, to_date, to_decimal
-from steward.app import Steward
+from steward import Calendar, Record, Source, UnreadableData, sample, to_date, to_decimal
 from steward.errors import InvalidRequest
+from steward.installation import settings
+from steward.installation.container import Steward
 
 GRANT = "DOL-ABA-2025-0417"
 FIGURE = ("12,50", "$12", "NaN", "Infinity", b"12.50", None)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from steward.app import Steward
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.storage.database import Ledger
 from steward.system import masking
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from steward.app import Steward
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database.tables import incident_events, incidents, tasks

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from steward import backup
-from steward.app import Steward
 from steward.errors import ConfigurationError, StateConflict, StorageUnavailable
-from steward.operations import operations_for
-from steward.settings import load
+from steward.installation import backup
+from steward.installation.container import Steward
+from steward.installation.maintenance import operations_for
+from steward.installation.settings import load
 from steward.trial import Trial
 
 TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from steward.documents.tables.cells import clean, number_format, plain, shown
 from steward.documents.tables.spreadsheets import write_csv, write_xlsx
 from steward.documents.templates import Templates
+from steward.installation.settings import shipped
 from steward.model.content import Column, ColumnKind, Table
 from steward.model.formats import money, number, percent
-from steward.settings import shipped
 
 KINDS: tuple[ColumnKind, ...] = get_args(ColumnKind)
 NAMESPACE = {"s": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from steward import checks
-from steward.app import Steward
 from steward.errors import ConfigurationError
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 
 TOLD = "Mail servers elsewhere will not take letters from steward@localhost.localdomain"
 

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
 from steward import Note, Schedule, Secret, handler, hookimpl
-from steward.app import Steward
 from steward.errors import InvalidOption, InvalidPayload, KeyConflict, StateConflict, UnknownSchedule, Unsupported
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
-from steward.settings import load
 from steward.storage import schedules as rows
 from steward.storage.database.tables import schedules, tasks
 from steward.storage.fleet.wall_clock import Reading

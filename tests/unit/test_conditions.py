@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from steward import slots
-from steward.app import Steward
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
 from steward.checks import working
 from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.model.states import State
-from steward.settings import load
 from steward.storage import schedules
 from steward.storage.database.tables import tasks
 from steward.storage.fleet import leases, workers

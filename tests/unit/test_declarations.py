@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 
 from steward import Column, Note, RetryPolicy, Schedule, Secret, handler
 from steward.errors import PluginError, StorageFull, TaskError
+from steward.installation.settings import load as load_settings
 from steward.plugins.registry import load
-from steward.settings import load as load_settings
 from steward.storage.database.ledger import storage_error
 from steward.trial import trial
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from steward import erasure
-from steward.app import Steward
 from steward.errors import StorageUnavailable
-from steward.operations import operations_for
-from steward.settings import load
+from steward.installation import erasure
+from steward.installation.container import Steward
+from steward.installation.maintenance import operations_for
+from steward.installation.settings import load
 from steward.storage import access, working_folders
 from steward.storage.database.tables import actions, incidents, lanes
 from steward.storage.tasks import acceptance

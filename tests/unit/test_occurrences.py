@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from steward import Calendar, Note, Rejected, Source, handler, hookimpl
-from steward.app import Steward
 from steward.errors import InvalidOption, InvalidRequest
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
-from steward.settings import load
 from steward.storage import schedules as rows
 from steward.storage.database.tables import schedules
 from steward.storage.tasks import retention

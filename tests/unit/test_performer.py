@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from steward.app import Steward
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.performer import Performer
-from steward.settings import load
 from steward.storage import working_folders
 from steward.storage.database.tables import workers
 from steward.storage.fleet import workers as leases

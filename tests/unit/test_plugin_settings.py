@@ -10,9 +10,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from steward import PluginSettings, Rejected, Secret
 from steward.errors import InvalidRequest, PluginError
+from steward.installation.settings import load as load_settings
 from steward.model.declaration import plugin_settings
 from steward.plugins.registry import load
-from steward.settings import load as load_settings
 from steward.trial import trial
 
 TEXT = """

@@ -17,8 +17,8 @@ from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.documents.tables.cells import clean
 from steward.documents.templates import Templates
+from steward.installation.settings import shipped
 from steward.model.content import Column, Table
-from steward.settings import shipped
 from tests.unit.pages import Pages, read
 
 pytestmark = pytest.mark.slow

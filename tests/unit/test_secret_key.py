@@ -8,8 +8,8 @@ import uuid
 
 import pytest
 
-from steward import secret_key, settings
 from steward.errors import ConfigurationError
+from steward.installation import secret_key, settings
 
 GUESSED = {
     "one letter": "a" * 40,

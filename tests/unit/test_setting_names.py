@@ -5,7 +5,8 @@ import os
 import pytest
 from pydantic import Field
 
-from steward import PluginSettings, setting_names, settings
+from steward import PluginSettings
+from steward.installation import setting_names, settings
 from steward.model.declaration import plugin_settings
 
 

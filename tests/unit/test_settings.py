@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from steward import settings
 from steward.errors import ConfigurationError
+from steward.installation import settings
 
 
 def test_a_wrong_value_is_named(monkeypatch):

@@ -15,8 +15,8 @@ from steward.errors import InvalidOption
 from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from steward.app import Steward
     from steward.client import Client
+    from steward.installation.container import Steward
     from steward.model.results import TaskResult
     from steward.model.service import Options, Query
 

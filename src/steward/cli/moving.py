@@ -11,7 +11,7 @@ from steward.cli import setup
 from steward.cli.printing import Json, say, say_json, say_table
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -108,8 +108,8 @@ def copy(
 
 def _status(steward: Steward) -> dict[str, Any]:
     from steward import broker_relay
+    from steward.installation.settings import hostname_of
     from steward.model.states import OPEN
-    from steward.settings import hostname_of
     from steward.storage.fleet import leases, workers
     from steward.storage.tasks import claim, search
     from steward.system.clock import now

@@ -11,7 +11,7 @@ from steward.cli import setup
 if TYPE_CHECKING:
     import socket
 
-    from steward.settings import Settings
+    from steward.installation.settings import Settings
 
 Parent = Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")]
 
@@ -74,7 +74,7 @@ def serve(
     listener = _listen(chosen) if fd is None else socket.socket(fileno=fd)
     chosen = _at(chosen, listener)
 
-    from steward.app import Steward
+    from steward.installation.container import Steward
     from steward.web.app import create
     from steward.web.server import Server
 
@@ -122,7 +122,7 @@ def work(
         return int(found.work(chosen) or 0)
 
     from steward import worker
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
     steward = Steward(chosen)
     if not parent:  # else the web server beside it tells

@@ -15,9 +15,9 @@ from steward.errors import ConfigurationError
 from steward.system import private_files
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
+    from steward.installation.settings import Settings
     from steward.plugins.registry import Registry
-    from steward.settings import Settings
     from steward.trial import Trial
 
 
@@ -32,7 +32,7 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     Raises:
         ConfigurationError: a value cannot be used, or the file cannot be read.
     """
-    from steward import setting_names, settings
+    from steward.installation import setting_names, settings
 
     env_file: Path | None = context.find_root().obj
     if env_file is not None and not env_file.is_file():
@@ -48,7 +48,7 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
 
 def tell_unread(context: typer.Context, registry: Registry) -> None:
     """Tell the names that seem to be meant for a plugin's settings, and are none."""
-    from steward.setting_names import unread
+    from steward.installation.setting_names import unread
 
     declared = [kind for plugin in registry.plugins for kind in plugin.settings]
     for sentence in unread(declared, context.find_root().obj):
@@ -92,7 +92,7 @@ def prove_writable(folder: Path, what: str = "data folder", setting: str = "STEW
 @contextmanager
 def opened(context: typer.Context, *, quiet: bool = False) -> Iterator[Steward]:
     """Give the installation for a command that ends soon; only what is wrong is logged, and nothing if `quiet`."""
-    from steward.app import Steward
+    from steward.installation.container import Steward
     from steward.watchdog import watching
 
     chosen = _settings_and_log(context, "critical" if quiet else "warning")

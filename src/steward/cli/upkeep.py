@@ -13,10 +13,10 @@ from steward.cli.printing import Json, say, say_json
 from steward.cli.wording import FAILED
 
 if TYPE_CHECKING:
-    from steward.app import Steward
-    from steward.backup import Backup
-    from steward.erasure import Erased
-    from steward.settings import Settings
+    from steward.installation.backup import Backup
+    from steward.installation.container import Steward
+    from steward.installation.erasure import Erased
+    from steward.installation.settings import Settings
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -70,11 +70,11 @@ def backup(
     A key that STEWARD_SECRET_KEY holds is not copied; a copy without its key is proved with the one that is set.
     """
     if verify is not None:
-        from steward import backup as backups
+        from steward.installation import backup as backups
 
         done = backups.verify(verify, _key_here(setup.settings_of(context)))
     else:
-        from steward.operations import Operations
+        from steward.installation.maintenance import Operations
 
         with setup.opened(context) as steward:
             done = Operations(steward).backup(to, keep or (None if to is None else sys.maxsize))
@@ -96,10 +96,10 @@ def purge(
     """Delete old tasks, or what is kept of a person, for good."""
     from datetime import timedelta
 
-    from steward import erasure
     from steward.errors import InvalidOption
+    from steward.installation import erasure
+    from steward.installation.maintenance import Operations
     from steward.model.formats import counted
-    from steward.operations import Operations
 
     if (older_than is None) == (person is None):
         raise InvalidOption("Say what to delete", remedy="Give either --older-than DAYS or --person ADDRESS")
@@ -177,7 +177,7 @@ def _say_erased(done: Erased, person: str, as_json: bool) -> int:
 
 def _key_here(chosen: Settings) -> bytes | None:
     """Return the key of this installation, if it has one: none is made for a backup of another's."""
-    from steward import secret_key
+    from steward.installation import secret_key
 
     return chosen.key if chosen.secret_key or (chosen.data_dir / secret_key.FILE).is_file() else None
 

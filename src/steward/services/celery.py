@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from steward.errors import ConfigurationError, MissingExtra
+from steward.installation.settings import Settings
 from steward.model.declaration.handler import LANES
 from steward.model.service import Abilities
 from steward.services.durable import DurableTaskService
-from steward.settings import Settings
 
 try:
     from celery import Celery

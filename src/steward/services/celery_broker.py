@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from steward.errors import BrokerUnavailable
+from steward.installation.settings import Settings, hostname_of
 from steward.services.celery import TASK, WAIT, application, dead_letters, is_rabbitmq
-from steward.settings import Settings, hostname_of
 from steward.system.masking import masked
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from steward.errors import StewardError
+from steward.installation.settings import Settings
 from steward.model.caller import SERVICE
 from steward.model.service import Options
-from steward.settings import Settings
 from steward.storage import incidents
 from steward.storage.database import Ledger
 from steward.storage.incidents import Event, Incident

@@ -41,7 +41,7 @@ from steward.web.sessions import Session, Sessions
 from steward.web.site import Site
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from steward.system.clock import new_id, now
 from steward.web.auth import own
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?", re.IGNORECASE)
 

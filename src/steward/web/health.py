@@ -25,7 +25,7 @@ from steward.system.clock import SECOND, now
 from steward.web.auth import Doorkeeper
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 KEPT_FOR = 1.0

@@ -19,7 +19,7 @@ from steward.web.auth import CHANGERS, SEERS, Doorkeeper, own
 from steward.web.threads import run_writing
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 _ID = openapi.parameter("task_id", {"type": "string"}, "The task's id.", "path")
 _SEARCH = [

@@ -18,7 +18,7 @@ from steward.model.results import Outcome
 from steward.model.states import State
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 TIME = {"type": "string", "format": "date-time"}
 PRIVATE = ("choices_query",)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from steward.services.background import BackgroundTaskService
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 
 def begin(steward: Steward) -> Callable[[], object]:

@@ -23,7 +23,7 @@ from steward.web.auth import CHANGERS, SEERS, Doorkeeper
 from steward.web.bodies import read_json
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 
 class Order(BaseModel):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
-from steward.settings import Settings
+from steward.installation.settings import Settings
 from steward.web import connections
 
 GRACE = 15

@@ -26,7 +26,7 @@ from steward.web.problems import NoSuchPage
 from steward.web.sessions import Session, Sessions
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 Fields = Mapping[str, Sequence[str]]
 Draw = Callable[[Request, Session], Response]

@@ -26,7 +26,7 @@ from steward.web.bodies import Array, read_array, read_json
 from steward.web.threads import run_writing
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 MOST_AT_ONCE = 10_000
 BULKS = 2

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from steward.app import Steward
-from steward.settings import load
+from steward.installation.container import Steward
+from steward.installation.settings import load
 from steward.storage import access
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_ses
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from steward import Query
-from steward.app import Steward
 from steward.errors import InvalidOption, StorageUnavailable
+from steward.installation.container import Steward
 
 pytestmark = pytest.mark.slow
 

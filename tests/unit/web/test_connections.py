@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from steward.settings import load
+from steward.installation.settings import load
 from steward.web import connections
 from steward.web.server import Server
 

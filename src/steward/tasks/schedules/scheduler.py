@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from steward.errors import InvalidOption, StewardError
+from steward.installation.settings import Planned
 from steward.model import cron as calendar
 from steward.model.caller import COMMAND_LINE, SERVICE
 from steward.model.declaration.handler import Handler
@@ -18,7 +19,6 @@ from steward.model.payload import write
 from steward.model.service import Options
 from steward.model.states import State
 from steward.plugins.registry import Registry
-from steward.settings import Planned
 from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database import Ledger

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from steward.documents.templates import Templates
 from steward.errors import StorageFull
+from steward.installation.settings import Settings
 from steward.mail.message import message
 from steward.mail.message.letter import Letters
 from steward.mail.transport import Transport
@@ -23,7 +24,6 @@ from steward.plugins.run import Preparer
 from steward.plugins.source import Source
 from steward.plugins.sync_cursor import LedgerCursor
 from steward.services.durable import DurableTaskService
-from steward.settings import Settings
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from steward import secret_key
 from steward.errors import ConfigurationError, StorageUnavailable
+from steward.installation import secret_key
 from steward.storage import copying
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger

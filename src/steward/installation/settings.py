@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from steward import proxies, secret_key
 from steward.errors import ConfigurationError, InvalidOption
+from steward.installation import proxies, secret_key
 from steward.model import cron as schedules
 from steward.model.declaration.options import LONGEST
 from steward.model.declaration.plugin_settings import OWN, pass_on
 from steward.model.periods import Calendar
 from steward.system import strict_json
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 _HELLO: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
     r"|\[(IPv6:)?[0-9A-Fa-f.:]+\]"

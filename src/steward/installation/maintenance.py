@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 
-from steward import backup, erasure, secret_key
 from steward.errors import StewardError, StorageUnavailable
+from steward.installation import backup, erasure, secret_key
 from steward.model.content import Secret
 from steward.storage.database.tables import artifacts, tasks
 from steward.storage.tasks import retention as upkeep
 from steward.system.clock import micros, present
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 
 @dataclass(frozen=True, slots=True)

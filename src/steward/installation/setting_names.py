@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from steward.installation.settings import Settings
 from steward.model.declaration.plugin_settings import OWN, PluginSettings, lines, names
-from steward.settings import Settings
 
 COMMANDS_OWN: Final = ("STEWARD_URL", "STEWARD_API_KEY")
 """Variables that the command reads itself: they describe no installation, and stand in no settings file."""

@@ -28,7 +28,7 @@ from steward.storage.tasks import attempts, retention
 from steward.system.file_search import holding
 
 if TYPE_CHECKING:
-    from steward.app import Steward
+    from steward.installation.container import Steward
 
 _PATIENCE: Final = 20.0
 """Seconds for which readers are waited for, until the write-ahead log can be emptied, or a table written anew."""
