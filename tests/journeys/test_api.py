@@ -23,7 +23,7 @@ from steward.storage import access
 from steward.storage.fleet import workers
 from steward.storage.tasks import search
 from steward.system.clock import now
-from steward.web.auth import TRUSTED_FOR
+from steward.web.access.keys import TRUSTED_FOR
 
 ADA = {"name": "Ada", "email": "ada@example.org"}
 

@@ -26,7 +26,7 @@ from steward.model.results import TaskResult
 from steward.storage.database.tables import enclosures, lanes, tasks
 from steward.storage.tasks import retention
 from steward.system.clock import SECOND, micros, moment, now
-from steward.web.words import outcome_words
+from steward.web.pages.wording import outcome_words
 
 TEMPLATES = Path(__file__).parent / "plugins" / "templates"
 

@@ -20,7 +20,7 @@ from steward.storage import access
 from steward.storage.fleet import workers
 from steward.storage.tasks import search
 from steward.system.clock import now
-from steward.web.attempts import MOST_FAILURES
+from steward.web.access.throttle import MOST_FAILURES
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 ADA = {"name": "Ada", "email": "ada@example.org"}

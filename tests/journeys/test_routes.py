@@ -23,8 +23,9 @@ from steward.model.caller import SCOPES
 from steward.model.service import Query
 from steward.plugins.registry import load as load_plugins
 from steward.storage.tasks import search
-from steward.web import forms, openapi
+from steward.web.api import openapi
 from steward.web.app import create
+from steward.web.pages import forms
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 ADA = {"name": "Ada Lovelace", "email": "ada@example.org"}

@@ -18,27 +18,17 @@ import steward as package
 from steward.errors import MissingScope, StewardError
 from steward.storage.database.write_lock import PROMPT
 from steward.watchdog import watching
-from steward.web import (
-    asking,
-    entrance,
-    health,
-    lookups,
-    methods,
-    openapi,
-    outbox,
-    pages,
-    parameters,
-    performing,
-    problems,
-    schedule_pages,
-    schedules,
-    submissions,
-)
-from steward.web.auth import Doorkeeper
-from steward.web.envelope import Envelope
-from steward.web.intake import Intake
-from steward.web.sessions import Session, Sessions
-from steward.web.site import Site
+from steward.web import health, performing, problems
+from steward.web.access.keys import Doorkeeper
+from steward.web.access.sessions import Session, Sessions
+from steward.web.api import methods, openapi, query, schedules, submit
+from steward.web.api import tasks as api_tasks
+from steward.web.group_commit import Intake
+from steward.web.headers import Envelope
+from steward.web.pages import captured_mail, login, requests
+from steward.web.pages import schedules as pages_schedules
+from steward.web.pages import tasks as pages_tasks
+from steward.web.pages.base import Site
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
@@ -119,17 +109,17 @@ def create(steward: Steward) -> FastAPI:
     for kind in (StewardError, HTTPException, PoolTimeout):
         app.add_exception_handler(kind, explain)
     app.add_exception_handler(ClientDisconnect, lambda request, error: Response(status_code=400))
-    submissions.add_routes(app, steward, keeper)
-    lookups.add_routes(app, steward, keeper)
+    submit.add_routes(app, steward, keeper)
+    api_tasks.add_routes(app, steward, keeper)
     schedules.add_routes(app, steward, keeper)
     app.router.routes.extend(health.routes(steward, keeper))
-    for page in (entrance, pages, asking, schedule_pages, outbox):
+    for page in (login, pages_tasks, requests, pages_schedules, captured_mail):
         app.router.routes.extend(page.routes(site))
 
     async def describe(request: Request) -> Response:
         caller = await keeper.admit(request) if "authorization" in request.headers else None
-        parameters.require_known(request, {})
-        return lookups.as_json(openapi.describe(app, steward, caller))
+        query.require_known(request, {})
+        return api_tasks.as_json(openapi.describe(app, steward, caller))
 
     app.add_route("/openapi.json", describe)
     methods.add_heads(app)

@@ -22,7 +22,7 @@ from steward.storage.database.tables import tasks
 from steward.storage.fleet import circuit_breaker, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, now
-from steward.web.auth import Doorkeeper
+from steward.web.access.keys import Doorkeeper
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

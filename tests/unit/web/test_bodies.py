@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from steward.web.bodies import Array, read_array, read_json
+from steward.web.api.body import Array, read_array, read_json
 from steward.web.problems import BodyTooLarge, MalformedBody
 
 

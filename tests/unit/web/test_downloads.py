@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward.web.downloads import disposition
+from steward.web.api.downloads import disposition
 
 
 @pytest.mark.parametrize(

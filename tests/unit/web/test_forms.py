@@ -13,7 +13,7 @@ from pydantic import BaseModel, EmailStr, Field
 
 from steward import Secret
 from steward.errors import FieldProblem
-from steward.web import forms
+from steward.web.pages import forms
 
 
 class Size(StrEnum):

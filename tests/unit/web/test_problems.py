@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from steward import errors
 from steward.errors import FieldProblem, InvalidPayload, RateLimited, StewardError
 from steward.web import problems
-from steward.web.auth import CHANGERS, SEERS
-from steward.web.site import SENDERS
+from steward.web.access.keys import CHANGERS, SEERS
+from steward.web.pages.base import SENDERS
 
 BASE = "https://steward.example.org"
 EVERY = [

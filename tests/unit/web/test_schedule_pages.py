@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from steward import Note, handler
 from steward.storage.schedules import Entry
 from steward.tasks.schedules.schedules import Standing
-from steward.web.schedule_pages import asked
+from steward.web.pages.schedules import asked
 
 
 class Span(BaseModel):

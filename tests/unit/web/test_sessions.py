@@ -11,11 +11,11 @@ from starlette.responses import Response
 from steward.errors import RateLimited
 from steward.model.caller import Caller
 from steward.storage.encryption import Seal
-from steward.web import sessions as module
-from steward.web.attempts import MOST_FAILURES, WITHIN, Attempts, network_of
-from steward.web.entrance import local
+from steward.web.access import sessions as module
+from steward.web.access.sessions import Session, Sessions
+from steward.web.access.throttle import MOST_FAILURES, WITHIN, Attempts, network_of
+from steward.web.pages.login import local
 from steward.web.problems import FormExpired
-from steward.web.sessions import Session, Sessions
 
 VERA = Caller("key-1", "Vera", frozenset({"read"}))
 

@@ -19,11 +19,12 @@ from steward.model.service import Options
 from steward.services.background import during
 from steward.tasks.payloads import validated
 from steward.tasks.schedules.occurrences import moves_along
-from steward.web import forms, openapi
+from steward.web.access.sessions import Session
+from steward.web.api import openapi
+from steward.web.pages import forms
+from steward.web.pages.base import SENDERS, Fields, Site
+from steward.web.pages.schedules import ABOUT, REPEATS
 from steward.web.problems import NoSuchPage
-from steward.web.schedule_pages import ABOUT, REPEATS
-from steward.web.sessions import Session
-from steward.web.site import SENDERS, Fields, Site
 
 MOST_CHOICES = 1000
 

@@ -17,10 +17,11 @@ from steward.storage.schedules import Firing
 from steward.system.clock import micros, moment
 from steward.tasks.schedules.occurrences import days_of
 from steward.tasks.schedules.schedules import Standing
-from steward.web import openapi, words
-from steward.web.auth import CHANGERS, SEERS
-from steward.web.sessions import Session
-from steward.web.site import Fields, Site
+from steward.web.access.keys import CHANGERS, SEERS
+from steward.web.access.sessions import Session
+from steward.web.api import openapi
+from steward.web.pages import wording
+from steward.web.pages.base import Fields, Site
 
 OUTCOMES: Final = {
     "fired": ("Done as planned", "good"),
@@ -108,7 +109,7 @@ class SchedulePages:
         said, tone = OUTCOMES.get(standing.last.outcome, (standing.last.outcome, "calm")) if standing.last else ("", "")
         return {
             "id": entry.id,
-            "title": handler.title if handler else words.label(entry.name),
+            "title": handler.title if handler else wording.label(entry.name),
             "summary": handler.summary if handler else "",
             "missing": handler is None,
             "rests": entry.paused_at is not None,
@@ -132,14 +133,14 @@ def asked(standing: Standing, handler: Handler | None, fiscal_month: int = 1) ->
     """Return what each task is asked for. Days that move along are told as a period: those that were given are over."""
     payload, schema = standing.as_json()["payload"], openapi.payload_schema(handler) if handler else None
     moving = moving_days(handler.payload) if handler else {}
-    pairs = words.asked({name: value for name, value in payload.items() if name not in moving}, schema)
+    pairs = wording.asked({name: value for name, value in payload.items() if name not in moving}, schema)
     if handler and moving:
         entry, coming, days = standing.entry, standing.next, standing.days
         if days is None and coming:
             first, last = days_of(entry, handler, micros(coming[0]), fiscal_month)
             days = (first, last) if first is not None and last is not None else None
         about = periods.in_words(entry.period or calendar.suggested(entry.cron), fiscal_month)
-        pairs.insert(0, ("Period", words.period(about, days)))
+        pairs.insert(0, ("Period", wording.period(about, days)))
     return [(name, value) for name, value in pairs if value != "–"]
 
 

@@ -14,8 +14,8 @@ from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
 from steward.model.states import State
 from steward.services.background import during
-from steward.web import downloads, openapi, parameters
-from steward.web.auth import CHANGERS, SEERS, Doorkeeper, own
+from steward.web.access.keys import CHANGERS, SEERS, Doorkeeper, own
+from steward.web.api import downloads, openapi, query
 from steward.web.threads import run_writing
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
     async def find_tasks(request: Request) -> Response:
         caller = await keeper.admit(request, *SEERS)
-        page = await run_in_threadpool(service.find, parameters.query(request, caller))
+        page = await run_in_threadpool(service.find, query.query(request, caller))
         return as_json({"tasks": [t.as_json() for t in page.tasks], "next_cursor": page.next_cursor})
 
     async def get_task(request: Request) -> Response:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from steward.web.envelope import Explain
+from steward.web.headers import Explain
 
 
 def add_heads(app: FastAPI) -> None:

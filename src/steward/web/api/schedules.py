@@ -18,9 +18,9 @@ from steward.model.periods import Period
 from steward.system.clock import moment
 from steward.tasks.payloads import as_model
 from steward.tasks.schedules.schedules import Standing
-from steward.web import openapi, parameters
-from steward.web.auth import CHANGERS, SEERS, Doorkeeper
-from steward.web.bodies import read_json
+from steward.web.access.keys import CHANGERS, SEERS, Doorkeeper
+from steward.web.api import openapi, query
+from steward.web.api.body import read_json
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
@@ -65,7 +65,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
 
     async def make_schedule(request: Request) -> Response:
         caller = await keeper.admit(request, *CHANGERS)
-        key = parameters.key(request)
+        key = query.key(request)
         order = as_model(Order, await read_json(request), "The schedule is not valid")
         handler = steward.registry.get(order.name)
         caller.require_ask(handler.name, handler.scope)

@@ -16,7 +16,7 @@ from steward.model.caller import Caller
 from steward.model.results import Artifact
 from steward.storage.tasks import acceptance, search
 from steward.system.clock import new_id, now
-from steward.web.auth import own
+from steward.web.access.keys import own
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

@@ -12,7 +12,7 @@ from typing import Any
 from steward.errors import FieldProblem
 from steward.model.content import MASK
 from steward.system import strict_json
-from steward.web.words import label
+from steward.web.pages.wording import label
 
 Choices = Callable[[str], list[tuple[str, str]] | None]
 """Asks the application's database for (value, label) pairs; None if it does not answer."""

@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from steward.model.caller import Caller
 from steward.storage import access
-from steward.web.attempts import Attempts
-from steward.web.bodies import read_form
+from steward.web.access.throttle import Attempts
+from steward.web.api.body import read_form
+from steward.web.pages.base import Site
 from steward.web.problems import NoSuchPage
-from steward.web.site import Site
 from steward.web.threads import run_writing
 
 log = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from steward.conditions import Condition, conditions
 from steward.model import figures
 from steward.model.caller import Caller
 from steward.model.cron import find_zone
-from steward.web import words
-from steward.web.auth import SEERS, Doorkeeper, require
-from steward.web.bodies import read_form
+from steward.web.access.keys import SEERS, Doorkeeper, require
+from steward.web.access.sessions import Session, Sessions
+from steward.web.api.body import read_form
+from steward.web.pages import wording
 from steward.web.problems import NoSuchPage
-from steward.web.sessions import Session, Sessions
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
@@ -40,7 +40,7 @@ SENDERS = ("send", "reports")
 _STATIC = re.compile(r"[a-z-]{1,40}\.(css|svg)")
 _MEDIA_TYPES = {"css": "text/css", "svg": "image/svg+xml"}
 _SPEECH = {
-    name: getattr(words, name)
+    name: getattr(wording, name)
     for name in (
         "headline",
         "tone",

@@ -17,11 +17,12 @@ from steward.model.service import Page, Query
 from steward.model.states import State
 from steward.services.background import during
 from steward.storage.tasks import search
-from steward.web import downloads, openapi, words
-from steward.web.auth import CHANGERS, SEERS, own
+from steward.web.access.keys import CHANGERS, SEERS, own
+from steward.web.access.sessions import Session
+from steward.web.api import downloads, openapi
+from steward.web.pages import wording
+from steward.web.pages.base import Fields, Site
 from steward.web.problems import KINDS, NoSuchPage
-from steward.web.sessions import Session
-from steward.web.site import Fields, Site
 
 PER_PAGE = 30
 REFRESH: dict[str, int] = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30}
@@ -53,7 +54,7 @@ class Pages:
         """Return the list of tasks, filtered and paged."""
         given = request.query_params
         shown, name, text = given.get("show", ""), given.get("name", ""), given.get("q", "").strip()
-        group = words.group_of(shown)
+        group = wording.group_of(shown)
         caller = session.caller
         whose = None if caller.operates else caller.id
         query = Query(
@@ -94,11 +95,11 @@ class Pages:
         return self._site.page(
             "task",
             session,
-            title=handler.title if handler else words.label(task.name),
+            title=handler.title if handler else wording.label(task.name),
             here="tasks",
             task=task,
             summary=handler.summary if handler else "",
-            asked=words.asked(task.payload, openapi.payload_schema(handler) if handler else None),
+            asked=wording.asked(task.payload, openapi.payload_schema(handler) if handler else None),
             history=history,
             refresh=REFRESH.get(task.state, 0),
             changes=not session.caller.scopes.isdisjoint(CHANGERS),
@@ -166,7 +167,7 @@ class Pages:
 def _chips(kept: dict[str, str], counts: dict[str, int]) -> list[dict[str, Any]]:
     everything = {"title": "All", "count": sum(counts.values()), "address": _address(kept, show="")}
     chips = [everything | {"current": not kept["show"], "slug": "all"}]
-    for group in words.GROUPS:
+    for group in wording.GROUPS:
         chips.append(
             {
                 "title": group.title,

@@ -20,9 +20,9 @@ from steward.errors import InvalidOption
 from steward.model.results import TaskResult
 from steward.model.service import Options
 from steward.services.background import during
-from steward.web import openapi, parameters
-from steward.web.auth import ASKERS, Doorkeeper, require
-from steward.web.bodies import Array, read_array, read_json
+from steward.web.access.keys import ASKERS, Doorkeeper, require
+from steward.web.api import openapi, query
+from steward.web.api.body import Array, read_array, read_json
 from steward.web.threads import run_writing
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _one(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
     async def submit(request: Request) -> Response:
         caller = await keeper.admit(request)
         caller.require_ask(handler.name, handler.scope)  # before a body of 64 MB is read
-        options = parameters.options(request, caller)
+        options = query.options(request, caller)
         payload = await read_json(request)
         task, later = await hand_over(steward, name, payload, options)
         headers = {"Location": f"/v1/tasks/{task.id}"}
@@ -124,7 +124,7 @@ def _many(steward: Steward, keeper: Doorkeeper, name: str, rooms: dict[str, asyn
     async def submit_many(request: Request) -> Response:
         caller = await keeper.admit(request)
         caller.require_ask(handler.name, handler.scope)  # before a body of 64 MB is read
-        options = parameters.options(request, caller)
+        options = query.options(request, caller)
         later = BackgroundTasks()
         async with rooms.setdefault(caller.id, asyncio.Semaphore(BULKS)):
             payloads = await read_array(request)

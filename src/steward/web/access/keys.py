@@ -14,8 +14,8 @@ from steward.model.results import TaskResult
 from steward.storage import access
 from steward.storage.encryption import token_hash
 from steward.storage.tasks import search
-from steward.web import parameters
-from steward.web.intake import Intake
+from steward.web.api import query
+from steward.web.group_commit import Intake
 from steward.web.problems import NotSignedIn
 
 SEERS = ("read", "reports", "operate")
@@ -63,7 +63,7 @@ class Doorkeeper:
                 presented=True,
             )
         require(caller, *scopes)
-        parameters.require_declared(request)
+        query.require_declared(request)
         return caller
 
     async def holder_of(self, token: str) -> Caller | None:

@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from steward.errors import NotPermitted
 from steward.mail.transports.captured import Captured, messages, read
-from steward.web.downloads import disposition
+from steward.web.access.sessions import Session
+from steward.web.api.downloads import disposition
+from steward.web.pages.base import Draw, Site, sees_outbox
 from steward.web.problems import NoSuchPage
-from steward.web.sessions import Session
-from steward.web.site import Draw, Site, sees_outbox
 
 MOST = 200
 # A letter is a stranger's HTML: it gets no script, no form, no origin and no network. Its links open beside it.
