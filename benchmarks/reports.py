@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import harness
 from benchmarks.harness import ONE_CORE, ROOT, Row, Table, cpu_of, peak_mb
 from benchmarks.installation import installation
-from steward import sample
+from steward.cli import sample
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.installation.container import Steward

@@ -19,7 +19,7 @@ from tests.house.repository import ROOT
 from tests.journeys.installation import SCOPES, Installation, Program
 from tests.servers.ports import wait_until
 
-from steward.cli import skeletons
+from steward.cli import scaffold
 from steward.client import Client
 from steward.errors import StateConflict, UnknownHandler
 
@@ -231,7 +231,7 @@ def test_a_service_elsewhere_is_reached_with_a_key(running):
 def letters_only(tmp_path):
     """A folder of plugins that holds one letter."""
     folder = tmp_path / "letters"
-    skeletons.write(folder, "town_crier", "letter", "")
+    scaffold.write(folder, "town_crier", "letter", "")
     return folder
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
-from steward.demo import _ways_in
+from steward.cli.demo import _ways_in
 from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.storage import access

@@ -13,7 +13,7 @@ import pytest
 from tests.journeys.performing import Performing
 from tests.servers.smtp_sink import SmtpSink, SunkMail
 
-from steward import sample
+from steward.cli import sample
 from steward.model.results import TaskResult
 
 ONCE = ("Date", "Message-ID", "From", "To", "Subject", "MIME-Version", "Auto-Submitted")

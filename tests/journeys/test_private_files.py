@@ -14,7 +14,7 @@ import pytest
 from tests.journeys.installation import PLUGINS, Installation, Program
 from tests.servers.rabbitmq import RabbitMq
 
-from steward import checks
+from steward.cli import checks
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load

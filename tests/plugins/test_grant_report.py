@@ -25,7 +25,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steward import Calendar, Source, TaskResult, sample
+from steward import Calendar, Source, TaskResult
+from steward.cli import sample
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import InvalidRequest

@@ -16,7 +16,8 @@ import pypdf
 import pytest
 import sqlalchemy as sa
 
-from steward import Calendar, Report, Source, TaskResult, sample
+from steward import Calendar, Report, Source, TaskResult
+from steward.cli import sample
 from steward.errors import InvalidRequest
 from steward.installation import settings
 from steward.trial import Trial, trial

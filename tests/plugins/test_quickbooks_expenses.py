@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from tests.journeys.installation import Installation
 from tests.servers.quickbooks import REALM, QuickBooks
 
+from steward.cli.sample import make
 from steward.installation.settings import load
 from steward.model.results import TaskResult
 from steward.plugins.records import to_decimal
-from steward.sample import make
 from steward.storage import sync_cursors
 from steward.storage.database.tables import cursors as table
 from steward.trial import Trial, apart, trial

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from steward.cli.sample import make
 from steward.installation.settings import load
-from steward.sample import make
 from steward.storage.database.tables import cursors
 from steward.trial import apart, trial
 

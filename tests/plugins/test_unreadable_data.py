@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from steward import Calendar, Record, Source, UnreadableData, sample, to_date, to_decimal
+from steward import Calendar, Record, Source, UnreadableData, to_date, to_decimal
+from steward.cli import sample
 from steward.errors import InvalidRequest
 from steward.installation import settings
 from steward.installation.container import Steward

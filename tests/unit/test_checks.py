@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steward import checks
+from steward.cli import checks
 from steward.errors import ConfigurationError
 from steward.installation.container import Steward
 from steward.installation.settings import load

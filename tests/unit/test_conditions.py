@@ -10,7 +10,7 @@ import pytest
 from steward import slots
 from steward.broker_relay import BROKER
 from steward.broker_relay import DUTY as RELAY
-from steward.checks import working
+from steward.cli.checks import working
 from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
 from steward.installation.container import Steward
 from steward.installation.settings import load

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from steward import sample
+from steward.cli import sample
 
 TODAY = sample.CUT_OFF.date()
 DEMO = sample.GRANT_REPORT["grant"]

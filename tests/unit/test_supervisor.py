@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from steward import supervisor
+from steward.cli import supervisor
 
 
 def mourned(deaths: int, lived: float, code: int = 1) -> supervisor._Kept:

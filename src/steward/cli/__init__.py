@@ -13,8 +13,8 @@ import typer
 from typer.exceptions import TyperException
 
 from steward import __version__
-from steward.cli import access, moving, plugins, running, schedules, tasks, upkeep
-from steward.cli.wording import ABORTED, exit_code_of, tell
+from steward.cli.commands import access, engine, maintenance, plugins, schedules, serve, tasks
+from steward.cli.error_messages import ABORTED, exit_code_of, tell
 from steward.errors import StewardError
 from steward.system import private_files
 
@@ -51,7 +51,7 @@ def begin(
     context.obj = env_file
 
 
-for part in (running, tasks, schedules, plugins, upkeep, access, moving):
+for part in (serve, tasks, schedules, plugins, maintenance, access, engine):
     part.add_commands(app)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from steward.cli.wording import tell
+from steward.cli.error_messages import tell
 from steward.errors import ConfigurationError
 from steward.system import private_files
 

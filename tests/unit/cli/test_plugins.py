@@ -52,7 +52,7 @@ def test_a_plugin_that_ends_its_process_is_tried_and_told_of(steward):
 @pytest.mark.parametrize("there", [True, False])
 def test_a_new_plugin_tells_what_may_be_run_as_it_is(steward, tmp_path, monkeypatch, there):
     monkeypatch.setenv("STEWARD_PLUGINS_DIR", str(tmp_path / "own"))
-    monkeypatch.setattr("steward.cli.plugins.find_spec", lambda name: object() if there else None)
+    monkeypatch.setattr("steward.cli.commands.plugins.find_spec", lambda name: object() if there else None)
     said = steward("plugin", "new", "town_crier").out
     assert "steward plugin test town_crier" in said
     assert f"pytest {tmp_path / 'own' / 'tests' / 'test_town_crier.py'}" in said

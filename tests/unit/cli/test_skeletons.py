@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steward.cli import skeletons
+from steward.cli import scaffold
 from steward.errors import ConfigurationError, InvalidOption
 from steward.plugins.registry import load
 from steward.trial import example_of, trial
@@ -13,7 +13,7 @@ from steward.trial import example_of, trial
 @pytest.mark.parametrize("kind", ["letter", "report"])
 def test_it_loads_and_performs_its_example(tmp_path, steward_settings, kind):
     folder = tmp_path / "plugins"
-    written = skeletons.write(folder, "town_crier", kind, "")
+    written = scaffold.write(folder, "town_crier", kind, "")
     assert all(path.is_file() for path in written)
     chosen = steward_settings.model_copy(update={"plugins_dir": folder})
     with trial(chosen) as tried:
@@ -28,18 +28,18 @@ def test_it_loads_and_performs_its_example(tmp_path, steward_settings, kind):
 @pytest.mark.parametrize("name", ["Town", "2nd", "town-crier", "class", "", "a" * 64])
 def test_a_name_that_python_cannot_read_is_refused(tmp_path, name):
     with pytest.raises(InvalidOption):
-        skeletons.write(tmp_path, name, "letter", "")
+        scaffold.write(tmp_path, name, "letter", "")
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_written_over(tmp_path):
     (tmp_path / "town_crier.py").write_text("mine")
     with pytest.raises(ConfigurationError, match="is there already"):
-        skeletons.write(tmp_path, "town_crier", "letter", "")
+        scaffold.write(tmp_path, "town_crier", "letter", "")
     assert [path.name for path in tmp_path.iterdir()] == ["town_crier.py"]
     assert (tmp_path / "town_crier.py").read_text() == "mine"
 
 
 def test_a_plugin_folder_with_templates_and_tests_holds_one_plugin(tmp_path):
-    skeletons.write(tmp_path, "town_crier", "letter", "")
+    scaffold.write(tmp_path, "town_crier", "letter", "")
     assert [plugin.name for plugin in load([tmp_path], entry_points=False).plugins] == ["town_crier"]

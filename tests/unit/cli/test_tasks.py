@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from steward.cli.printing import say_task
+from steward.cli.output import say_task
 from steward.model.results import TaskResult
 
 pytestmark = pytest.mark.slow

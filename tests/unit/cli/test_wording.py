@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steward import errors
-from steward.cli.wording import exit_code_of, tell
+from steward.cli.error_messages import exit_code_of, tell
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli import fields
-from steward.cli.doors import ApiKey, Door, Url, door, user
-from steward.cli.printing import Json, at, say, say_json, say_table, say_task
-from steward.cli.wording import FAILED, tell
+from steward.cli import arguments
+from steward.cli.connection import ApiKey, Door, Url, door, user
+from steward.cli.error_messages import FAILED, tell
+from steward.cli.output import Json, at, say, say_json, say_table, say_task
 from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def send(
     from steward.errors import InvalidOption
     from steward.model.service import Options
 
-    span = fields.spans(run_at, expires_at)
+    span = arguments.spans(run_at, expires_at)
     if url and key is not None and span:
         raise InvalidOption(
             "A key and a span from now do not go together with --url",
@@ -75,12 +75,12 @@ def send(
     with door(context, url, api_key) as way:
         task = way.send(
             name,
-            fields.payload_of(context.args, payload, way.schema(name)),
+            arguments.payload_of(context.args, payload, way.schema(name)),
             Options(
                 key=key,
-                expires_at=fields.moment("expires-at", expires_at),
+                expires_at=arguments.moment("expires-at", expires_at),
                 priority=priority,
-                run_at=fields.moment("run-at", run_at),
+                run_at=arguments.moment("run-at", run_at),
                 requested_by=user(),
                 caller=COMMAND_LINE,
                 span=span,
@@ -137,8 +137,8 @@ def tasks(
         states=tuple(s for each in state or () for s in each.split(",")),
         name=name,
         recipient=to,
-        since=fields.moment("since", since, back=True),
-        until=fields.moment("until", until, back=True),
+        since=arguments.moment("since", since, back=True),
+        until=arguments.moment("until", until, back=True),
         text=text,
         cursor=cursor,
         limit=limit,

@@ -7,9 +7,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from steward.sample.chance import Chance, plain
-from steward.sample.names import ORIGINS, Origin
-from steward.sample.places import AREA_CODES, EMPLOYERS, STREETS, TOWNS
+from steward.cli.sample.chance import Chance, plain
+from steward.cli.sample.names import ORIGINS, Origin
+from steward.cli.sample.places import AREA_CODES, EMPLOYERS, STREETS, TOWNS
 
 MEMBERS: Final = 4_000
 FIRST_YEAR: Final = 1971

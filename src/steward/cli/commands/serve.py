@@ -35,7 +35,7 @@ def up(
     What dies is started again. Listens on STEWARD_HOST and STEWARD_PORT (0: a free port, which is printed).
     SIGTERM or Ctrl-C stops everything within half a minute; what was in hand goes on after the next start.
     """
-    from steward import supervisor
+    from steward.cli import supervisor
     from steward.model.declaration.plugin_settings import take_back
 
     _die_with(parent)

@@ -8,10 +8,10 @@ from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from steward.sample.chance import Chance
-from steward.sample.goods import GOODS, REMARKS, SOLE_VENDORS, VENDORS
-from steward.sample.plans import PLANS, Plan
-from steward.sample.training import COHORTS, Student
+from steward.cli.sample.chance import Chance
+from steward.cli.sample.goods import GOODS, REMARKS, SOLE_VENDORS, VENDORS
+from steward.cli.sample.plans import PLANS, Plan
+from steward.cli.sample.training import COHORTS, Student
 
 CENT: Final = Decimal("0.01")
 SALES_TAX: Final = Decimal("0.087")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steward.cli import setup
-from steward.cli.printing import Json, say, say_json
-from steward.cli.wording import FAILED
+from steward.cli.error_messages import FAILED
+from steward.cli.output import Json, say, say_json
 
 if TYPE_CHECKING:
     from steward.installation.backup import Backup
@@ -32,7 +32,7 @@ def check(context: typer.Context, as_json: Json = False) -> int:
 
     The exit code is 1 if anything failed. Nothing is changed or sent.
     """
-    from steward import checks
+    from steward.cli import checks
 
     found = []
     with setup.opened(context, quiet=True) as steward:
@@ -121,7 +121,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End when the four tasks have; the last line is JSON.")] = False,
 ) -> int:
     """See it work: sample data, four tasks, and the pages."""
-    from steward import demo as demonstration
+    from steward.cli import demo as demonstration
 
     return demonstration.run(once=once)
 

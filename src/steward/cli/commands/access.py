@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from steward.cli import setup
-from steward.cli.printing import Json, at, note, say, say_json, say_table
+from steward.cli.output import Json, at, note, say, say_json, say_table
 
 SCOPES = (
     "send (hand over tasks), read (see one's own), reports (ask for and download reports), operate (see and change all)"

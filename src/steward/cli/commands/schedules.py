@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steward.cli import fields, setup
-from steward.cli.doors import user
-from steward.cli.printing import Json, at, say, say_json, say_table
+from steward.cli import arguments, setup
+from steward.cli.connection import user
+from steward.cli.output import Json, at, say, say_json, say_table
 from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def add(
     """Have a task made again and again: NAME --cron '0 6 1 * *' --field VALUE …"""
     with setup.opened(context) as steward:
         schema = steward.registry.get(name).payload.model_json_schema(by_alias=True)
-        given = fields.payload_of(context.args, payload, schema)
+        given = arguments.payload_of(context.args, payload, schema)
         made = steward.timetable.make(
             name, given, cron, zone, missed=missed, period=period, owner=user(), caller=COMMAND_LINE
         )

@@ -6,9 +6,9 @@ number is drawn from a fixed seed; addresses end in example.org; telephone numbe
 
 from typing import Any, Final
 
-from steward.sample.database import CUT_OFF, Sample, draw, make
-from steward.sample.plans import PLANS
-from steward.sample.schema import SCHEMA
+from steward.cli.sample.database import CUT_OFF, Sample, draw, make
+from steward.cli.sample.plans import PLANS
+from steward.cli.sample.schema import SCHEMA
 
 __all__ = ["CUT_OFF", "GRANT_REPORT", "MEMBERSHIP_SUMMARY", "SCHEMA", "Sample", "draw", "make"]
 

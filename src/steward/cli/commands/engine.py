@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from steward.cli import setup
-from steward.cli.printing import Json, say, say_json, say_table
+from steward.cli.output import Json, say, say_json, say_table
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

@@ -8,10 +8,10 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from steward.sample.chance import Chance, plain
-from steward.sample.goods import CERTIFICATES
-from steward.sample.people import Member, name
-from steward.sample.places import EMPLOYERS
+from steward.cli.sample.chance import Chance, plain
+from steward.cli.sample.goods import CERTIFICATES
+from steward.cli.sample.people import Member, name
+from steward.cli.sample.places import EMPLOYERS
 
 COHORTS: Final[tuple[tuple[str, date, int, int], ...]] = (
     ("Pre-Apprenticeship, Autumn 2023", date(2023, 9, 11), 11, 24),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steward import sample
+from steward.cli import sample
 from steward.client import Client
 from steward.errors import ConfigurationError, StewardError, UnknownKey
 from steward.installation import settings

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from steward.cli import fields, setup
-from steward.cli.printing import Json, say, say_json, say_table
-from steward.cli.wording import FAILED, tell
+from steward.cli import arguments, setup
+from steward.cli.error_messages import FAILED, tell
+from steward.cli.output import Json, say, say_json, say_table
 from steward.model.figures import in_words
 from steward.system import private_files
 
@@ -71,7 +71,7 @@ def preview(
     target = Path("preview") / name if out is None else out
     with setup.tried(context) as trial:
         handler = trial.steward.registry.get(name)
-        given = fields.payload_of(context.args, payload, handler.payload.model_json_schema())
+        given = arguments.payload_of(context.args, payload, handler.payload.model_json_schema())
         task = _perform(trial, handler, given if payload is not None else {**_example(handler), **given})
         setup.prove_writable(target, "folder", "--out")
         written = _write(trial, task, target)
@@ -96,13 +96,13 @@ def new(
 
     They stand in STEWARD_PLUGINS_DIR, or in ./plugins.
     """
-    from steward.cli import skeletons
+    from steward.cli import scaffold
 
     chosen = setup.settings_of(context)
     folder = chosen.plugins_dir or Path("plugins").absolute()
     with setup.opened(context, quiet=True) as steward:
         taken = steward.registry.handlers.get(name)
-    for path in skeletons.write(folder, name, kind, taken.origin if taken else ""):
+    for path in scaffold.write(folder, name, kind, taken.origin if taken else ""):
         say(f"wrote {path}")
     say("")
     if chosen.plugins_dir is None:

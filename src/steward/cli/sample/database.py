@@ -12,10 +12,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from steward.sample.money import Money
-from steward.sample.people import People
-from steward.sample.schema import SCHEMA
-from steward.sample.training import Training
+from steward.cli.sample.money import Money
+from steward.cli.sample.people import People
+from steward.cli.sample.schema import SCHEMA
+from steward.cli.sample.training import Training
 
 CUT_OFF: Final = datetime(2026, 9, 30, 17, 0)
 """The sample's present: nothing in it happened later. Fixed, so that the sample is the same on every day."""
