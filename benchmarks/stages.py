@@ -120,7 +120,7 @@ def _timed(used: dict[str, float], name: str, function: Callable[..., Any]) -> C
 
 def main(told: Path) -> None:
     """Work like `steward work`, and write each thread's CPU seconds to `told` at SIGUSR1."""
-    from steward import worker
+    from steward.worker.engines import worker
 
     def tell(*_: object) -> None:
         used: dict[str, float] = {}

@@ -13,8 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from steward.installation.settings import Settings
     from steward.mail.transports.captured import Captured
-    from steward.services.immediate import ImmediateTaskService
-    from steward.trial import Trial
+    from steward.worker.dry_run import Trial
+    from steward.worker.engines.immediate import ImmediateTaskService
 
 
 class Outbox:
@@ -81,7 +81,7 @@ def steward_settings(
 @pytest.fixture
 def steward_installation(steward_settings: Settings) -> Iterator[Trial]:
     """An installation of this test's own; `.steward`, `.service`, `.messages()` and `.files(task)`."""
-    from steward.trial import trial
+    from steward.worker.dry_run import trial
 
     with trial(steward_settings) as made:
         yield made

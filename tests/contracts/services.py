@@ -14,11 +14,11 @@ from tests.journeys.installation import Installation
 
 from steward.installation.container import Steward
 from steward.model.results import TaskResult
-from steward.performer import Performer
-from steward.services.background import during
-from steward.services.immediate import ImmediateTaskService
 from steward.tasks.acceptance import LedgerTaskService
 from steward.web import performing
+from steward.worker.engines.background import during
+from steward.worker.engines.immediate import ImmediateTaskService
+from steward.worker.worker import Performer
 
 Servers = Callable[[str], Any]
 """Gives a running server by the name of its fixture in tests/conftest.py (`rabbitmq`, `redis_server`, `postgres`)."""

@@ -14,11 +14,11 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.model.results import TaskResult
-from steward.runner import Runner
-from steward.services.immediate import ImmediateTaskService
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now
+from steward.worker.engines.immediate import ImmediateTaskService
+from steward.worker.executor import Runner
 
 HOUR = 3600 * 1_000_000
 

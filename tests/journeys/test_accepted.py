@@ -21,7 +21,7 @@ from steward import Options, Query, StewardError, cli
 from steward.errors import InvalidRequest
 from steward.installation.settings import load
 from steward.storage.database.tables import tasks
-from steward.trial import Trial, trial
+from steward.worker.dry_run import Trial, trial
 
 PLUGIN = '''
 """Takes what it is given."""

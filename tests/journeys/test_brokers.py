@@ -24,10 +24,10 @@ from tests.servers.redis import Redis
 from tests.servers.smtp_sink import SmtpSink
 from tests.servers.tcp_proxy import TcpProxy
 
-from steward.broker_relay import DUTY
-from steward.services.celery import DEAD, LANES, TASK, application, dead_letters
 from steward.storage.fleet import leases, workers
 from steward.system.clock import now
+from steward.worker.engines.celery.app import DEAD, LANES, TASK, application, dead_letters
+from steward.worker.engines.celery.publisher import DUTY
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]

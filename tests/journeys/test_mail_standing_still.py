@@ -22,8 +22,8 @@ from steward.system.clock import now
 
 DENIED = say("554 5.7.1 Relay access denied")
 IMPATIENT = """
-import runpy, steward.mail_questions
-steward.mail_questions.SILENCE = 0.5
+import runpy, steward.worker.mail_probe
+steward.worker.mail_probe.SILENCE = 0.5
 runpy.run_module("steward", run_name="__main__", alter_sys=True)
 """
 """A program of Steward to which a server is mute after half a second, and not after half a minute."""

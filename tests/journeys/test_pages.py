@@ -14,13 +14,13 @@ import pytest
 from tests.journeys import web_site as site
 from tests.servers.ports import wait_until
 
-from steward.conditions import MAIL
 from steward.installation.container import Steward
 from steward.storage import access
 from steward.storage.fleet import workers
 from steward.storage.tasks import search
 from steward.system.clock import now
 from steward.web.access.throttle import MOST_FAILURES
+from steward.worker.conditions import MAIL
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 ADA = {"name": "Ada", "email": "ada@example.org"}

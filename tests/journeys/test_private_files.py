@@ -18,8 +18,8 @@ from steward.cli import checks
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
-from steward.services.celery import LANES
-from steward.trial import trial
+from steward.worker.dry_run import trial
+from steward.worker.engines.celery.app import LANES
 
 Install = Callable[..., Installation]
 

@@ -17,7 +17,7 @@ from steward.installation.settings import load
 from steward.model.caller import COMMAND_LINE, SCOPES, Caller
 from steward.plugins.run_result import Request
 from steward.system.clock import new_id, now
-from steward.trial import Trial, apart, trial
+from steward.worker.dry_run import Trial, apart, trial
 
 TOLD = {
     "what": "Backup failed",

@@ -33,7 +33,7 @@ from steward.errors import InvalidRequest
 from steward.installation import settings
 from steward.plugins.run_result import Failure, Prepared, Request
 from steward.system.clock import micros
-from steward.trial import Trial, trial
+from steward.worker.dry_run import Trial, trial
 
 GRANT = "DOL-ABA-2025-0417"
 START, END = "2025-10-01", "2026-09-30"

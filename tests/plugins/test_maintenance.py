@@ -14,7 +14,7 @@ from steward.installation.settings import load
 from steward.model.results import TaskResult
 from steward.storage.database.tables import artifacts, tasks
 from steward.system.clock import SECOND, now
-from steward.trial import Trial, apart, trial
+from steward.worker.dry_run import Trial, apart, trial
 
 DAY = 24 * 3600 * SECOND
 

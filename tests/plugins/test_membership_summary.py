@@ -20,7 +20,7 @@ from steward import Calendar, Report, Source, TaskResult
 from steward.cli import sample
 from steward.errors import InvalidRequest
 from steward.installation import settings
-from steward.trial import Trial, trial
+from steward.worker.dry_run import Trial, trial
 
 START, END = "2026-07-01", "2026-09-30"
 WISH = {

@@ -12,7 +12,7 @@ from tests.servers.stores import contents
 from steward import Secret
 from steward.errors import InvalidPayload
 from steward.testing import Outbox
-from steward.trial import Trial
+from steward.worker.dry_run import Trial
 
 TOKEN = "4f9c1b7e-unheard-of-28d05a"
 LINK = f"https://members.example.org/reset/{TOKEN}"

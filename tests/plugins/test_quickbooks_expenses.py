@@ -22,7 +22,7 @@ from steward.model.results import TaskResult
 from steward.plugins.records import to_decimal
 from steward.storage import sync_cursors
 from steward.storage.database.tables import cursors as table
-from steward.trial import Trial, apart, trial
+from steward.worker.dry_run import Trial, apart, trial
 
 NAME = "quickbooks_expenses"
 

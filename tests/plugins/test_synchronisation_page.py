@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from steward.cli.sample import make
 from steward.installation.settings import load
 from steward.storage.database.tables import cursors
-from steward.trial import apart, trial
+from steward.worker.dry_run import apart, trial
 
 PAGE = Path(__file__).parents[2] / "docs" / "synchronisation.md"
 

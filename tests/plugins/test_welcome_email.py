@@ -6,7 +6,7 @@ import pytest
 
 from steward.errors import InvalidPayload
 from steward.testing import Outbox
-from steward.trial import Trial
+from steward.worker.dry_run import Trial
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.org", "member_number": "IB-20417"}
 

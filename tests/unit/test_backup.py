@@ -13,7 +13,7 @@ from steward.installation import backup
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
-from steward.trial import Trial
+from steward.worker.dry_run import Trial
 
 TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from steward.broker_relay import BROKER, BrokerRelay
 from steward.errors import BrokerUnavailable
 from steward.model.states import State
-from steward.relay import Lane
 from steward.storage.fleet import workers
 from steward.storage.tasks import acceptance, attempts, claim
 from steward.storage.tasks.acceptance import Entry
 from steward.system.clock import new_id, now
 from steward.tasks.wakeup import NudgeReceiver
+from steward.worker.dispatcher import Lane
+from steward.worker.engines.celery.publisher import BROKER, BrokerRelay
 
 LANES = (Lane("mail", 4, 2), Lane("bulk", 2, 2))
 

@@ -7,11 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from steward import slots
-from steward.broker_relay import BROKER
-from steward.broker_relay import DUTY as RELAY
 from steward.cli.checks import working
-from steward.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
 from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.model.states import State
@@ -22,6 +18,10 @@ from steward.storage.schedules import Entry
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, new_id, now
 from steward.web.health import readiness
+from steward.worker import slots
+from steward.worker.conditions import MAIL, MISSED_FOR, UNSERVED_FOR, conditions
+from steward.worker.engines.celery.publisher import BROKER
+from steward.worker.engines.celery.publisher import DUTY as RELAY
 
 SECRET_WORDS = "535 5.7.8 bad credentials for mailer@example.org"
 

@@ -16,7 +16,7 @@ from steward.errors import PluginError, StorageFull, TaskError
 from steward.installation.settings import load as load_settings
 from steward.plugins.registry import load
 from steward.storage.database.ledger import storage_error
-from steward.trial import trial
+from steward.worker.dry_run import trial
 
 
 class Order(BaseModel):

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from steward import Email, RetryPolicy, handler
-from steward import endings as e
-from steward.endings import Fate
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task, lawful
 from steward.plugins.run_result import Failure
 from steward.system.clock import SECOND
+from steward.worker import outcomes as e
+from steward.worker.outcomes import Fate
 
 
 class Payload(BaseModel):

@@ -17,7 +17,7 @@ from steward.storage import access, working_folders
 from steward.storage.database.tables import actions, incidents, lanes
 from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
-from steward.trial import Trial
+from steward.worker.dry_run import Trial
 from tests.servers.stores import contents
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from steward import NO_RETRY, Email, Progress, RetryPolicy, Source, handler
-from steward.endings import delayed
 from steward.errors import PluginError
+from steward.worker.outcomes import delayed
 
 
 class Joined(BaseModel):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from steward.hosting import STALL, HostedPreparer
 from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
 from steward.plugins.run_result import Failure, Prepared, Request
 from steward.system.clock import new_id, now
+from steward.worker.handler_pool import STALL, HostedPreparer
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from steward.errors import LateWriter
-from steward.keeping import Keeping, told_apart
 from steward.plugins.run_result import CSV, Document
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.tasks import acceptance, artifacts, attempts, commands
 from steward.system.clock import now
+from steward.worker.artifacts import Keeping, told_apart
 
 from .ledger.conftest import entry
 

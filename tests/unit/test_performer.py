@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from steward.installation.container import Steward
 from steward.installation.settings import load
-from steward.performer import Performer
 from steward.storage import working_folders
 from steward.storage.database.tables import workers
 from steward.storage.fleet import workers as leases
 from steward.storage.tasks import attempts, claim
 from steward.system.clock import SECOND, now
+from steward.worker.worker import Performer
 
 pytestmark = pytest.mark.slow
 

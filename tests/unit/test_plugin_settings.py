@@ -13,7 +13,7 @@ from steward.errors import InvalidRequest, PluginError
 from steward.installation.settings import load as load_settings
 from steward.model.declaration import plugin_settings
 from steward.plugins.registry import load
-from steward.trial import trial
+from steward.worker.dry_run import trial
 
 TEXT = """
 import os

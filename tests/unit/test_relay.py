@@ -6,13 +6,13 @@ import pytest
 import sqlalchemy as sa
 
 from steward.model.states import State
-from steward.relay import ONCE_LOST, Relay, lanes, packed
 from steward.storage.database.tables import tasks
 from steward.storage.fleet import workers
 from steward.storage.tasks import acceptance, attempts, search
 from steward.storage.tasks.claim import Due
 from steward.system.clock import SECOND, new_id, now
 from steward.tasks.wakeup import NudgeReceiver
+from steward.worker.dispatcher import ONCE_LOST, Relay, lanes, packed
 
 from .ledger.conftest import entry
 

@@ -15,13 +15,13 @@ from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Document, Draft, Failure, Prepared
-from steward.runner import Runner
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
+from steward.worker.executor import Runner
 
 from .ledger.conftest import entry
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from steward import slots
+from steward.worker import slots
 
 
 def test_a_slot_is_held_by_one_and_free_when_its_process_is_killed(tmp_path):

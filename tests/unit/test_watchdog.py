@@ -11,9 +11,9 @@ from contextlib import closing
 
 import pytest
 
-from steward import slots, watchdog
 from steward.system import processes
-from steward.watchdog import Watchdog, locked
+from steward.worker import slots, watchdog
+from steward.worker.watchdog import Watchdog, locked
 from tests.servers.ports import wait_until
 
 pytestmark = pytest.mark.slow

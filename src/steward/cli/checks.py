@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from steward.conditions import conditions
 from steward.documents.pdf.glyphs import SAMPLES, remedy
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
@@ -24,7 +23,8 @@ from steward.storage.database.tables import artifacts
 from steward.storage.fleet import workers
 from steward.storage.tasks import retention, search
 from steward.system.clock import now, present
-from steward.trial import apart, trial
+from steward.worker.conditions import conditions
+from steward.worker.dry_run import apart, trial
 
 _STOPPED = ("mail", "broker", "relay", "lane", "unserved")
 _STANDING = (*_STOPPED, "blocked", "schedule", "missed")
@@ -232,7 +232,7 @@ def broker(steward: Steward) -> Found:
     """Whether Celery's broker answers, where it is used."""
     if steward.settings.engine != "celery":
         return
-    from steward.services.celery_broker import CeleryBroker
+    from steward.worker.engines.celery.broker import CeleryBroker
 
     asked = CeleryBroker(steward.settings)
     try:

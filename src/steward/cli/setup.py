@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from steward.installation.container import Steward
     from steward.installation.settings import Settings
     from steward.plugins.registry import Registry
-    from steward.trial import Trial
+    from steward.worker.dry_run import Trial
 
 
 _TOLD = "steward.ignored settings are told"
@@ -93,7 +93,7 @@ def prove_writable(folder: Path, what: str = "data folder", setting: str = "STEW
 def opened(context: typer.Context, *, quiet: bool = False) -> Iterator[Steward]:
     """Give the installation for a command that ends soon; only what is wrong is logged, and nothing if `quiet`."""
     from steward.installation.container import Steward
-    from steward.watchdog import watching
+    from steward.worker.watchdog import watching
 
     chosen = _settings_and_log(context, "critical" if quiet else "warning")
     prove_writable(chosen.data_dir)
@@ -108,7 +108,7 @@ def opened(context: typer.Context, *, quiet: bool = False) -> Iterator[Steward]:
 @contextmanager
 def tried(context: typer.Context) -> Iterator[Trial]:
     """Give a trial of the installation's plugins and templates, in a folder that is gone afterwards."""
-    from steward.trial import apart, trial
+    from steward.worker.dry_run import apart, trial
 
     chosen = _settings_and_log(context, "critical")
     with (

@@ -23,7 +23,6 @@ from steward.plugins.registry import Registry
 from steward.plugins.run import Preparer
 from steward.plugins.source import Source
 from steward.plugins.sync_cursor import LedgerCursor
-from steward.services.durable import DurableTaskService
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
@@ -32,6 +31,7 @@ from steward.tasks.acceptance import LedgerTaskService
 from steward.tasks.alerts import Alerts
 from steward.tasks.schedules.scheduler import Clockwork
 from steward.tasks.schedules.schedules import Timetable
+from steward.worker.engines.embedded import DurableTaskService
 
 
 class Steward:
@@ -125,16 +125,16 @@ class Steward:
             "guard": self.require_space,
         }
         if self.settings.engine == "background":
-            from steward.services.background import BackgroundTaskService  # it loads FastAPI
+            from steward.worker.engines.background import BackgroundTaskService  # it loads FastAPI
 
             return BackgroundTaskService(
                 self.ledger, self.registry, self.seal, allow_important=self.settings.allow_interruptible, **shared
             )
         if self.settings.engine == "celery":
-            from steward.services import celery  # an extra that not everybody installs
+            from steward.worker.engines.celery import app  # an extra that not everybody installs
 
-            celery.application(self.settings)  # a broker that cannot be meant is refused here, in words
-            return celery.CeleryTaskService(self.ledger, self.registry, self.seal, **shared)
+            app.application(self.settings)  # a broker that cannot be meant is refused here, in words
+            return app.CeleryTaskService(self.ledger, self.registry, self.seal, **shared)
         return DurableTaskService(self.ledger, self.registry, self.seal, **shared)
 
     @cached_property

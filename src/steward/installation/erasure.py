@@ -20,12 +20,12 @@ import sqlalchemy as sa
 
 from steward.errors import StorageUnavailable
 from steward.mail.transports.captured import file_stem
-from steward.services import durable
 from steward.storage import working_folders
 from steward.storage.database import Ledger, postgres
 from steward.storage.database.tables import metadata
 from steward.storage.tasks import attempts, retention
 from steward.system.file_search import holding
+from steward.worker.engines import embedded
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
@@ -174,7 +174,7 @@ def _tables(connection: sa.Connection) -> list[sa.Table]:
     if connection.dialect.name == "sqlite":
         return own
     engine = sa.MetaData()
-    engine.reflect(connection, schema=durable.SCHEMA)
+    engine.reflect(connection, schema=embedded.SCHEMA)
     return own + list(engine.tables.values())
 
 

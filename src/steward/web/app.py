@@ -17,7 +17,6 @@ from starlette.responses import Response
 import steward as package
 from steward.errors import MissingScope, StewardError
 from steward.storage.database.write_lock import PROMPT
-from steward.watchdog import watching
 from steward.web import health, performing, problems
 from steward.web.access.keys import Doorkeeper
 from steward.web.access.sessions import Session, Sessions
@@ -29,6 +28,7 @@ from steward.web.pages import captured_mail, login, requests
 from steward.web.pages import schedules as pages_schedules
 from steward.web.pages import tasks as pages_tasks
 from steward.web.pages.base import Site
+from steward.worker.watchdog import watching
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steward.conditions import conditions
 from steward.errors import StewardError
 from steward.model.results import Outcome
 from steward.model.states import State
@@ -23,6 +22,7 @@ from steward.storage.fleet import circuit_breaker, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, now
 from steward.web.access.keys import Doorkeeper
+from steward.worker.conditions import conditions
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

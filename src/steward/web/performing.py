@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from steward.services.background import BackgroundTaskService
+from steward.worker.engines.background import BackgroundTaskService
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
@@ -19,7 +19,7 @@ def begin(steward: Steward) -> Callable[[], object]:
     service = steward.service
     if not isinstance(service, BackgroundTaskService):
         return lambda: None
-    from steward.performer import Performer  # it loads the layout engine, which no other web process needs
+    from steward.worker.worker import Performer  # it loads the layout engine, which no other web process needs
 
     performer = Performer(steward, engine="background")
     service.use(performer.runner.perform)

@@ -7,7 +7,7 @@ import pytest
 from steward.cli import scaffold
 from steward.errors import ConfigurationError, InvalidOption
 from steward.plugins.registry import load
-from steward.trial import example_of, trial
+from steward.worker.dry_run import example_of, trial
 
 
 @pytest.mark.parametrize("kind", ["letter", "report"])

@@ -2,12 +2,12 @@
 
 import pytest
 
-from steward.celery_worker import registered
 from steward.errors import BrokerUnavailable, ConfigurationError
 from steward.installation.settings import load
 from steward.model.declaration.handler import LANES
-from steward.services.celery import TASK, application
-from steward.services.celery_broker import CeleryBroker
+from steward.worker.engines.celery.app import TASK, application
+from steward.worker.engines.celery.broker import CeleryBroker
+from steward.worker.engines.celery.worker import registered
 
 RABBITMQ = "amqp://guest:secret-word@127.0.0.1:1//"
 REDIS = "redis://127.0.0.1:1/0"

@@ -13,8 +13,8 @@ from contextlib import closing
 
 import pytest
 
-from steward.services.durable import DurableEngine, system_store
 from steward.system.clock import new_id
+from steward.worker.engines.embedded import DurableEngine, system_store
 
 pytestmark = pytest.mark.slow
 

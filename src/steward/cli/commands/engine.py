@@ -67,9 +67,9 @@ def relay(
         raise InvalidOption(
             f"The engine '{chosen.engine}' has no broker", "Its workers take due tasks themselves", "Run steward work"
         )
-    from steward import celery_worker
+    from steward.worker.engines.celery import worker
 
-    return celery_worker.relay(chosen, parent)
+    return worker.relay(chosen, parent)
 
 
 def copy(
@@ -107,12 +107,12 @@ def copy(
 
 
 def _status(steward: Steward) -> dict[str, Any]:
-    from steward import broker_relay
     from steward.installation.settings import hostname_of
     from steward.model.states import OPEN
     from steward.storage.fleet import leases, workers
     from steward.storage.tasks import claim, search
     from steward.system.clock import now
+    from steward.worker.engines.celery import publisher
 
     moment = now()
     with steward.ledger.read() as connection:
@@ -121,13 +121,13 @@ def _status(steward: Steward) -> dict[str, Any]:
         stopped = {lane: why for lane, (_, why) in workers.stopped(connection).items()}
         counts = search.counts(connection)
         at_broker = sum(n for n, _ in claim.at_broker(connection).values())
-        holder = leases.holder_of(connection, broker_relay.DUTY, moment)
+        holder = leases.holder_of(connection, publisher.DUTY, moment)
     celery = steward.settings.engine == "celery"
     return {
         "engine": steward.settings.engine,
         "ledger": steward.ledger.url.render_as_string(),
         "broker": hostname_of(steward.settings.broker_url) if celery else None,
-        "broker_state": ("unreachable" if broker_relay.BROKER in stopped else "reachable") if celery else None,
+        "broker_state": ("unreachable" if publisher.BROKER in stopped else "reachable") if celery else None,
         "relay": holder,
         "open": sum(n for state, n in counts.items() if state in OPEN),
         "at_broker": at_broker,

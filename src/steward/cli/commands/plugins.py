@@ -17,7 +17,7 @@ from steward.system import private_files
 if TYPE_CHECKING:
     from steward.model.declaration.handler import Handler
     from steward.model.results import TaskResult
-    from steward.trial import Trial
+    from steward.worker.dry_run import Trial
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -162,7 +162,7 @@ def test(
 
 
 def _example(handler: Handler) -> dict[str, Any]:
-    from steward.trial import example_of
+    from steward.worker.dry_run import example_of
 
     return example_of(handler)
 

@@ -121,8 +121,8 @@ def work(
         found: Any = import_module("steward.services.celery")
         return int(found.work(chosen) or 0)
 
-    from steward import worker
     from steward.installation.container import Steward
+    from steward.worker.engines import worker
 
     steward = Steward(chosen)
     if not parent:  # else the web server beside it tells

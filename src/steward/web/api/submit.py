@@ -19,11 +19,11 @@ from starlette.types import Scope
 from steward.errors import InvalidOption
 from steward.model.results import TaskResult
 from steward.model.service import Options
-from steward.services.background import during
 from steward.web.access.keys import ASKERS, Doorkeeper, require
 from steward.web.api import openapi, query
 from steward.web.api.body import Array, read_array, read_json
 from steward.web.threads import run_writing
+from steward.worker.engines.background import during
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

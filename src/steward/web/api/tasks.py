@@ -13,10 +13,10 @@ from starlette.responses import Response
 from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
 from steward.model.states import State
-from steward.services.background import during
 from steward.web.access.keys import CHANGERS, SEERS, Doorkeeper, own
 from steward.web.api import downloads, openapi, query
 from steward.web.threads import run_writing
+from steward.worker.engines.background import during
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

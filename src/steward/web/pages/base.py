@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from steward.conditions import Condition, conditions
 from steward.model import figures
 from steward.model.caller import Caller
 from steward.model.cron import find_zone
@@ -24,6 +23,7 @@ from steward.web.access.sessions import Session, Sessions
 from steward.web.api.body import read_form
 from steward.web.pages import wording
 from steward.web.problems import NoSuchPage
+from steward.worker.conditions import Condition, conditions
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward

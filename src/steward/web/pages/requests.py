@@ -16,7 +16,6 @@ from steward.model.caller import Caller
 from steward.model.cron import find_zone
 from steward.model.declaration.handler import Handler
 from steward.model.service import Options
-from steward.services.background import during
 from steward.tasks.payloads import validated
 from steward.tasks.schedules.occurrences import moves_along
 from steward.web.access.sessions import Session
@@ -25,6 +24,7 @@ from steward.web.pages import forms
 from steward.web.pages.base import SENDERS, Fields, Site
 from steward.web.pages.schedules import ABOUT, REPEATS
 from steward.web.problems import NoSuchPage
+from steward.worker.engines.background import during
 
 MOST_CHOICES = 1000
 

@@ -15,7 +15,6 @@ from starlette.routing import Route
 from steward.model.results import TaskResult
 from steward.model.service import Page, Query
 from steward.model.states import State
-from steward.services.background import during
 from steward.storage.tasks import search
 from steward.web.access.keys import CHANGERS, SEERS, own
 from steward.web.access.sessions import Session
@@ -23,6 +22,7 @@ from steward.web.api import downloads, openapi
 from steward.web.pages import wording
 from steward.web.pages.base import Fields, Site
 from steward.web.problems import KINDS, NoSuchPage
+from steward.worker.engines.background import during
 
 PER_PAGE = 30
 REFRESH: dict[str, int] = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30}

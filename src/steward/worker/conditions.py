@@ -8,9 +8,6 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from steward import watchdog
-from steward.broker_relay import BROKER
-from steward.broker_relay import DUTY as RELAY
 from steward.errors import StewardError
 from steward.installation.container import Steward
 from steward.model.formats import counted
@@ -19,6 +16,9 @@ from steward.storage import schedules
 from steward.storage.fleet import leases, unserved, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, moment, now
+from steward.worker import watchdog
+from steward.worker.engines.celery.publisher import BROKER
+from steward.worker.engines.celery.publisher import DUTY as RELAY
 
 MISSED_FOR = 24 * 3600 * SECOND
 """How long (microseconds) a missed run is told of, unless its schedule has run since."""

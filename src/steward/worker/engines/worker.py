@@ -9,12 +9,12 @@ import signal
 import threading
 from functools import partial
 
-from steward import relay as relays
 from steward.installation.container import Steward
-from steward.relay import Relay
-from steward.services.durable import DurableEngine, system_store
-from steward.slot_holder import SlotHolder
 from steward.storage.database import notifications
+from steward.worker import dispatcher as relays
+from steward.worker.dispatcher import Relay
+from steward.worker.engines.embedded import DurableEngine, system_store
+from steward.worker.slot_worker import SlotHolder
 
 log = logging.getLogger(__name__)
 

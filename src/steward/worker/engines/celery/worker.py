@@ -17,19 +17,19 @@ from celery.worker import WorkController
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
 
-from steward import relay as relays
-from steward.broker_relay import BrokerRelay
 from steward.installation.container import Steward
 from steward.installation.settings import Settings
 from steward.model.declaration.handler import LANES
 from steward.sandbox.confinement import die_with
-from steward.services.celery import TASK, application
-from steward.services.celery_broker import CeleryBroker
-from steward.slot_holder import SlotHolder
 from steward.storage.database import notifications
 from steward.system.clock import new_id
 from steward.tasks.wakeup import NudgeReceiver
-from steward.watchdog import watching
+from steward.worker import dispatcher as relays
+from steward.worker.engines.celery.app import TASK, application
+from steward.worker.engines.celery.broker import CeleryBroker
+from steward.worker.engines.celery.publisher import BrokerRelay
+from steward.worker.slot_worker import SlotHolder
+from steward.worker.watchdog import watching
 
 log = logging.getLogger(__name__)
 

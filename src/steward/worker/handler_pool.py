@@ -138,7 +138,7 @@ class HostedPreparer:
         longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
         limits = Limits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
         self._pool = Children(
-            "steward.handler_process:host",
+            "steward.worker.handler_process:host",
             argument=settings.model_dump() | {"secret_key": settings.key.decode()},
             size=settings.handler_processes,
             spare=SPARE,

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from steward.errors import BrokerUnavailable, StorageUnavailable
-from steward.relay import CERTAIN, POLL, Lane, packed, release
 from steward.storage.database import Ledger
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import claim
 from steward.system.clock import SECOND, now
 from steward.tasks.engine import Broker
 from steward.tasks.wakeup import NudgeReceiver
+from steward.worker.dispatcher import CERTAIN, POLL, Lane, packed, release
 
 log = logging.getLogger(__name__)
 

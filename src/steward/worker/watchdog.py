@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from steward import slots
 from steward.errors import ConfigurationError
 from steward.system import processes
+from steward.worker import slots
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from steward.errors import ConfigurationError, MissingExtra
 from steward.installation.settings import Settings
 from steward.model.declaration.handler import LANES
 from steward.model.service import Abilities
-from steward.services.durable import DurableTaskService
+from steward.worker.engines.embedded import DurableTaskService
 
 try:
     from celery import Celery
@@ -82,7 +82,7 @@ def application(settings: Settings, *, publishing: bool = False) -> Celery:
         )
     app = Celery("steward", broker=url, set_as_current=False)
     if not is_rabbitmq(url):
-        app.conf.broker_transport = f"{__package__}.celery_redis:Transport"
+        app.conf.broker_transport = f"{__package__}.redis:Transport"
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -141,16 +141,16 @@ def _redis(answer: float) -> dict[str, Any]:
 
 def work(settings: Settings) -> int:
     """Run one worker with a relay beside it, until SIGTERM; for `steward work`."""
-    from steward import celery_worker
+    from steward.worker.engines.celery import worker
 
-    return celery_worker.run(settings)
+    return worker.run(settings)
 
 
 def __getattr__(name: str) -> Any:
     # Celery looks for `app` (or `celery`); made when asked for, so that importing this module needs no settings.
     if name in ("app", "celery"):
-        from steward import celery_stock
+        from steward.worker.engines.celery import stock_worker
 
-        made = globals()["app"] = globals()["celery"] = celery_stock.stock_application()
+        made = globals()["app"] = globals()["celery"] = stock_worker.stock_application()
         return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,8 @@ from traceback import format_exception
 
 import sqlalchemy as sa
 
-from steward import endings
 from steward.documents.pdf.renderer import Renderer
-from steward.endings import Fate
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
-from steward.keeping import Keeping, told_apart
 from steward.mail.circuit_breaker import MailLane, StandsStill
 from steward.mail.delivery import Dispatch, Expired, Letter
 from steward.mail.draft import Made, in_pieces, made, made_again, size_of
@@ -34,6 +31,9 @@ from steward.storage.tasks import attempts, deliveries
 from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
 from steward.tasks import task_log
+from steward.worker import outcomes
+from steward.worker.artifacts import Keeping, told_apart
+from steward.worker.outcomes import Fate
 
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 
@@ -66,7 +66,7 @@ class Performance:
     ) -> None:
         self.task, self.claim, self._parts, self._is_lost, self._tell_over = task, claim, parts, is_lost, over
         if parts.retry_delays:
-            handler = dataclasses.replace(handler, retry=endings.delayed(handler.retry, parts.retry_delays))
+            handler = dataclasses.replace(handler, retry=outcomes.delayed(handler.retry, parts.retry_delays))
         self._handler = handler
         self.copies: list[deliveries.Copy] = []
         self.artifacts: list[Artifact] = []
@@ -110,7 +110,7 @@ class Performance:
         if self._is_lost():
             self._over()
             return
-        self._end(endings.failed(self.task, self.claim, self._handler, failure, now()))
+        self._end(outcomes.failed(self.task, self.claim, self._handler, failure, now()))
 
     # Letters
 
@@ -170,7 +170,7 @@ class Performance:
 
     def _is_held(self, ends: int) -> bool:
         """Return whether a letter that has ended uncertain so often waits for a person."""
-        return self._handler.on_uncertain == "hold" or ends >= endings.MOST_UNCERTAIN
+        return self._handler.on_uncertain == "hold" or ends >= outcomes.MOST_UNCERTAIN
 
     def _whole(self, draft: Draft, files: list[list[Enclosed]]) -> Message | None:
         """Return the message of a letter that is not made yet, with the documents that go with it."""
@@ -249,7 +249,7 @@ class Performance:
     def _delivered(self, fates: list[Fate]) -> Ending:
         # What only sends waits in its lane; a report would be made again each second.
         soon = (self._parts.lane.stopped or self._refused) and self.task.lane in SENDING
-        return endings.delivered(
+        return outcomes.delivered(
             self.task, self.claim, self._handler, fates, now(), *self._note, patience=SECOND if soon else TRIAL
         )
 
@@ -257,7 +257,7 @@ class Performance:
         if reply is not None:
             self._one_less(self._fate(letter, reply), recorded=True)
         elif isinstance(error, Expired):
-            self._end(endings.expired(self.task, self.claim, now()))
+            self._end(outcomes.expired(self.task, self.claim, now()))
         elif isinstance(error, LateWriter):
             self._over()
         elif isinstance(error, StandsStill):
@@ -292,7 +292,7 @@ class Performance:
 
     def _within_means(self, ending: Ending) -> Ending:
         """Return `ending` as this engine can keep it."""
-        return ending if self._parts.retries_later else endings.never_later(ending)
+        return ending if self._parts.retries_later else outcomes.never_later(ending)
 
     def _over(self) -> None:
         with self._lock:

@@ -7,15 +7,15 @@ import threading
 
 import sqlalchemy as sa
 
-from steward import slots
 from steward.errors import StewardError
 from steward.installation.container import Steward
-from steward.performer import Performer
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import recovery
 from steward.system.clock import now
 from steward.tasks.wakeup import NudgeReceiver
-from steward.watchdog import Watchdog
+from steward.worker import slots
+from steward.worker.watchdog import Watchdog
+from steward.worker.worker import Performer
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from celery import Celery, signals
 
-from steward.celery_worker import registered
 from steward.errors import StewardError
 from steward.installation import settings as settings_of
 from steward.installation.container import Steward
-from steward.services.celery import application
-from steward.slot_holder import SlotHolder
 from steward.system import private_files
+from steward.worker.engines.celery.app import application
+from steward.worker.engines.celery.worker import registered
+from steward.worker.slot_worker import SlotHolder
 
 log = logging.getLogger(__name__)
 

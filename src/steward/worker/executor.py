@@ -10,14 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from steward import endings
 from steward.documents.pdf.renderer import Renderer
 from steward.errors import StewardError, StorageUnavailable
 from steward.mail.circuit_breaker import MailLane
 from steward.mail.delivery import Dispatch
 from steward.mail.transport import Transport
 from steward.model.states import Task
-from steward.performance import Parts, Performance
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Prepared, Request
 from steward.storage import working_folders
@@ -27,6 +25,8 @@ from steward.storage.encryption import Seal
 from steward.storage.tasks import artifacts, attempts, deliveries
 from steward.system.clock import SECOND, new_id, now
 from steward.tasks import task_log
+from steward.worker import outcomes
+from steward.worker.attempt import Parts, Performance
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +178,9 @@ class Runner:
         for task in begun:
             handler = self._registry.handlers.get(task.name)
             if handler is None:
-                self._end(task, endings.blocked(task, claim, moment))
+                self._end(task, outcomes.blocked(task, claim, moment))
             elif task.expires_at is not None and task.expires_at <= moment:
-                self._end(task, endings.expired(task, claim, moment))
+                self._end(task, outcomes.expired(task, claim, moment))
             else:
                 lost = partial(self._is_lost, task.id, claim)
                 going.append(Performance(task, claim, handler, self._parts, lost, over))

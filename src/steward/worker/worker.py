@@ -15,17 +15,17 @@ import sqlalchemy as sa
 
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
-from steward.hosting import HostedPreparer
 from steward.installation.container import Steward
 from steward.mail.transport import Transport
-from steward.mail_questions import MailQuestions
-from steward.runner import Runner
 from steward.storage import working_folders
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
 from steward.storage.tasks import acceptance, attempts, claim, recovery, retention
 from steward.system.clock import SECOND, new_id, now
+from steward.worker.executor import Runner
+from steward.worker.handler_pool import HostedPreparer
+from steward.worker.mail_probe import MailQuestions
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from steward.errors import BrokerUnavailable
 from steward.installation.settings import Settings, hostname_of
-from steward.services.celery import TASK, WAIT, application, dead_letters, is_rabbitmq
 from steward.system.masking import masked
+from steward.worker.engines.celery.app import TASK, WAIT, application, dead_letters, is_rabbitmq
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

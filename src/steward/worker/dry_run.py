@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from steward.documents.pdf.weasyprint import WeasyRenderer
-from steward.hosting import HostedPreparer
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import Settings
@@ -21,10 +20,11 @@ from steward.model.payload import write
 from steward.model.results import TaskResult
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Request
-from steward.runner import Runner
-from steward.services.immediate import ImmediateTaskService
 from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
+from steward.worker.engines.immediate import ImmediateTaskService
+from steward.worker.executor import Runner
+from steward.worker.handler_pool import HostedPreparer
 
 
 class Trial:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from steward.installation.container import Steward
 from steward.installation.settings import hostname_of
 from steward.mail.transport import Transport
-from steward.runner import Runner
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.fleet import circuit_breaker
 from steward.storage.tasks import search
 from steward.system.clock import now
+from steward.worker.executor import Runner
 
 log = logging.getLogger(__name__)
 

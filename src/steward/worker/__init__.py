@@ -1,0 +1,1 @@
+"""Work done: tasks claimed, attempted in children, and brought to an end."""

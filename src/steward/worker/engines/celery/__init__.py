@@ -1,0 +1,1 @@
+"""Celery behind the same interface: the ledger accepts, a broker carries ids."""
