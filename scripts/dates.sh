@@ -5,9 +5,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 BIN=.venv/bin
-TESTS="tests/unit/test_clock.py tests/unit/test_periods.py tests/unit/test_schedules.py tests/unit/test_occurrences.py
-    tests/unit/test_clockwork.py tests/unit/test_alerts.py tests/unit/web/test_words.py
-    tests/unit/web/test_schedule_pages.py tests/unit/cli/test_fields.py tests/plugins/test_grant_report.py
+TESTS="tests/unit/system/test_clock.py tests/unit/model/test_periods.py tests/unit/model/test_cron.py tests/unit/tasks/test_occurrences.py
+    tests/unit/tasks/test_scheduler.py tests/unit/tasks/test_alerts.py tests/unit/web/test_wording.py
+    tests/unit/web/test_schedules.py tests/unit/cli/test_arguments.py tests/plugins/test_grant_report.py
     tests/plugins/test_membership_summary.py tests/journeys/test_schedules.py tests/journeys/test_schedule_doors.py"
 
 # A moment in UTC, and the zone of the machine: the end of 29 February, where the next day has come; the night in which

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.house.repository import ROOT
 
 from steward import cli
-from tests.house.repository import ROOT
 
 
 class Done(NamedTuple):

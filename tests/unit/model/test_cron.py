@@ -6,11 +6,11 @@ from itertools import islice, pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.model.test_handler import Joined
 
 from steward import Schedule, handler
 from steward.errors import InvalidOption, PluginError
 from steward.model.cron import after, check, days_of, find_zone, in_words, suggested, upcoming
-from tests.unit.test_handlers import Joined
 
 
 def at(*parts: int) -> datetime:

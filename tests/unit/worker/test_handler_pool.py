@@ -16,7 +16,7 @@ from steward.worker.handler_pool import STALL, HostedPreparer
 
 pytestmark = pytest.mark.slow
 
-TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pypdf
 import pytest
+from tests.unit.pages import Pages, read
 
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
@@ -19,7 +20,6 @@ from steward.documents.tables.cells import clean
 from steward.documents.templates import Templates
 from steward.installation.settings import shipped
 from steward.model.content import Column, Table
-from tests.unit.pages import Pages, read
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import sqlalchemy as sa
+from tests.unit.storage.conftest import entry
 
 from steward.installation.container import Steward
 from steward.installation.settings import load
@@ -18,7 +19,6 @@ from steward.storage.incidents import AWAY, Event
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, now
 from steward.tasks.alerts import LONGEST, QUIET, identified
-from tests.unit.ledger.conftest import entry
 
 START = now()
 WINDOW = 3600 * SECOND

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from tests.unit.storage.conftest import entry
 
 from steward.errors import LateWriter, StateConflict
 from steward.model.content import Secret
@@ -15,7 +16,6 @@ from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, recovery
 from steward.system.clock import new_id, now
-from tests.unit.ledger.conftest import entry
 
 SEAL = Seal(b"k" * 32)
 

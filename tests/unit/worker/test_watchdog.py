@@ -10,11 +10,11 @@ import threading
 from contextlib import closing
 
 import pytest
+from tests.servers.ports import wait_until
 
 from steward.system import processes
 from steward.worker import slots, watchdog
 from steward.worker.watchdog import Watchdog, locked
-from tests.servers.ports import wait_until
 
 pytestmark = pytest.mark.slow
 

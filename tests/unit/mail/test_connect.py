@@ -5,13 +5,13 @@ import socket
 import threading
 
 import pytest
+from tests.servers.ports import wait_until
 
 from steward.mail.transports.smtp import hello as smtp_hello
 from steward.mail.transports.smtp.connect import NotConnected, _reason, connect
 from steward.mail.transports.smtp.hello import Hello, is_full, literal
 from steward.mail.transports.smtp.reach import Place, connected
 from steward.mail.transports.smtp.url import parse
-from tests.servers.ports import wait_until
 
 BOTH = "[Errno 111] Connect call failed ('::1', 587, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 587)"
 

@@ -17,7 +17,7 @@ from steward.worker.worker import Performer
 
 pytestmark = pytest.mark.slow
 
-TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 
 
 @pytest.fixture

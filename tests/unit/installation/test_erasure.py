@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.servers.stores import contents
 
 from steward.errors import StorageUnavailable
 from steward.installation import erasure
@@ -18,11 +19,10 @@ from steward.storage.database.tables import actions, incidents, lanes
 from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
 from steward.worker.dry_run import Trial
-from tests.servers.stores import contents
 
 pytestmark = pytest.mark.slow
 
-TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
 from steward.worker.dry_run import Trial
 
-TRIALS = Path(__file__).parent.parent / "journeys" / "plugins"
+TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 
 
 @pytest.fixture(scope="module")
