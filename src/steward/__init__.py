@@ -25,19 +25,30 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "addresses": ("EmailAddress",),
+    "model.email_address": ("EmailAddress",),
     "errors": ("Rejected", "StewardError", "UnreadableData"),
-    "formats": ("money", "number", "percent"),
-    "handlers": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
-    "hookspecs": ("hookimpl",),
-    "periods": ("Calendar",),
-    "plugin_settings": ("PluginSettings",),
-    "results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
-    "schedules": ("Schedule",),
-    "service": ("Options", "Query", "TaskService"),
-    "records": ("Record", "to_date", "to_decimal"),
-    "source": ("Source",),
-    "values": ("Attachment", "Column", "Cursor", "Email", "Note", "Private", "Progress", "Report", "Secret", "Table"),
+    "model.formats": ("money", "number", "percent"),
+    "model.declaration.handler": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
+    "plugins.hooks": ("hookimpl",),
+    "model.periods": ("Calendar",),
+    "model.declaration.plugin_settings": ("PluginSettings",),
+    "model.results": ("Artifact", "Delivery", "Outcome", "TaskResult"),
+    "model.cron": ("Schedule",),
+    "model.service": ("Options", "Query", "TaskService"),
+    "plugins.records": ("Record", "to_date", "to_decimal"),
+    "plugins.source": ("Source",),
+    "model.content": (
+        "Attachment",
+        "Column",
+        "Cursor",
+        "Email",
+        "Note",
+        "Private",
+        "Progress",
+        "Report",
+        "Secret",
+        "Table",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

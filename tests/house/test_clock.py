@@ -9,7 +9,7 @@ from tests.house.repository import modules, name, tree
 READING = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
 READING |= {"time.localtime", "localtime"}
 # A plugin that must remember over days when it sent something: the wall's clock is what two processes share.
-MAY = {"src/steward/clock.py", "plugins/quickbooks_expenses/export.py"}
+MAY = {"src/steward/system/clock.py", "plugins/quickbooks_expenses/export.py"}
 
 
 def test_the_clock_is_read_in_one_place() -> None:

@@ -152,7 +152,15 @@ class Steward:
     @cached_property
     def alerts(self) -> Alerts:
         """What tells operators; turned by every process that performs."""
-        return Alerts(self.ledger, self.service, self.settings)
+        return Alerts(
+            self.ledger,
+            self.service,
+            to=self.settings.alert_to,
+            urls=self.settings.alert_urls,
+            window=self.settings.alert_window,
+            organization=self.settings.organization,
+            public_url=self.settings.public_url,
+        )
 
     def preparer(self, given: dict[str, Any] | None = None) -> Preparer:
         """Return what runs handlers in this process."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from steward.errors import ConfigurationError, InvalidOption
+from steward.errors import ConfigurationError
 from steward.installation import proxies, secret_key
 from steward.model import cron as schedules
 from steward.model.declaration.options import LONGEST
 from steward.model.declaration.plugin_settings import OWN, pass_on
 from steward.model.periods import Calendar
 from steward.system import strict_json
+from steward.tasks.schedules.planned import Planned, as_value_error
 
 PACKAGE = Path(__file__).parent.parent
 _HELLO: Final = re.compile(
@@ -33,34 +33,6 @@ def shipped(folder: str) -> Path:
     """Return the shipped `plugins` or `templates`: inside the package when installed, beside `src` in a checkout."""
     inside = PACKAGE / "shipped" / folder
     return inside if inside.is_dir() else PACKAGE.parent.parent / folder
-
-
-class Planned(BaseModel):
-    """A task that a setting makes again and again; see `steward.Schedule`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    cron: str
-    zone: str = ""
-    missed: schedules.Missed = "once"
-    payload: dict[str, Any] = {}
-    period: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usable(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("cron"), str):
-            zone, period = given.get("zone") or "UTC", str(given.get("period") or "")
-            given = given | {"cron": _plainly(lambda: schedules.check(given["cron"], zone, "once", period))}
-        return given
-
-
-def _plainly(check: Callable[[], Any]) -> Any:
-    try:
-        return check()
-    except InvalidOption as error:
-        raise ValueError(str(error)) from error
 
 
 class Settings(BaseSettings):
@@ -181,7 +153,7 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _a_zone(cls, name: str) -> str:
-        _plainly(lambda: schedules.find_zone(name))
+        as_value_error(lambda: schedules.find_zone(name))
         return name
 
     @field_validator("smtp_hello_name")

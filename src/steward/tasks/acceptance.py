@@ -10,14 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from steward.errors import (
-    FieldProblem,
-    InvalidPayload,
-    InvalidRequest,
-    Rejected,
-    SourceUnavailable,
-    Unsupported,
-)
+from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, Rejected, SourceUnavailable, Unsupported
 from steward.model.caller import PROCESS, Caller, shown_name
 from steward.model.declaration.handler import Handler
 from steward.model.declaration.injection import Needs, provided

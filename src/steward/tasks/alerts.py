@@ -14,7 +14,6 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from steward.errors import StewardError
-from steward.installation.settings import Settings
 from steward.model.caller import SERVICE
 from steward.model.service import Options
 from steward.storage import incidents
@@ -46,12 +45,26 @@ _PARTICULAR = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|'[^']*'|\"[^\"]*\"|\d+")
 
 
 class Alerts:
-    """One per process; any number of processes may call `look`, and each incident is told of once."""
+    """One per process; any number of processes may call `look`, and each incident is told of once.
 
-    def __init__(self, ledger: Ledger, service: LedgerTaskService, settings: Settings) -> None:
-        self._ledger, self._service, self._settings = ledger, service, settings
-        self._to = [address.strip() for address in settings.alert_to.split(",") if address.strip()]
-        self._urls = settings.alert_urls.split()
+    `to` holds addresses parted by commas, `urls` those of Apprise parted by spaces; `window` is in seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        service: LedgerTaskService,
+        *,
+        to: str,
+        urls: str,
+        window: int,
+        organization: str,
+        public_url: str,
+    ) -> None:
+        self._ledger, self._service = ledger, service
+        self._window, self._organization, self._public_url = window, organization, public_url
+        self._to = [address.strip() for address in to.split(",") if address.strip()]
+        self._urls = urls.split()
         self._seen: int | None = None
         if self._urls and importlib.util.find_spec("apprise") is None:
             log.error("STEWARD_ALERT_URLS needs Apprise. Type: pip install 'steward-tasks[alerts]'")
@@ -65,7 +78,7 @@ class Alerts:
             again = incidents.that_move_again(connection, found)
         found = [each for each in found if each not in again]
         made = [task_id for each in again for task_id in self._end(each, at)]
-        window = self._settings.alert_window * SECOND
+        window = self._window * SECOND
         over = [each for each in found if is_over(each, at, window)]
         if over:
             self._ledger.apply(lambda c: incidents.close(c, over, at))
@@ -145,7 +158,7 @@ class Alerts:
         if self._urls:
             told = [self._shown(each) for each in ripe[:MOST_TOLD]]
             lines = [f"{each['what']}: {each['reason']}\n{each['link']}".replace(": \n", "\n") for each in told]
-            title = f"{self._settings.organization}: {told[0]['what']}" + (
+            title = f"{self._organization}: {told[0]['what']}" + (
                 f", and {len(ripe) - 1} more" if len(ripe) > 1 else ""
             )
             body = "\n\n".join(lines)
@@ -168,7 +181,7 @@ class Alerts:
         }
 
     def _shown(self, incident: Incident) -> dict[str, Any]:
-        base, name = self._settings.public_url, incident.name
+        base, name = self._public_url, incident.name
         if incident.kind in ("stopped", MOVES):
             link = base + "/"
         elif incident.kind in ("missed", "ended", "refused"):

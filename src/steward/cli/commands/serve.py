@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -103,7 +103,6 @@ def work(
     parent: Parent = 0,
 ) -> int:
     """Run one worker, which performs tasks until SIGTERM or Ctrl-C. Start as many as you like."""
-    from importlib import import_module
 
     from steward.errors import InvalidOption
 
@@ -118,8 +117,9 @@ def work(
             "Run steward serve, or set STEWARD_ENGINE=durable",
         )
     if chosen.engine == "celery":
-        found: Any = import_module("steward.services.celery")
-        return int(found.work(chosen) or 0)
+        from steward.worker.engines.celery import worker as celery_worker  # an extra that not everybody installs
+
+        return celery_worker.run(chosen)
 
     from steward.installation.container import Steward
     from steward.worker.engines import worker

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from steward.errors import RateLimited
 from steward.storage.database.tables import tasks
 from steward.system.clock import SECOND
-
-if TYPE_CHECKING:
-    from steward.storage.tasks.acceptance import Entry
 
 Limits = Sequence[tuple[int, float]]
 """Pairs of a number of tasks and the seconds in which there may be so many."""
@@ -27,7 +24,27 @@ AHEAD = 60 * SECOND
 later was accepted before the clock was set back, and would keep everybody waiting until it is that late again."""
 
 
-def refuse(connection: sa.Connection, entries: Sequence[Entry]) -> None:
+class Countable(Protocol):
+    """What is looked at of a task that is to be accepted; `created_at` in microseconds."""
+
+    @property
+    def name(self) -> str:
+        """The handler's name."""
+
+    @property
+    def recipient(self) -> str | None:
+        """Whom it is for, sealed to what can be compared."""
+
+    @property
+    def created_at(self) -> int:
+        """When it was asked for."""
+
+    @property
+    def at_most(self) -> tuple[tuple[int, float], ...]:
+        """The limits that its handler declares."""
+
+
+def refuse(connection: sa.Connection, entries: Sequence[Countable]) -> None:
     """Return if `entries` keep the limits that they carry, counted with what was accepted before.
 
     What became of those does not matter: a task that failed or was cancelled counts too. Other transactions that ask

@@ -11,7 +11,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from steward.errors import InvalidOption, StewardError
-from steward.installation.settings import Planned
 from steward.model import cron as calendar
 from steward.model.caller import COMMAND_LINE, SERVICE
 from steward.model.declaration.handler import Handler
@@ -29,6 +28,7 @@ from steward.system.clock import SECOND, micros, moment, now
 from steward.tasks import task_log
 from steward.tasks.acceptance import LedgerTaskService
 from steward.tasks.schedules.occurrences import OVER, Door, Occurrence, moves_along, task_of
+from steward.tasks.schedules.planned import Planned
 
 log = logging.getLogger(__name__)
 

@@ -272,16 +272,14 @@ class Timetable:
             )
 
     def _require_able(self) -> None:
-        abilities = self._service.abilities
-        if not abilities.schedules:
-            raise Unsupported("This engine has no schedules", abilities.why, "Set STEWARD_ENGINE=durable")
+        if not self._service.abilities.schedules:
+            raise Unsupported("This engine has no schedules", self._service.abilities.why, "Set STEWARD_ENGINE=durable")
 
     def _standings(self, read: Callable[[sa.Connection], list[Entry]]) -> list[Standing]:
         with self._ledger.read() as connection:
             entries = read(connection)
             latest = rows.latest(connection, [entry.id for entry in entries])
-        at = moment(now())
-        return [self._standing(entry, _next(entry, at), latest.get(entry.id)) for entry in entries]
+        return [self._standing(entry, _next(entry, moment(now())), latest.get(entry.id)) for entry in entries]
 
     def _standing(self, entry: Entry, coming: tuple[datetime, ...], last: Firing | None) -> Standing:
         handler, days = self._registry.handlers.get(entry.name), None

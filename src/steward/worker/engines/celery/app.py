@@ -137,20 +137,3 @@ def _redis(answer: float) -> dict[str, Any]:
         "socket_keepalive_options": keepalive,
         "health_check_interval": 10,
     }
-
-
-def work(settings: Settings) -> int:
-    """Run one worker with a relay beside it, until SIGTERM; for `steward work`."""
-    from steward.worker.engines.celery import worker
-
-    return worker.run(settings)
-
-
-def __getattr__(name: str) -> Any:
-    # Celery looks for `app` (or `celery`); made when asked for, so that importing this module needs no settings.
-    if name in ("app", "celery"):
-        from steward.worker.engines.celery import stock_worker
-
-        made = globals()["app"] = globals()["celery"] = stock_worker.stock_application()
-        return made
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Those who keep the promise of `steward.mail.transport`."""

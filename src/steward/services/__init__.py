@@ -1,0 +1,1 @@
+"""Names that people type, and keep: thin modules that lead to where things are now."""
