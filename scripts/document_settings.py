@@ -22,7 +22,7 @@ the reason. A name that begins with `STEWARD_` and that no setting has is told, 
 ignored. Every other line of the file goes to plugins: into the environment of the process that reads it and of those
 that it starts, unless the environment has that name. See [settings of a plugin](plugins.md#settings-of-a-plugin).
 
-This page is made from `src/steward/settings.py` by `make docs`.
+This page is made from `src/steward/installation/settings.py` by `make docs`.
 
 | variable | values | default | meaning |
 |---|---|---|---|

@@ -93,6 +93,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "settings":  # `from steward import settings`: a module that applications import by this name
+        return import_module("steward.installation.settings")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'steward' has no attribute '{name}'")

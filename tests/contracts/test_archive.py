@@ -188,7 +188,7 @@ def test_a_write_that_the_system_refuses_leaves_nothing(tmp_path: Path) -> None:
     program = f"""
 import resource
 from pathlib import Path
-from steward.archives.folder import FolderArchive
+from steward.storage.archives.folder import FolderArchive
 from steward.errors import StorageFull
 archive = FolderArchive(Path({str(tmp_path)!r}) / "archive")
 source = Path({str(tmp_path)!r}) / "source"

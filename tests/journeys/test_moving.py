@@ -117,7 +117,8 @@ def test_a_ledger_moves_to_postgresql_and_back_and_goes_on(install: Install, pos
 
 _COPY = """
 import os, sys
-from steward.ledger import Ledger, copying
+from steward.storage import copying
+from steward.storage.database import Ledger
 def told(table, rows):
     print(table, rows, flush=True)
     if table == "tasks" and rows >= 2000:

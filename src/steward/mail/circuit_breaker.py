@@ -1,7 +1,7 @@
 """What one process knows of mail's lane: whether letters may go, and what each answer of the server means for it.
 
-The decisions are in the ledger (`ledger/mail_lane.py`), for all processes; what is kept here only saves asking it for
-every letter.
+The decisions are in the ledger (`storage.fleet.circuit_breaker`), for all processes; what is kept here only saves
+asking it for every letter.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ MOST_UNCERTAIN = 3
 class Fate:
     """What became of one recipient's copy in this attempt, or `earlier`.
 
-    Where it does not count against the task, `waits` is how the attempt is recorded: see `ledger/mail_lane.py`.
+    Where it does not count against the task, `waits` says how the attempt is recorded: `storage.fleet.circuit_breaker`.
     """
 
     to: str

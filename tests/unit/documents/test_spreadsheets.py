@@ -240,8 +240,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 import resource
 from decimal import Decimal
 from pathlib import Path
-from steward.spreadsheets import spool, write_csv, write_xlsx
-from steward.values import Column, Table
+from steward.documents.tables.spreadsheets import spool, write_csv, write_xlsx
+from steward.model.content import Column, Table
 folder = Path({str(tmp_path)!r})
 def work(count):
     rows = ((f"Member number {{n}}", Decimal(n) / 100) for n in range(count))

@@ -106,7 +106,7 @@ def test_nicknames_are_written_out():
 
 def test_a_declared_schedule_that_cannot_be_used_is_named_with_its_place():
     ada = Joined(name="Ada", email="ada@example.org")
-    with pytest.raises(PluginError, match=r"greet at .*test_schedules.py:\d+"):
+    with pytest.raises(PluginError, match=r"greet at .*test_cron.py:\d+"):
 
         @handler(example=ada, schedules=("99 6 * * *",))
         def greet(joined: Joined) -> None: ...

@@ -93,7 +93,7 @@ def test_a_declaration_that_cannot_be_used_says_why_and_where(declare, words):
     with pytest.raises(PluginError) as caught:
         declare()
     assert words in str(caught.value)
-    assert "test_handlers.py:" in str(caught.value)
+    assert "test_handler.py:" in str(caught.value)
 
 
 @given(st.integers(1, 29), st.floats(0, 1))

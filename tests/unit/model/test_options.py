@@ -43,7 +43,7 @@ NONSENSE: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), NONSENSE)
 def test_nonsense_is_refused_with_file_and_line(name: str, value: Any) -> None:
-    with pytest.raises(PluginError, match=r"test_declarations\.py:\d+"):
+    with pytest.raises(PluginError, match=r"test_options\.py:\d+"):
 
         @handler(example=Order(), **{name: value})
         def task(order: Order) -> Note:
@@ -61,7 +61,7 @@ def test_nonsense_is_refused_with_file_and_line(name: str, value: Any) -> None:
     ],
 )
 def test_a_retry_policy_of_nonsense_is_refused_with_file_and_line(name: str, value: Any) -> None:
-    with pytest.raises(PluginError, match=rf"test_declarations\.py:\d+.*{name} is"):
+    with pytest.raises(PluginError, match=rf"test_options\.py:\d+.*{name} is"):
         RetryPolicy(**{name: value})
 
 
@@ -81,7 +81,7 @@ class Letter(BaseModel):
     ],
 )
 def test_an_example_that_could_not_be_accepted_is_refused_with_file_and_line(example: Letter, field: str) -> None:
-    with pytest.raises(PluginError, match=rf"test_declarations\.py:\d+.*{field}"):
+    with pytest.raises(PluginError, match=rf"test_options\.py:\d+.*{field}"):
 
         @handler(example=example)
         def task(letter: Letter) -> Note:
@@ -90,7 +90,7 @@ def test_an_example_that_could_not_be_accepted_is_refused_with_file_and_line(exa
 
 @pytest.mark.parametrize("payload", [None, Letter(), {"code": "4711"}])
 def test_a_schedule_with_a_secret_is_refused_with_file_and_line(payload: Any) -> None:
-    with pytest.raises(PluginError, match=r"test_declarations\.py:\d+.*holds a secret"):
+    with pytest.raises(PluginError, match=r"test_options\.py:\d+.*holds a secret"):
 
         @handler(example=Letter(), schedules=(Schedule("0 6 * * *", payload=payload),))
         def task(letter: Letter) -> Note:

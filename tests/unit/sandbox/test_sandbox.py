@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 KID = '''
 import ctypes, mmap, os, signal, socket, subprocess, sys, threading, time
-from steward.children import send, stand_at
+from steward.sandbox import send, stand_at
 from steward.errors import ConfigurationError, FieldProblem, InvalidPayload, RateLimited, Rejected
 
 class Own(Rejected):
@@ -492,7 +492,7 @@ def test_a_parent_that_forgets_to_close_ends_at_once_and_takes_them_along(tmp_pa
     program = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from steward.children import Children, Limits
+from steward.sandbox import Children, Limits
 pool = Children("kid:main", limits=Limits(60, 60, 300), name="kid")
 pool.call(["echo"])
 print(*pool.pids(), flush=True)
@@ -507,7 +507,7 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 import sys, signal
 sys.path.insert(0, {str(tmp_path)!r})
 from threading import Thread
-from steward.children import Children, Limits
+from steward.sandbox import Children, Limits
 pool = Children("kid:main", size=2, limits=Limits(60, 60, 300), name="kid")
 asking = Thread(target=lambda: pool.call(["echo"]))
 asking.start()

@@ -75,7 +75,7 @@ def test_a_killed_migration_starts_again(tmp_path):
     script = f"""
 import os, signal
 import sqlalchemy as sa
-from steward.ledger import Ledger
+from steward.storage.database import Ledger
 ledger = Ledger({url!r})
 @sa.event.listens_for(ledger.engine, "before_cursor_execute")
 def count(conn, cursor, statement, *rest):

@@ -73,7 +73,7 @@ def test_nobodys_address_is_shown(text, shown):
 
 def test_an_exception_is_one_record_with_nobodys_address():
     line = LineFormatter().format(record("it failed", error=raised("ada@example.org\nhas\x1b none")))
-    assert "it failed (ValueError: ***@example.org has none, test_logline.py line" in line
+    assert "it failed (ValueError: ***@example.org has none, test_log_line.py line" in line
     event = json.loads(JsonFormatter().format(record("it failed", error=raised("ada@example.org"))))
     assert (event["error"], event["level"], event["logger"]) == ("ValueError", "warning", "steward.some")
 

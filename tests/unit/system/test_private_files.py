@@ -70,12 +70,12 @@ def test_what_cannot_be_narrowed_is_named_in_the_log(caplog):
 def test_what_a_command_is_asked_to_write_has_its_users_own_mode(tmp_path):
     program = f"""
 import pathlib
-from steward import private
-private.begin()
-private.begin()
+from steward.system import private_files
+private_files.begin()
+private_files.begin()
 here = pathlib.Path({str(tmp_path)!r})
 (here / "ours").touch()
-with private.as_usual():
+with private_files.as_usual():
     (here / "theirs").touch()
 (here / "again").touch()
 """

@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from tests.unit.storage.conftest import entry
 
 from steward.errors import LateWriter
 from steward.plugins.run_result import CSV, Document
@@ -13,8 +14,6 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.tasks import acceptance, artifacts, attempts, commands
 from steward.system.clock import now
 from steward.worker.artifacts import Keeping, told_apart
-
-from .ledger.conftest import entry
 
 pytestmark = pytest.mark.slow
 

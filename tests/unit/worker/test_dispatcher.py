@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import sqlalchemy as sa
+from tests.unit.storage.conftest import entry
 
 from steward.model.states import State
 from steward.storage.database.tables import tasks
@@ -13,8 +14,6 @@ from steward.storage.tasks.claim import Due
 from steward.system.clock import SECOND, new_id, now
 from steward.tasks.wakeup import NudgeReceiver
 from steward.worker.dispatcher import ONCE_LOST, Relay, lanes, packed
-
-from .ledger.conftest import entry
 
 pytestmark = pytest.mark.slow
 

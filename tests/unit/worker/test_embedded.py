@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 CHILD = """
 import sys, threading
 from pathlib import Path
-from steward.services.durable import DurableEngine, system_store
+from steward.worker.engines.embedded import DurableEngine, system_store
 
 def perform(ids):
     print("begun", flush=True)

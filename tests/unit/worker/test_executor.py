@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
+from tests.unit.storage.conftest import entry
 
 from steward import Email, RetryPolicy, handler
 from steward.mail.transport import Phase, Reply
@@ -22,8 +23,6 @@ from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
 from steward.worker.executor import Runner
-
-from .ledger.conftest import entry
 
 
 class Payload(BaseModel):

@@ -8,7 +8,7 @@ from steward.worker import slots
 
 def test_a_slot_is_held_by_one_and_free_when_its_process_is_killed(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from steward import slots\n"
+        "import sys; from pathlib import Path; from steward.worker import slots\n"
         "s = slots.take(Path(sys.argv[1])); print(s.number, flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 HOLD = """
 import os, sqlite3, subprocess, sys, threading
 from pathlib import Path
-from steward import slots
+from steward.worker import slots
 folder, store, kind, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 slot = slots.take(folder, kind) if kind else None
 if how == "handler":
@@ -171,7 +171,7 @@ def test_a_frozen_process_without_the_lock_is_left_to_the_lease(dog, hold, store
 
 def hold_nothing(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from steward import slots\n"
+        "import sys; from pathlib import Path; from steward.worker import slots\n"
         "slot = slots.take(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
