@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from steward.errors import Rejected, StewardError, UnreadableData
     from steward.model.content import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
     from steward.model.cron import Schedule
-    from steward.model.declaration.handler import NO_RETRY, Handler, RetryPolicy, handler
+    from steward.model.declaration.handler import Handler, handler
     from steward.model.declaration.plugin_settings import PluginSettings
+    from steward.model.declaration.retry import NO_RETRY, RetryPolicy
     from steward.model.email_address import EmailAddress
     from steward.model.formats import money, number, percent
     from steward.model.periods import Calendar
@@ -28,7 +29,8 @@ _HOMES = {
     "model.email_address": ("EmailAddress",),
     "errors": ("Rejected", "StewardError", "UnreadableData"),
     "model.formats": ("money", "number", "percent"),
-    "model.declaration.handler": ("NO_RETRY", "Handler", "RetryPolicy", "handler"),
+    "model.declaration.handler": ("Handler", "handler"),
+    "model.declaration.retry": ("NO_RETRY", "RetryPolicy"),
     "plugins.hooks": ("hookimpl",),
     "model.periods": ("Calendar",),
     "model.declaration.plugin_settings": ("PluginSettings",),

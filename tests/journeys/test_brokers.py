@@ -24,9 +24,10 @@ from tests.servers.redis import Redis
 from tests.servers.smtp_sink import SmtpSink
 from tests.servers.tcp_proxy import TcpProxy
 
+from steward.model.declaration.queues import QUEUES
 from steward.storage.fleet import leases, workers
 from steward.system.clock import now
-from steward.worker.engines.celery.app import DEAD, LANES, TASK, application, dead_letters
+from steward.worker.engines.celery.app import DEAD, TASK, application, dead_letters
 from steward.worker.engines.celery.publisher import DUTY
 
 Install = Callable[..., Installation]
@@ -76,7 +77,7 @@ def test_a_broker_that_is_killed_loses_nothing_and_delays_nobody(
     house.work()
     house.wait_until(lambda: state_of_broker(house) == "reachable", "the relay has found the broker")
     if isinstance(broker, RabbitMq):
-        for lane in (*LANES, DEAD):
+        for lane in (*QUEUES, DEAD):
             broker.settle(lane)
     pause = threading.Event()
     with sending(house, pace=30) as sender:
@@ -176,7 +177,7 @@ def test_a_stock_celery_worker_performs_and_outlives_a_killed_child(
 ) -> None:
     house = install(engine="celery", broker_url=rabbitmq.url)
     command = [sys.executable, "-m", "celery", "-A", "steward.services.celery", "worker", "-c", "2", "-Q"]
-    worker = Program([*command, ",".join(LANES)], house.folder / "celery.log", env=house.environment, cwd=house.folder)
+    worker = Program([*command, ",".join(QUEUES)], house.folder / "celery.log", env=house.environment, cwd=house.folder)
     worker.start()
     house.programs.append(worker)
     for each in house.enqueue_many("letter", letters(10)):

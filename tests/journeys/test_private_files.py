@@ -18,8 +18,8 @@ from steward.cli import checks
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
+from steward.model.declaration.queues import QUEUES
 from steward.worker.dry_run import trial
-from steward.worker.engines.celery.app import LANES
 
 Install = Callable[..., Installation]
 
@@ -138,7 +138,7 @@ def test_what_a_command_writes_for_its_user_has_the_modes_of_that_user(install: 
 def test_a_stock_celery_worker_keeps_its_files_to_itself(install: Install, rabbitmq: RabbitMq, pool: str) -> None:
     house = install(engine="celery", broker_url=rabbitmq.url)
     seen = Seen(_opened(house.settings["data_dir"]))
-    words = ["-m", "celery", "-A", "steward.services.celery", "worker", "-P", pool, "-c", "1", "-Q", ",".join(LANES)]
+    words = ["-m", "celery", "-A", "steward.services.celery", "worker", "-P", pool, "-c", "1", "-Q", ",".join(QUEUES)]
     worker = Program([sys.executable, *words], house.folder / "celery.log", env=house.environment, cwd=house.folder)
     worker.start()
     house.programs.append(worker)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from steward.errors import KeyConflict, StateConflict, UnknownSchedule
 from steward.model.caller import Caller, shown_name
 from steward.storage.database.tables import firings, schedules
-from steward.storage.tasks import acceptance
+from steward.storage.tasks import idempotency
 
 MOST_MISSED = 1000
 """How many missed runs are looked at: enough to say that there are many."""
@@ -78,7 +78,7 @@ def add_within(connection: sa.Connection, entry: Entry, most: int) -> bool:
         return add(connection, entry)
 
 
-def add_once(connection: sa.Connection, entry: Entry, most: int, key: acceptance.Key | None) -> str:
+def add_once(connection: sa.Connection, entry: Entry, most: int, key: idempotency.Key | None) -> str:
     """Store a schedule as `add_within`, unless its owner has used `key`; return the id of the key's schedule.
 
     Raises:
@@ -87,7 +87,7 @@ def add_once(connection: sa.Connection, entry: Entry, most: int, key: acceptance
     """
     made, is_new = entry.id, True
     if key is not None:
-        made, is_new = acceptance.schedule_once(connection, entry.id, key, entry.created_at)
+        made, is_new = idempotency.schedule_once(connection, entry.id, key, entry.created_at)
     if is_new:
         add_within(connection, entry, most)
     elif connection.scalar(sa.select(schedules.c.id).where(schedules.c.id == made)) is None:

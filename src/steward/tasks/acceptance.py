@@ -23,7 +23,7 @@ from steward.plugins.registry import Registry
 from steward.plugins.source import Source
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
-from steward.storage.tasks import acceptance, commands, search
+from steward.storage.tasks import acceptance, commands, idempotency, search
 from steward.system.clock import micros, new_id, now
 from steward.tasks import options as options_of
 from steward.tasks import task_log
@@ -169,7 +169,7 @@ class LedgerTaskService(Awaited):
 
         def change(connection: sa.Connection) -> tuple[list[str], bool]:
             if key is not None:
-                task_id, created = acceptance.accept_once(connection, entry, key)
+                task_id, created = idempotency.accept_once(connection, entry, key)
                 return [task_id], created
             acceptance.accept(connection, [entry])
             return [entry.id], True
@@ -202,14 +202,14 @@ class LedgerTaskService(Awaited):
 
         def change(connection: sa.Connection) -> tuple[list[str], bool]:
             if key is not None:
-                return acceptance.accept_all_once(connection, entries, key)
+                return idempotency.accept_all_once(connection, entries, key)
             if entries:
                 acceptance.accept(connection, entries)
             return [entry.id for entry in entries], True
 
         return change
 
-    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> acceptance.Key | None:
+    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> idempotency.Key | None:
         """Return the key of a request with what it stands for: the name, the payload or payloads, and the options.
 
         Options count as they were given: what a handler adds to the moment of acceptance differs at each repeat.
@@ -221,7 +221,7 @@ class LedgerTaskService(Awaited):
         times = [None if each is None else micros(each) for each in (options.run_at, options.expires_at)]
         said = [options.span or times, options.priority]
         whole, earlier = json.dumps([handler.name, body, said]), json.dumps([handler.name, *body])
-        return acceptance.Key(
+        return idempotency.Key(
             options.caller.id, text, self._seal.digest(whole.encode()), self._seal.digest(earlier.encode())
         )
 

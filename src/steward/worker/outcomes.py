@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from steward.model.declaration.handler import Handler, RetryPolicy
+from steward.model.declaration.handler import Handler
+from steward.model.declaration.retry import RetryPolicy
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task
 from steward.plugins.run_result import Failure

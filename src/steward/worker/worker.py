@@ -21,7 +21,7 @@ from steward.storage import working_folders
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
-from steward.storage.tasks import acceptance, attempts, claim, recovery, retention
+from steward.storage.tasks import attempts, claim, idempotency, recovery, retention
 from steward.system.clock import SECOND, new_id, now
 from steward.worker.executor import Runner
 from steward.worker.handler_pool import HostedPreparer
@@ -247,7 +247,7 @@ class Performer:
     def _tidy(self) -> None:
         moment = now()
         self._sweep()
-        self.writer.apply(lambda c: acceptance.forget_keys(c, moment))
+        self.writer.apply(lambda c: idempotency.forget_keys(c, moment))
         self.writer.apply(lambda c: retention.erase_secrets(c, moment))
         self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
         if self._schedules:

@@ -6,13 +6,13 @@ import sqlalchemy as sa
 from steward.model.states import State
 from steward.storage.database import Ledger
 from steward.storage.database.tables import metadata
-from steward.storage.tasks import acceptance
+from steward.storage.tasks import acceptance, idempotency
 from steward.storage.tasks.acceptance import Entry
 from steward.system.clock import new_id, now
 
 
-def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> acceptance.Key:
-    return acceptance.Key(caller, text, digest, **changes)
+def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> idempotency.Key:
+    return idempotency.Key(caller, text, digest, **changes)
 
 
 def entry(**changes) -> Entry:

@@ -6,7 +6,7 @@ import pytest
 
 from steward.errors import InvalidOption, KeyConflict, UnknownTask
 from steward.model.service import Query
-from steward.storage.tasks import acceptance, search
+from steward.storage.tasks import idempotency, search
 from steward.system.clock import now
 
 from .conftest import entry, key
@@ -18,7 +18,7 @@ def test_fifty_at_once_make_one_task(ledger):
     def send():
         mine = entry()
         ready.wait()
-        ids.append(ledger.apply(lambda c: acceptance.accept_once(c, mine, key("k", "d")))[0])
+        ids.append(ledger.apply(lambda c: idempotency.accept_once(c, mine, key("k", "d")))[0])
 
     threads = [threading.Thread(target=send) for _ in range(50)]
     for thread in threads:
@@ -32,9 +32,9 @@ def test_fifty_at_once_make_one_task(ledger):
 
 
 def test_another_payload_under_the_key_is_a_conflict(ledger):
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "one")))
+    ledger.apply(lambda c: idempotency.accept_once(c, entry(), key("k", "one")))
     with pytest.raises(KeyConflict):
-        ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "two")))
+        ledger.apply(lambda c: idempotency.accept_once(c, entry(), key("k", "two")))
 
 
 def test_fifty_bulks_at_once_make_one(ledger):
@@ -43,7 +43,7 @@ def test_fifty_bulks_at_once_make_one(ledger):
     def send():
         mine = [entry() for _ in range(3)]
         ready.wait()
-        answers.append(tuple(ledger.apply(lambda c: acceptance.accept_all_once(c, mine, key("k")))[0]))
+        answers.append(tuple(ledger.apply(lambda c: idempotency.accept_all_once(c, mine, key("k")))[0]))
 
     threads = [threading.Thread(target=send) for _ in range(50)]
     for thread in threads:
@@ -59,32 +59,32 @@ def test_fifty_bulks_at_once_make_one(ledger):
 def test_a_key_is_its_callers_alone(ledger):
     made = {}
     for caller in ("one", "another", "command line", "process"):
-        made[caller] = ledger.apply(lambda c, who=caller: acceptance.accept_once(c, entry(), key("k", who, who)))
+        made[caller] = ledger.apply(lambda c, who=caller: idempotency.accept_once(c, entry(), key("k", who, who)))
     assert all(created for _, created in made.values())
     assert len({task_id for task_id, _ in made.values()}) == 4
     for caller, (task_id, _) in made.items():
-        again = ledger.apply(lambda c, who=caller: acceptance.accept_once(c, entry(), key("k", who, who)))
+        again = ledger.apply(lambda c, who=caller: idempotency.accept_once(c, entry(), key("k", who, who)))
         assert again == (task_id, False)
 
 
 def test_one_task_and_a_bulk_of_one_are_two_requests(ledger):
-    ledger.apply(lambda c: acceptance.accept_all_once(c, [], key("none", "of none")))
-    assert ledger.apply(lambda c: acceptance.accept_all_once(c, [], key("none", "of none"))) == ([], False)
+    ledger.apply(lambda c: idempotency.accept_all_once(c, [], key("none", "of none")))
+    assert ledger.apply(lambda c: idempotency.accept_all_once(c, [], key("none", "of none"))) == ([], False)
     with pytest.raises(KeyConflict):
-        ledger.apply(lambda c: acceptance.accept_all_once(c, [entry()], key("none", "of one")))
+        ledger.apply(lambda c: idempotency.accept_all_once(c, [entry()], key("none", "of one")))
 
 
 def test_a_key_from_before_is_known_by_what_was_compared_then(ledger):
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "name and payload")))
-    found = ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "whole", earlier="name and payload")))
+    ledger.apply(lambda c: idempotency.accept_once(c, entry(), key("k", "name and payload")))
+    found = ledger.apply(lambda c: idempotency.accept_once(c, entry(), key("k", "whole", earlier="name and payload")))
     assert not found[1]
 
 
 def test_keys_are_kept_two_days(ledger):
     moment = now()
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(created_at=moment - 47 * 3600 * 10**6), key("new", "d")))
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(created_at=moment - 49 * 3600 * 10**6), key("old", "d")))
-    assert ledger.apply(lambda c: acceptance.forget_keys(c, moment)) == 1
+    ledger.apply(lambda c: idempotency.accept_once(c, entry(created_at=moment - 47 * 3600 * 10**6), key("new", "d")))
+    ledger.apply(lambda c: idempotency.accept_once(c, entry(created_at=moment - 49 * 3600 * 10**6), key("old", "d")))
+    assert ledger.apply(lambda c: idempotency.forget_keys(c, moment)) == 1
 
 
 def test_pages_show_each_task_once_newest_first(ledger, add):

@@ -8,7 +8,7 @@ from steward.storage.database import Ledger, migrate
 from steward.storage.database.ledger import REVISIONS
 from steward.storage.database.tables import metadata
 from steward.storage.encryption import token_hash
-from steward.storage.tasks import acceptance, search
+from steward.storage.tasks import idempotency, search
 from steward.system.clock import now
 
 from .conftest import entry, key
@@ -133,9 +133,9 @@ def test_people_keep_the_scopes_of_their_newest_link_and_the_link_that_is_open(b
 def test_a_key_that_was_given_before_makes_no_second_task(before, by, callers):
     for caller in {"process", "command line"} | callers:
         again = key(f"key of {by}", "whole", caller, earlier="old")
-        task_id, created = before.apply(lambda c, k=again: acceptance.accept_once(c, entry(), k))
+        task_id, created = before.apply(lambda c, k=again: idempotency.accept_once(c, entry(), k))
         assert (task_id.partition(" ")[2], created) == (by, False)
     with before.read() as connection:
         assert sum(search.counts(connection).values()) == 7
     stranger = key(f"key of {by}", "whole", "somebody else", earlier="old")
-    assert before.apply(lambda c: acceptance.accept_once(c, entry(), stranger))[1]
+    assert before.apply(lambda c: idempotency.accept_once(c, entry(), stranger))[1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from steward.errors import RateLimited
 from steward.storage.database import Ledger
 from steward.storage.database.tables import keys
-from steward.storage.tasks import acceptance, rate_limit, search
+from steward.storage.tasks import acceptance, idempotency, rate_limit, search
 from steward.system.clock import SECOND, new_id, now
 
 from .conftest import entry, key
@@ -82,17 +82,17 @@ def test_of_many_at_once_all_or_none_are_taken(ledger):
 def test_a_repeat_under_its_key_is_not_counted(ledger):
     first = reset()
     for _ in range(10):
-        found = ledger.apply(lambda c: acceptance.accept_once(c, reset() if count(ledger) else first, key("k", "d")))
+        found = ledger.apply(lambda c: idempotency.accept_once(c, reset() if count(ledger) else first, key("k", "d")))
         assert found[0] == first.id
     with pytest.raises(RateLimited):
-        ledger.apply(lambda c: acceptance.accept_once(c, reset(), key("another", "d")))
+        ledger.apply(lambda c: idempotency.accept_once(c, reset(), key("another", "d")))
 
 
 def test_whoever_goes_on_after_a_refusal_commits_no_key_without_its_task(ledger):
     accept(ledger, reset())
     with ledger.write() as connection:
         with pytest.raises(RateLimited):
-            acceptance.accept_once(connection, reset(), key("k", "d"))
+            idempotency.accept_once(connection, reset(), key("k", "d"))
         acceptance.accept(connection, [entry(name="the caller's own")])
     with ledger.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(keys)) == 0

@@ -7,7 +7,7 @@ from steward.errors import StateConflict
 from steward.model.results import Artifact, Outcome
 from steward.model.states import State
 from steward.storage.database.tables import keys, metadata, tasks
-from steward.storage.tasks import acceptance, artifacts, attempts, deliveries, retention, search
+from steward.storage.tasks import artifacts, attempts, deliveries, idempotency, retention, search
 from steward.storage.tasks.attempts import Ending
 from steward.system.clock import SECOND, now
 
@@ -50,7 +50,7 @@ def test_the_secrets_of_what_failed_are_erased_after_ten_minutes(ledger, add):
 
 def test_what_ended_long_ago_is_deleted_with_all_that_is_recorded_of_it(ledger, add):
     old, new, waiting = add(), add(), add()
-    ledger.apply(lambda c: acceptance.accept_once(c, entry(), key("k", "d")))
+    ledger.apply(lambda c: idempotency.accept_once(c, entry(), key("k", "d")))
     ledger.apply(lambda c: c.execute(keys.update().values(task_id=old)))
     finish(ledger, old, to=["a@x.org"], at=now() - 100 * SECOND)
     finish(ledger, new)

@@ -4,7 +4,7 @@ import pytest
 
 from steward.errors import BrokerUnavailable, ConfigurationError
 from steward.installation.settings import load
-from steward.model.declaration.handler import LANES
+from steward.model.declaration.queues import QUEUES
 from steward.worker.engines.celery.app import TASK, application
 from steward.worker.engines.celery.broker import CeleryBroker
 from steward.worker.engines.celery.worker import registered
@@ -25,7 +25,7 @@ def test_a_broker_that_loses_what_is_in_flight_is_refused_in_words(url):
 
 def test_on_rabbitmq_the_lanes_are_quorum_queues_that_give_up():
     queues = application(settings(RABBITMQ)).amqp.queues
-    assert set(queues) == set(LANES)
+    assert set(queues) == set(QUEUES)
     for queue in queues.values():
         assert queue.queue_arguments["x-queue-type"] == "quorum"
         assert queue.queue_arguments["x-delivery-limit"] == 4

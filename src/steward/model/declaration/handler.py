@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 import re
 import sys
 import typing
@@ -20,50 +19,14 @@ from steward.model.cron import Schedule
 from steward.model.cron import check as check_schedule
 from steward.model.declaration.injection import Needs, needs_of, place_of
 from steward.model.declaration.injection import needs as needs_by
-from steward.model.declaration.options import require_options, require_retry
+from steward.model.declaration.options import require_options
+from steward.model.declaration.queues import QUEUES, Queue
+from steward.model.declaration.retry import RetryPolicy
 from steward.model.payload import keep
 
-Lane = Literal["urgent", "mail", "bulk", "reports", "jobs"]
 ADDRESSED = ("email", "to", "recipient", "recipients")
 """The payload's fields that may hold an address; the first one that does says whom a task is for."""
-LANES: tuple[str, ...] = ("urgent", "mail", "reports", "jobs", "bulk")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-DELAYS = (30.0, 120.0, 360.0, 900.0, 1800.0)
-HOURLY = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """When to try again after a failure that may pass.
-
-    `delays` are seconds before the 2nd, 3rd, ... attempt; after the last one, `then` repeats. `attempts` is the
-    most there will be, `within` the longest span since the first attempt, or since a person asked to try again.
-    `jitter` is the share by which a delay varies, so that thousands of tasks do not come back in the same second.
-    """
-
-    delays: tuple[float, ...] = DELAYS
-    then: float = HOURLY
-    attempts: int = 30
-    within: timedelta = timedelta(days=1)
-    jitter: float = 0.2
-
-    def __post_init__(self) -> None:
-        require_retry(self)
-
-    def delay(self, failures: int, chance: float | None = None) -> float | None:
-        """Return the seconds to wait after the `failures`-th failure (from 1), or None if that was the last.
-
-        `chance` (0 to 1) stands in for the random number, for tests.
-        """
-        if failures >= self.attempts:
-            return None
-        base = self.delays[failures - 1] if failures <= len(self.delays) else self.then
-        # Jitter spreads retries; it is no secret.
-        drawn = random.random() if chance is None else chance  # noqa: S311
-        return base * (1 + self.jitter * (2 * drawn - 1))
-
-
-NO_RETRY = RetryPolicy(attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +78,7 @@ def handler(
     *,
     example: BaseModel,
     name: str | None = None,
-    lane: Lane = "mail",
+    lane: Queue = "mail",
     priority: int = 0,
     retry: RetryPolicy | None = None,
     expires_after: timedelta | None = None,
@@ -199,7 +162,7 @@ def _declare(target: Callable[..., Any], outer: dict[str, Any], **options: Any) 
             error.why,
             f"Make it as a caller would: {model.__name__}(...)",
         ) from error
-    require_options(options, f"{name} at {where}", LANES, RetryPolicy)
+    require_options(options, f"{name} at {where}", QUEUES, RetryPolicy)
     at_most = options.get("at_most") or ()
     if any(most < 1 or seconds <= 0 for most, seconds in at_most):
         raise PluginError(f"The handler {name} at {where} has a limit that lets nothing through", f"It is {at_most}")

@@ -95,7 +95,12 @@ def _limits(value: Any) -> bool:
 def _caller() -> str:
     """Return file and line of the nearest frame that is none of Steward's own, nor a dataclass's."""
     frame = sys._getframe(1)
-    own = ("steward.model.declaration.options", "steward.model.declaration.handler", "dataclasses")
+    own = (
+        "steward.model.declaration.options",
+        "steward.model.declaration.handler",
+        "steward.model.declaration.retry",
+        "dataclasses",
+    )
     while frame.f_back is not None and frame.f_globals.get("__name__") in own:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

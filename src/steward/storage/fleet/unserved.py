@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from steward.model.declaration.handler import LANES
+from steward.model.declaration.queues import QUEUES
 from steward.storage.database.tables import tasks
 
 # A literal, not a parameter: both databases match a partial index only by what stands in the statement.
@@ -17,11 +17,11 @@ _LATEST = 500
 
 def unknown_lanes(connection: sa.Connection) -> dict[str, int]:
     """Return how many tasks wait in each lane that this version does not know: no worker looks there."""
-    found = sa.select(tasks.c.lane, sa.func.count().label("n")).where(_QUEUED, tasks.c.lane.not_in(LANES))
+    found = sa.select(tasks.c.lane, sa.func.count().label("n")).where(_QUEUED, tasks.c.lane.not_in(QUEUES))
     return {row.lane: row.n for row in connection.execute(found.group_by(tasks.c.lane))}
 
 
-def waiting(connection: sa.Connection, before: int, lanes: Iterable[str] = LANES) -> dict[str, int]:
+def waiting(connection: sa.Connection, before: int, lanes: Iterable[str] = QUEUES) -> dict[str, int]:
     """Return those of `lanes` in which a task was due before `before` and is in nobody's hand: since when one was."""
     found: dict[str, int] = {}
     for lane in lanes:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from steward.model.declaration.handler import LANES
+from steward.model.declaration.queues import QUEUES
 from steward.model.states import State
 from steward.storage.database.tables import lanes, tasks, workers
 from steward.system.log_line import about
@@ -62,7 +62,7 @@ _LOOK = _Statement(
     "SELECT "
     + ", ".join(
         f"(SELECT 1 FROM {found} LIMIT 1)"
-        for found in (_WOKEN, _OVER, _LEFT, *(_QUEUED.format(lane) for lane in LANES))
+        for found in (_WOKEN, _OVER, _LEFT, *(_QUEUED.format(lane) for lane in QUEUES))
     )
 )
 _NOW = sa.bindparam("now", type_=sa.BigInteger)
@@ -94,7 +94,7 @@ def look(connection: sa.Connection, now: int) -> Look:
     """Return what there is to do: one cheap read, so that only what is needed is written."""
     wakes, expires, dead, *waiting = connection.execute(_LOOK.on(connection), {"now": now}).one()
     return Look(
-        frozenset(lane for lane, waits in zip(LANES, waiting, strict=True) if waits),
+        frozenset(lane for lane, waits in zip(QUEUES, waiting, strict=True) if waits),
         bool(wakes),
         bool(expires),
         bool(dead),

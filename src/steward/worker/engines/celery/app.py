@@ -11,7 +11,7 @@ from typing import Any
 
 from steward.errors import ConfigurationError, MissingExtra
 from steward.installation.settings import Settings
-from steward.model.declaration.handler import LANES
+from steward.model.declaration.queues import QUEUES
 from steward.model.service import Abilities
 from steward.worker.engines.embedded import DurableTaskService
 
@@ -49,7 +49,7 @@ def is_rabbitmq(url: str) -> bool:
 def queues(url: str) -> list[Any]:
     """Return one queue per lane: quorum queues with a delivery limit and a dead-letter exchange on RabbitMQ."""
     if not is_rabbitmq(url):
-        return [_queue(name, "steward") for name in LANES]
+        return [_queue(name, "steward") for name in QUEUES]
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -57,7 +57,7 @@ def queues(url: str) -> list[Any]:
         "x-dead-letter-routing-key": DEAD,
         "x-consumer-timeout": (LONGEST_TASK + 600) * 1000,
     }
-    return [_queue(name, "steward", arguments) for name in LANES]
+    return [_queue(name, "steward", arguments) for name in QUEUES]
 
 
 def dead_letters() -> Any:

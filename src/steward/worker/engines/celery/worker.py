@@ -19,7 +19,7 @@ from celery.worker.consumer import Consumer
 
 from steward.installation.container import Steward
 from steward.installation.settings import Settings
-from steward.model.declaration.handler import LANES
+from steward.model.declaration.queues import QUEUES
 from steward.sandbox.confinement import die_with
 from steward.storage.database import notifications
 from steward.system.clock import new_id
@@ -115,7 +115,7 @@ class CeleryWorker(SlotHolder):
             hostname=self.id.replace("/", "."),
             pool_cls="threads",
             concurrency=THREADS,
-            queues=list(LANES),
+            queues=list(QUEUES),
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
