@@ -10,10 +10,9 @@ import logging
 import threading
 import time
 
-import sqlalchemy as sa
-
 from steward.mail.transport import Phase, Reply
 from steward.model.results import Outcome
+from steward.storage.database import Connection
 from steward.storage.fleet import circuit_breaker as rows
 from steward.storage.fleet.circuit_breaker import STOOD_STILL, TURNED_AWAY
 from steward.system.clock import now
@@ -61,7 +60,7 @@ class MailLane:
         """Return why a letter that has begun to go must wait after all, or an empty text."""
         return "" if task_id == self._asking else self.stopped
 
-    def hear(self, connection: sa.Connection, task_id: str, reply: Reply, reason: str) -> str:
+    def hear(self, connection: Connection, task_id: str, reply: Reply, reason: str) -> str:
         """Learn from what became of a letter, in the commit that records it.
 
         Returns an empty text if that counts as the task's own matter, else how an attempt that ends so is recorded.
@@ -86,7 +85,7 @@ class MailLane:
             self._unreachable(connection, reason)
         return TURNED_AWAY if letter else STOOD_STILL
 
-    def answer(self, connection: sa.Connection, reply: Reply) -> None:
+    def answer(self, connection: Connection, reply: Reply) -> None:
         """Learn from a question that needed no letter."""
         if reply.ours:
             self._stop(rows.refused(connection, reply.words, now()), reply.words)
@@ -100,14 +99,14 @@ class MailLane:
         """Return whether this process takes the lane to stand as it does."""
         return bool(self.stopped) is standing.is_open and self._doubted is standing.is_doubted
 
-    def look(self, connection: sa.Connection) -> bool:
+    def look(self, connection: Connection) -> bool:
         """Take over what other processes have found out; return whether letters may go again since the last look."""
         standing = rows.standing(connection)
         was, self.stopped = self.stopped, (standing.reason or "it refuses us") if standing.is_open else ""
         self._doubted = standing.is_doubted
         return bool(was) and not self.stopped
 
-    def silent(self, connection: sa.Connection, where: str) -> None:
+    def silent(self, connection: Connection, where: str) -> None:
         """Learn that the server took a connection and has said nothing since."""
         self._unreachable(connection, f"{where} takes the connection, and does not greet us")
 
@@ -122,7 +121,7 @@ class MailLane:
         """Let letters go: the server has taken us back."""
         self.stopped, self._doubted = "", False
 
-    def _judged(self, connection: sa.Connection, reply: Reply, asking: bool) -> None:
+    def _judged(self, connection: Connection, reply: Reply, asking: bool) -> None:
         """The server has dealt with a letter: it is there, and if it took it, it takes us."""
         if not (self._doubted or asking) or reply.code is None:
             return
@@ -130,12 +129,12 @@ class MailLane:
         if not how.is_open or (asking and (how.kind == rows.LINE or reply.outcome is Outcome.ACCEPTED)):
             self._pass(connection)
 
-    def _pass(self, connection: sa.Connection) -> None:
+    def _pass(self, connection: Connection) -> None:
         if rows.passed(connection, now()):
             log.warning("mail moves again")
         self.moves()
 
-    def _unreachable(self, connection: sa.Connection, reason: str) -> None:
+    def _unreachable(self, connection: Connection, reason: str) -> None:
         self._doubted = True
         if rows.unreachable(connection, reason, now()):
             self.stopped = reason

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
-
 from steward.errors import LateWriter
 from steward.mail.draft import LARGEST_STORED, Made, Workshop
 from steward.mail.transport import Parcel, Phase, Reply, Transport
 from steward.model.content import mask
 from steward.model.results import Outcome
+from steward.storage.database import Connection
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.tasks import attempts, deliveries
@@ -54,7 +53,7 @@ class Letter:
     """How often it was sent before, and nobody knows whether it arrived."""
 
 
-Then = Callable[[sa.Connection, Reply], Ending | None]
+Then = Callable[[Connection, Reply], Ending | None]
 """Called in the commit that records a reply; returns how the attempt ends if it ends with this letter."""
 
 
@@ -199,7 +198,7 @@ class Dispatch:
             enclosures,
         )
 
-    def _record_each(self, connection: sa.Connection, items: Sequence[_Sending]) -> list[Reply]:
+    def _record_each(self, connection: Connection, items: Sequence[_Sending]) -> list[Reply]:
         replies: list[Reply] = []
         answers: list[deliveries.Answer] = []
         endings: list[Ending] = []

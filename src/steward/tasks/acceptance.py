@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import BaseModel
 
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, Rejected, SourceUnavailable, Unsupported
@@ -21,7 +20,7 @@ from steward.model.service import Accepted, HandlerLike, Options, Page, Query
 from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.plugins.source import Source
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, commands, idempotency, search
 from steward.system.clock import micros, new_id, now
@@ -149,7 +148,7 @@ class LedgerTaskService(Awaited):
             self._announce(ids)
         return ids, created
 
-    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+    def _joined(self, connection: Connection, ids: list[str]) -> None:
         """Say that `ids` are due once the transaction of `connection` is committed."""
 
     def _call(
@@ -167,7 +166,7 @@ class LedgerTaskService(Awaited):
         entry, body = self._entry(handler, payload, options)
         key = self.key_of(handler, body, options)
 
-        def change(connection: sa.Connection) -> tuple[list[str], bool]:
+        def change(connection: Connection) -> tuple[list[str], bool]:
             if key is not None:
                 task_id, created = idempotency.accept_once(connection, entry, key)
                 return [task_id], created
@@ -200,7 +199,7 @@ class LedgerTaskService(Awaited):
             )
         key = self.key_of(handler, bodies, options)
 
-        def change(connection: sa.Connection) -> tuple[list[str], bool]:
+        def change(connection: Connection) -> tuple[list[str], bool]:
             if key is not None:
                 return idempotency.accept_all_once(connection, entries, key)
             if entries:
@@ -290,5 +289,5 @@ class LedgerTaskService(Awaited):
             return None  # the task waits for the source; the look comes again when it runs
 
 
-def _acted(connection: sa.Connection, task_id: str, by: str, action: str) -> None:
+def _acted(connection: Connection, task_id: str, by: str, action: str) -> None:
     acceptance.note_action(connection, new_id(), task_id, now(), shown_name(by), action)

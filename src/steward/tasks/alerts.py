@@ -11,13 +11,11 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 from steward.errors import StewardError
 from steward.model.caller import SERVICE
 from steward.model.service import Options
 from steward.storage import incidents
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.incidents import Event, Incident
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, moment, now
@@ -97,7 +95,7 @@ class Alerts:
                 if not incidents.uncounted(connection, since, silent, at):
                     break
 
-            def change(connection: sa.Connection) -> None:
+            def change(connection: Connection) -> None:
                 incidents.only_one(connection)
                 events = incidents.uncounted(connection, since, silent, at)
                 incidents.count(connection, [identified(event) for event in events], at)
@@ -112,7 +110,7 @@ class Alerts:
                 "%d kinds of failures, and nobody is told: set STEWARD_ALERT_TO or STEWARD_ALERT_URLS", len(ripe)
             )
 
-        def change(connection: sa.Connection) -> list[str]:
+        def change(connection: Connection) -> list[str]:
             # All or nothing: if another process has told of one of them, the rest is told at the next look.
             with connection.begin_nested() as step:
                 if not all(incidents.mark_told(connection, each, at) for each in ripe):
@@ -128,7 +126,7 @@ class Alerts:
         """End the incident of a lane that moves again, and tell whoever was told that it stood still."""
         entries = self._messages([replace(incident, kind=MOVES, reason="")]) if incident.told_at is not None else []
 
-        def change(connection: sa.Connection) -> list[str]:
+        def change(connection: Connection) -> list[str]:
             if not incidents.end(connection, incident, at):
                 return []
             if entries:
@@ -137,9 +135,7 @@ class Alerts:
 
         return self._hand_over(change, entries)
 
-    def _hand_over(
-        self, change: Callable[[sa.Connection], list[str]], entries: Sequence[acceptance.Entry]
-    ) -> list[str]:
+    def _hand_over(self, change: Callable[[Connection], list[str]], entries: Sequence[acceptance.Entry]) -> list[str]:
         """Make `change`, which accepts `entries` or nothing; return the ids of what was accepted."""
         made = self._ledger.apply(change)
         if made:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import sqlalchemy as sa
-
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.database.group_commit import GroupWriter
 
 T = TypeVar("T")
@@ -31,13 +29,13 @@ class Intake(Ledger):
         if writer is not None:
             writer.close()
 
-    def note(self, change: Callable[[sa.Connection], object]) -> None:
+    def note(self, change: Callable[[Connection], object]) -> None:
         """Commit `change` when there is time for it; whoever asks does not wait, and hears nothing if it fails."""
         writer = self._writer
         if writer is not None:
             writer.submit(change)
 
-    def apply(self, change: Callable[[sa.Connection], T]) -> T:
+    def apply(self, change: Callable[[Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `Ledger.apply`."""
         writer = self._writer
         return super().apply(change) if writer is None else writer.apply(change)

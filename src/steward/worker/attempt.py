@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from traceback import format_exception
 
-import sqlalchemy as sa
-
 from steward.documents.pdf.renderer import Renderer
 from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
 from steward.mail.circuit_breaker import MailLane, StandsStill
@@ -24,6 +22,7 @@ from steward.model.results import Artifact, Outcome
 from steward.model.states import Task
 from steward.plugins.run_result import Draft, Failure, Prepared
 from steward.storage.archive import Archive
+from steward.storage.database import Connection
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.fleet.circuit_breaker import SENDING, STOOD_STILL, TRIAL
@@ -221,8 +220,8 @@ class Performance:
             else:
                 self._parts.dispatch.send(letter, self._recorder(letter), partial(self._sent, letter))
 
-    def _recorder(self, letter: Letter) -> Callable[[sa.Connection, Reply], Ending | None]:
-        def then(connection: sa.Connection, reply: Reply) -> Ending | None:
+    def _recorder(self, letter: Letter) -> Callable[[Connection, Reply], Ending | None]:
+        def then(connection: Connection, reply: Reply) -> Ending | None:
             # Runs inside the commit that records the reply. A task of one letter ends in that same commit.
             # The reason is for everybody to see; who was written to is not.
             reason = reply.text.replace(letter.recipient, "the recipient")

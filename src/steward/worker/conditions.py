@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from steward.errors import StewardError
 from steward.installation.container import Steward
 from steward.model.formats import counted
 from steward.model.states import State
 from steward.storage import schedules
+from steward.storage.database import Connection
 from steward.storage.fleet import leases, unserved, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, moment, now
@@ -108,7 +107,7 @@ def _locked(steward: Steward) -> Iterator[Condition]:
         )
 
 
-def _performing(steward: Steward, connection: sa.Connection, at: int) -> Iterator[Condition]:
+def _performing(steward: Steward, connection: Connection, at: int) -> Iterator[Condition]:
     engine = steward.settings.engine
     alive = any(worker.engine == engine for worker in workers.living(connection, at))
     if not alive and engine != "background":
@@ -124,7 +123,7 @@ def _performing(steward: Steward, connection: sa.Connection, at: int) -> Iterato
         yield Condition("relay", "Nobody relays to the broker; what is accepted waits until a worker does", blocks=True)
 
 
-def _unserved(steward: Steward, connection: sa.Connection, at: int) -> Iterator[Condition]:
+def _unserved(steward: Steward, connection: Connection, at: int) -> Iterator[Condition]:
     """Tell of work that waits where nobody serves it."""
     strange = unserved.unknown_lanes(connection)
     if strange:
@@ -170,7 +169,7 @@ def _unserved(steward: Steward, connection: sa.Connection, at: int) -> Iterator[
             )
 
 
-def _standing_still(connection: sa.Connection) -> Iterator[Condition]:
+def _standing_still(connection: Connection) -> Iterator[Condition]:
     for lane, (since, reason) in sorted(workers.stopped(connection).items()):
         if lane == BROKER:
             words = "The broker cannot be reached; tasks are accepted, and wait"
@@ -186,7 +185,7 @@ def _standing_still(connection: sa.Connection) -> Iterator[Condition]:
             yield Condition("lane", f"The lane '{lane}' stands still", reason, since=moment(since))
 
 
-def _missing_plugins(steward: Steward, connection: sa.Connection) -> Iterator[Condition]:
+def _missing_plugins(steward: Steward, connection: Connection) -> Iterator[Condition]:
     blocked = search.count(connection, State.BLOCKED)
     if blocked:
         yield Condition(
@@ -204,7 +203,7 @@ def _missing_plugins(steward: Steward, connection: sa.Connection) -> Iterator[Co
         )
 
 
-def _missed(connection: sa.Connection, at: int) -> Iterator[Condition]:
+def _missed(connection: Connection, at: int) -> Iterator[Condition]:
     missed = schedules.missed_since(connection, at - MISSED_FOR)
     if not missed:
         return

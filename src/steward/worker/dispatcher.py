@@ -9,10 +9,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from steward.errors import StorageUnavailable
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.tasks import claim, recovery
 from steward.system.clock import SECOND, now
 from steward.tasks.engine import Engine
@@ -118,7 +116,7 @@ class Relay:
             return lane.most - self._in_hand[lane.name]
 
     def _take(
-        self, connection: sa.Connection, moment: int, look: claim.Look, among: Sequence[Lane], still: Mapping[str, str]
+        self, connection: Connection, moment: int, look: claim.Look, among: Sequence[Lane], still: Mapping[str, str]
     ) -> dict[str, list[claim.Due]]:
         if look.expires:
             claim.expire(connection, moment)
@@ -202,7 +200,7 @@ class Relay:
         return min(POLL, max((moment - now()) / SECOND, 0.001))
 
 
-def release(ledger: Ledger, connection: sa.Connection, dead: Sequence[str]) -> None:
+def release(ledger: Ledger, connection: Connection, dead: Sequence[str]) -> None:
     """Free what is in the hands of those of `dead` that still look so, now that the ledger can be written.
 
     While it could not be, nobody could show life: whoever waited then is given the time to do so.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
-import sqlalchemy as sa
-
 from steward.errors import StewardError
 from steward.installation.container import Steward
+from steward.storage.database import Connection
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import recovery
 from steward.system.clock import now
@@ -68,7 +67,7 @@ class SlotHolder(Performer):
     def adopt(self, slot: str) -> None:
         """What else the engine does for a dead slot."""
 
-    def _take_over(self, connection: sa.Connection, moment: int) -> None:
+    def _take_over(self, connection: Connection, moment: int) -> None:
         # We hold the slot's lock, so whoever held it before is dead, whatever its lease says.
         _free(connection, workers.of_slot(connection, self.host, self._slot.name), moment)
 
@@ -83,7 +82,7 @@ class SlotHolder(Performer):
         self._receiver.wake()
 
 
-def _free(connection: sa.Connection, dead: list[str], moment: int) -> None:
+def _free(connection: Connection, dead: list[str], moment: int) -> None:
     workers.retire(connection, dead)
     recovery.release(connection, dead, moment)
     leases.drop(connection, dead)

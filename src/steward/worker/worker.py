@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-import sqlalchemy as sa
-
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
 from steward.installation.container import Steward
 from steward.mail.transport import Transport
 from steward.storage import working_folders
+from steward.storage.database import Connection
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
@@ -85,10 +84,10 @@ class Performer:
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self, before: Callable[[sa.Connection, int], None] = lambda connection, moment: None) -> None:
+    def start(self, before: Callable[[Connection, int], None] = lambda connection, moment: None) -> None:
         """Enter the ledger, in one commit with `before`, and begin to show signs of life."""
 
-        def enter(connection: sa.Connection) -> None:
+        def enter(connection: Connection) -> None:
             before(connection, now())
             self._register(connection)
             claim.unblock(connection, list(self.steward.registry.handlers))
@@ -173,10 +172,10 @@ class Performer:
     def prune(self) -> None:
         """What else is tidied every half minute."""
 
-    def _register(self, connection: sa.Connection) -> None:
+    def _register(self, connection: Connection) -> None:
         workers.register(connection, self.id, self.host, self.slot, os.getpid(), self._engine, self._nudge_port, now())
 
-    def _leave(self, connection: sa.Connection) -> None:
+    def _leave(self, connection: Connection) -> None:
         moment = now()
         claim.hand_back(connection, self.id)
         recovery.release(connection, [self.id], moment, counts=False)
@@ -201,7 +200,7 @@ class Performer:
             # Without heartbeats every task in hand would be given to others: whatever fails now is tried again.
             log.warning("the heartbeat could not be recorded: %s", error)
 
-    def _show_life(self, connection: sa.Connection) -> None:
+    def _show_life(self, connection: Connection) -> None:
         if not workers.heartbeat(connection, self.id, now()):
             self._register(connection)  # frozen for so long that it was forgotten: it must not work without a lease
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from steward.errors import InvalidOption, StewardError
 from steward.model import cron as calendar
 from steward.model.caller import COMMAND_LINE, SERVICE
@@ -20,7 +18,7 @@ from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.storage import access
 from steward.storage import schedules as rows
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.fleet import wall_clock
 from steward.storage.schedules import Entry
 from steward.storage.tasks import acceptance
@@ -55,7 +53,7 @@ class Clockwork:
         at = now() if at is None else at
         declared = {entry.id: entry for entry in self._declared(at)}
 
-        def change(connection: sa.Connection) -> None:
+        def change(connection: Connection) -> None:
             for entry in declared.values():
                 if not rows.add(connection, entry):
                     rows.redeclare(connection, entry)
@@ -80,7 +78,7 @@ class Clockwork:
         the day are appointments, and keep theirs.
         """
 
-        def change(connection: sa.Connection) -> int:
+        def change(connection: Connection) -> int:
             jump = wall_clock.follow(connection, reading)
             for entry in rows.every(connection) if jump else ():
                 if entry.next_at is None or not calendar.goes_by_elapsed_time(entry.cron):
@@ -179,7 +177,7 @@ class Clockwork:
                 ends = ends or occurrences[due].ends
         tasks = {due: _task(entry, handler, occurrences[due], at) for due in wanted if due is not None}
 
-        def change(connection: sa.Connection) -> list[str]:
+        def change(connection: Connection) -> list[str]:
             if not rows.move(connection, entry.id, first, following):
                 return []  # another process has been here
             made = []
@@ -220,7 +218,7 @@ class Clockwork:
         if owner is not None and owner.may_ask(handler.name, handler.scope):
             return True
 
-        def change(connection: sa.Connection) -> None:
+        def change(connection: Connection) -> None:
             if rows.move(connection, entry.id, entry.next_at, None):
                 rows.record(connection, entry.id, entry.next_at or at, "refused", at, None)
                 rows.pause(connection, entry.id, "steward", at)
@@ -242,7 +240,7 @@ def require_no_secret(accepted: acceptance.Entry) -> None:
         )
 
 
-def _look_again(connection: sa.Connection, entry: Entry, at: int) -> None:
+def _look_again(connection: Connection, entry: Entry, at: int) -> None:
     """Compute the next time anew: the clock may have been set back, or the zone's rules have changed, since."""
     done = rows.fired(connection, entry.id, at)
     coming = islice(_after(entry, at), len(done) + 1)

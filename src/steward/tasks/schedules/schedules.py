@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-import sqlalchemy as sa
-
 from steward.errors import InvalidOption, InvalidRequest, StateConflict, Unsupported
 from steward.model import cron as calendar
 from steward.model import periods
@@ -19,7 +17,7 @@ from steward.model.service import HandlerLike, Options
 from steward.plugins.registry import Registry
 from steward.storage import access
 from steward.storage import schedules as rows
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.schedules import Entry, Firing
 from steward.storage.tasks import acceptance
 from steward.system.clock import micros, moment, new_id, now
@@ -145,7 +143,7 @@ class Timetable:
     def find(self, caller: Caller = PROCESS) -> list[Standing]:
         """Return the schedules that are `caller`'s to see, in the order of their names."""
 
-        def read(connection: sa.Connection) -> list[Entry]:
+        def read(connection: Connection) -> list[Entry]:
             found = rows.every(connection, None if caller.operates else caller.id)
             return [each for each in found if caller.knows(each.name)]
 
@@ -158,7 +156,7 @@ class Timetable:
             UnknownSchedule: there is none of this id, or it is not `caller`'s to see: the words are the same.
         """
 
-        def read(connection: sa.Connection) -> list[Entry]:
+        def read(connection: Connection) -> list[Entry]:
             entry = rows.get(connection, schedule_id)
             if not caller.sees(entry.name, entry.owner_id):
                 raise rows.unknown(schedule_id)
@@ -202,7 +200,7 @@ class Timetable:
         handler = self._registry.handlers.get(entry.name)
         self._require_again(entry, caller)
 
-        def change(connection: sa.Connection) -> None:
+        def change(connection: Connection) -> None:
             if handler is not None and entry.origin == "person":
                 owner = access.standing(connection, entry.owner_id)
                 if owner is None or not owner.may_ask(handler.name, handler.scope):
@@ -235,7 +233,7 @@ class Timetable:
             )
         task = task_of(entry, handler, asked.payload, at, by or caller.name or entry.owner)
 
-        def change(connection: sa.Connection) -> None:
+        def change(connection: Connection) -> None:
             acceptance.accept(connection, [task])
             rows.record(connection, entry.id, at, "by hand", at, task.id)
 
@@ -275,7 +273,7 @@ class Timetable:
         if not self._service.abilities.schedules:
             raise Unsupported("This engine has no schedules", self._service.abilities.why, "Set STEWARD_ENGINE=durable")
 
-    def _standings(self, read: Callable[[sa.Connection], list[Entry]]) -> list[Standing]:
+    def _standings(self, read: Callable[[Connection], list[Entry]]) -> list[Standing]:
         with self._ledger.read() as connection:
             entries = read(connection)
             latest = rows.latest(connection, [entry.id for entry in entries])

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import BackgroundTasks
 
 from steward.errors import Unsupported
@@ -17,6 +16,7 @@ from steward.model.caller import PROCESS, Caller
 from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
 from steward.model.service import Abilities, Options
+from steward.storage.database import Connection
 from steward.storage.tasks import acceptance, recovery
 from steward.system.clock import now
 from steward.tasks.acceptance import LedgerTaskService
@@ -84,7 +84,7 @@ class BackgroundTaskService(LedgerTaskService):
                 "Send it over HTTP, or set STEWARD_ENGINE=durable",
             )
 
-    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+    def _joined(self, connection: Connection, ids: list[str]) -> None:
         tasks = _request.get()
         if tasks is not None:  # _refuse_unable has seen to it
             tasks.add_task(self._perform_committed, ids)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
-
 from steward.model.results import TaskResult
 from steward.model.service import Abilities, Page, Query
+from steward.storage.database import Connection
 from steward.storage.tasks import acceptance, claim
 from steward.system.clock import now
 from steward.tasks.acceptance import LedgerTaskService
@@ -52,7 +51,7 @@ class ImmediateTaskService(LedgerTaskService):
         self.ledger.apply(lambda c: (claim.expire(c, moment), claim.wake(c, moment)))
         return self._run_queued()
 
-    def _joined(self, connection: sa.Connection, ids: list[str]) -> None:
+    def _joined(self, connection: Connection, ids: list[str]) -> None:
         self._uncommitted.update(ids)
 
     def _announce(self, ids: list[str]) -> None:

@@ -7,10 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from steward.errors import BrokerUnavailable, StorageUnavailable
-from steward.storage.database import Ledger
+from steward.storage.database import Connection, Ledger
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import claim
 from steward.system.clock import SECOND, now
@@ -119,7 +117,7 @@ class BrokerRelay:
             log.info("this process now relays to the broker")
         return self.leads
 
-    def _take(self, connection: sa.Connection, moment: int, again: dict[str, int]) -> dict[str, list[claim.Due]]:
+    def _take(self, connection: Connection, moment: int, again: dict[str, int]) -> dict[str, list[claim.Due]]:
         claim.expire(connection, moment)
         claim.wake(connection, moment)
         still = claim.stopped_lanes(connection)
@@ -142,7 +140,7 @@ class BrokerRelay:
             taken[lane.name] = self._without_suspects(connection, found)
         return taken
 
-    def _without_suspects(self, connection: sa.Connection, found: list[claim.Due]) -> list[claim.Due]:
+    def _without_suspects(self, connection: Connection, found: list[claim.Due]) -> list[claim.Due]:
         """Return `found` with at most one task in whose hand processes have died twice; there is one of them at a time.
 
         Whatever runs beside a poison pill is then new to it, or has one death behind it: only the pill comes to four.
@@ -203,7 +201,7 @@ class BrokerRelay:
     def _keep_waiting_tasks(self, moment: int) -> None:
         """What needs no broker goes on without it: what expired ends, and what the dead held is freed."""
 
-        def keep(connection: sa.Connection) -> None:
+        def keep(connection: Connection) -> None:
             claim.expire(connection, moment)
             release(self._ledger, connection, claim.dead_holders(connection, moment))
 
