@@ -19,9 +19,8 @@ from steward.model.email_address import address
 from steward.model.formats import counted
 from steward.model.results import Outcome
 from steward.model.states import OPEN
-from steward.storage.database.tables import artifacts
 from steward.storage.fleet import workers
-from steward.storage.tasks import retention, search
+from steward.storage.tasks import artifacts, retention, search
 from steward.system.clock import now, present
 from steward.worker.conditions import conditions
 from steward.worker.dry_run import apart, trial
@@ -116,7 +115,7 @@ def ledger(steward: Steward) -> Found:
 def files(steward: Steward) -> Found:
     """Whether every kept file is there; that each is unaltered is the task `integrity_check`'s to prove."""
     with steward.ledger.read() as connection:
-        kept = connection.execute(artifacts.select()).all()
+        kept = artifacts.every(connection)
     missing = [file for file in kept if not steward.archive.path(file.location).is_file()]
     if missing:
         are = "is" if len(missing) == 1 else "are"

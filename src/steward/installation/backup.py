@@ -16,16 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import sqlalchemy as sa
-
 from steward.errors import ConfigurationError, StorageUnavailable
 from steward.installation import secret_key
 from steward.storage import copying
 from steward.storage.archives.folder import FolderArchive
-from steward.storage.database import Ledger
-from steward.storage.database.tables import artifacts
+from steward.storage.database import Connection, Ledger
 from steward.storage.encryption import Seal
-from steward.storage.tasks import retention, search
+from steward.storage.tasks import artifacts, retention, search
 from steward.system import private_files
 from steward.system.clock import SECOND, now
 
@@ -84,10 +81,10 @@ def make(
         _copy_ledger(ledger, draft / LEDGER)
         copied = Ledger(f"sqlite:///{draft / LEDGER}")
         with copied.read() as connection:
-            locations = connection.scalars(sa.select(artifacts.c.location)).all()
+            files = artifacts.every(connection)
         copied.close()
-        for location in locations:
-            source, place = archive.path(location), draft / "archive" / location
+        for file in files:
+            source, place = archive.path(file.location), draft / "archive" / file.location
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
         inside = key_file.is_file() and key in (None, _key_in(key_file))
@@ -146,7 +143,7 @@ def verify(folder: Path, key: bytes | None = None) -> Backup:
             with ledger.read() as connection:
                 broken = retention.breaches(connection)
                 counts = search.counts(connection)
-                files = connection.execute(sa.select(artifacts.c.location, artifacts.c.sha256)).all()
+                files = artifacts.every(connection)
                 opened, lost = _open_all(connection, seal)
         finally:
             ledger.close()
@@ -154,10 +151,12 @@ def verify(folder: Path, key: bytes | None = None) -> Backup:
         raise _another_key(folder.name)
     if broken:
         raise ConfigurationError(f"The backup {folder.name} breaks a rule", "; ".join(b.rule for b in broken))
-    for location, checksum in files:
-        path = folder / "archive" / location
-        if not path.is_file() or _checksum(path) != checksum:
-            raise ConfigurationError(f"The backup {folder.name} lacks a report", f"{location} is missing or altered")
+    for file in files:
+        path = folder / "archive" / file.location
+        if not path.is_file() or _checksum(path) != file.sha256:
+            raise ConfigurationError(
+                f"The backup {folder.name} lacks a report", f"{file.location} is missing or altered"
+            )
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     return Backup(folder, sum(counts.values()), len(files), size, "inside" if inside else "apart", opened, lost)
 
@@ -185,7 +184,7 @@ def _fits(seal: Seal, told: dict[str, Any], name: str) -> bool:
     return True
 
 
-def _open_all(connection: sa.Connection, seal: Seal) -> tuple[int, int]:
+def _open_all(connection: Connection, seal: Seal) -> tuple[int, int]:
     """Open every value that is sealed; return how many could be, and could not be."""
     opened = lost = 0
     for owner, content in retention.sealed(connection):

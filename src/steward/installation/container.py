@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from steward.documents.templates import Templates
 from steward.errors import StorageFull
 from steward.installation.settings import Settings
@@ -25,6 +23,7 @@ from steward.plugins.source import Source
 from steward.plugins.sync_cursor import LedgerCursor
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
+from steward.storage.database.ledger import store_path
 from steward.storage.encryption import Seal
 from steward.system import masking, private_files
 from steward.tasks.acceptance import LedgerTaskService
@@ -60,10 +59,8 @@ class Steward:
     @property
     def stores(self) -> list[Path]:
         """The databases of SQLite that this installation writes to: each has one lock for all who write."""
-        url = sa.make_url(self.settings.ledger_url)
-        if url.get_backend_name() != "sqlite" or not url.database:
-            return []
-        return [Path(url.database), self.settings.data_dir / "engine.sqlite3"]
+        path = store_path(self.settings.ledger_url)
+        return [] if path is None else [path, self.settings.data_dir / "engine.sqlite3"]
 
     def end_frozen(self) -> int:
         """End the sessions in the database that others of this service hold frozen; return how many. See `Ledger`."""

@@ -8,12 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import sqlalchemy as sa
-
 from steward.errors import StewardError, StorageUnavailable
 from steward.installation import backup, erasure, secret_key
 from steward.model.content import Secret
-from steward.storage.database.tables import artifacts, tasks
+from steward.storage.tasks import artifacts, search
 from steward.storage.tasks import retention as upkeep
 from steward.system.clock import micros, present
 
@@ -42,8 +40,8 @@ class Operations:
         """Check the ledger's rules, every kept file against its checksum, and that the source answers."""
         with self._steward.ledger.read() as connection:
             problems = [f"{b.count} times broken: {b.rule}" for b in upkeep.breaches(connection)]
-            count = int(connection.scalar(sa.select(sa.func.count()).select_from(tasks)) or 0)
-            files = connection.execute(sa.select(artifacts.c.location, artifacts.c.sha256, artifacts.c.task_id)).all()
+            count = sum(search.counts(connection).values())
+            files = artifacts.every(connection)
         for file in files:
             try:
                 sound = self._steward.archive.checksum(file.location) == file.sha256

@@ -33,7 +33,7 @@ from steward.plugins.registry import Registry
 from steward.plugins.run_result import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
 from steward.plugins.source import Source
 from steward.storage import working_folders
-from steward.storage.database.ledger import storage_error
+from steward.storage.database.storage_errors import storage_error
 from steward.system import private_files
 from steward.system.clock import moment
 from steward.system.filenames import all_apart, harmless

@@ -21,13 +21,13 @@ from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.plugins.source import Source
 from steward.storage.database import Connection, Ledger
+from steward.storage.database.joining import joined
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, commands, idempotency, search
 from steward.system.clock import micros, new_id, now
 from steward.tasks import options as options_of
 from steward.tasks import task_log
 from steward.tasks.awaited import Awaited, Change
-from steward.tasks.joining import joined
 from steward.tasks.payloads import MOST_PROBLEMS, arguments, recipient, validated
 
 LARGEST_PAYLOAD = 256 * 1024

@@ -12,10 +12,10 @@ from steward.model.declaration.handler import Handler
 from steward.model.service import HandlerLike, Options, TaskService
 from steward.plugins.registry import Registry
 from steward.storage.database import Connection, Ledger
+from steward.storage.database.joining import async_session, home_of
 from steward.storage.tasks import acceptance
 from steward.tasks import options as options_of
 from steward.tasks import task_log
-from steward.tasks.joining import async_session, home_of
 
 Change = Callable[[Connection], tuple[list[str], bool]]
 """What accepts tasks in a transaction, and returns their ids and whether they are new."""

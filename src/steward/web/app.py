@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -106,7 +105,7 @@ def create(steward: Steward) -> FastAPI:
         page.headers.update({name: value for name, value in headers.items() if name != "WWW-Authenticate"})
         return page
 
-    for kind in (StewardError, HTTPException, PoolTimeout):
+    for kind in (StewardError, HTTPException):
         app.add_exception_handler(kind, explain)
     app.add_exception_handler(ClientDisconnect, lambda request, error: Response(status_code=400))
     submit.add_routes(app, steward, keeper)

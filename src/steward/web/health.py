@@ -7,7 +7,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,8 +15,6 @@ from starlette.routing import Route
 
 from steward.errors import StewardError
 from steward.model.results import Outcome
-from steward.model.states import State
-from steward.storage.database.tables import tasks
 from steward.storage.fleet import circuit_breaker, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, now
@@ -104,7 +101,7 @@ class Metrics:
         with self._steward.ledger.read() as connection:
             by_state = search.counts(connection)
             outcomes = search.outcomes(connection)
-            oldest = connection.scalar(sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state == State.QUEUED))
+            oldest = search.oldest_due(connection)
             alive = workers.living(connection, moment)
             stopped = workers.stopped(connection)
             mail = circuit_breaker.standing(connection)

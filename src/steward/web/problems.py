@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,8 +20,6 @@ from steward.errors import (
     RateLimited,
     StewardError,
 )
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 100
@@ -155,8 +151,6 @@ def in_words(error: BaseException) -> StewardError:
     """Return `error` as one of ours."""
     if isinstance(error, StewardError):
         return error
-    if isinstance(error, PoolTimeout):
-        return errors.StorageBusy("The store is busy", "Every connection to it is in use", "Try again shortly")
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NoSuchPage("Nothing is found under this address", remedy="Check the address")
     return UNFORESEEN
@@ -207,7 +201,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
     """Return the headers that belong to `error`: Retry-After, WWW-Authenticate (RFC 6750, section 3), Allow."""
     if isinstance(error, RateLimited):
         return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, (errors.StorageUnavailable, errors.SourceUnavailable, PoolTimeout)):
+    if isinstance(error, (errors.StorageUnavailable, errors.SourceUnavailable)):
         return {"Retry-After": "5"}
     if isinstance(error, NotSignedIn):
         return {"WWW-Authenticate": 'Bearer realm="steward"' + (', error="invalid_token"' if error.presented else "")}

@@ -15,6 +15,7 @@ from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
 from steward.storage import access, working_folders
+from steward.storage.database import vacuum
 from steward.storage.database.tables import actions, incidents, lanes
 from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
@@ -151,7 +152,7 @@ def test_a_table_that_holds_the_address_still_is_named(trial, larger):
 
 def test_what_is_in_use_at_postgresql_is_waited_for_and_then_told_in_words(larger, monkeypatch):
     steward = larger.steward
-    monkeypatch.setattr(erasure, "_PATIENCE", 0.1)
+    monkeypatch.setattr(vacuum, "_PATIENCE", 0.1)
     larger.service.enqueue("letter", to=ADA)
     with steward.ledger.read() as reader:
         reader.execute(sa.text("SELECT count(*) FROM deliveries"))

@@ -15,7 +15,7 @@ from steward import Column, Note, RetryPolicy, Schedule, Secret, handler
 from steward.errors import PluginError, StorageFull, TaskError
 from steward.installation.settings import load as load_settings
 from steward.plugins.registry import load
-from steward.storage.database.ledger import storage_error
+from steward.storage.database.storage_errors import storage_error
 from steward.worker.dry_run import trial
 
 

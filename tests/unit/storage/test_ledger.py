@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +16,8 @@ from sqlalchemy.schema import CreateIndex
 from steward.errors import ConfigurationError, NewerStore, StorageBusy, StorageFull
 from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupWriter
-from steward.storage.database.ledger import REVISIONS, storage_error
+from steward.storage.database.ledger import REVISIONS
+from steward.storage.database.storage_errors import storage_error
 from steward.storage.database.tables import metadata, tasks
 from steward.storage.database.write_lock import PROMPT
 
@@ -106,6 +107,15 @@ def test_a_full_disk_is_told_apart():
         database.executescript("PRAGMA max_page_count = 2; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000))")
     assert isinstance(storage_error(full.value), StorageFull)
     assert not isinstance(storage_error(sqlite3.OperationalError("disk I/O error")), StorageFull)
+
+
+def test_no_connection_to_be_had_is_a_busy_store(ledger, monkeypatch):
+    monkeypatch.setattr(ledger.engine.pool, "_timeout", 0.01)  # nobody waits half a minute here
+    with ExitStack() as taken, pytest.raises(StorageBusy, match="Every connection"):
+        for _ in range(100):
+            taken.enter_context(ledger.read())
+    with ledger.read() as connection:
+        assert connection.scalar(sa.text("SELECT 1")) == 1
 
 
 class TestAStoreThatIsLocked:

@@ -20,7 +20,7 @@ from steward.errors import UnknownFile
 from steward.mail.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.model.content import Attachment
 from steward.model.results import Outcome
-from steward.storage.database.ledger import storage_error
+from steward.storage.database.storage_errors import storage_error
 from steward.system import private_files
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,13 +13,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from steward.errors import ConfigurationError, InvalidOption, NewerStore, StorageFull, StorageUnavailable
+from steward.errors import ConfigurationError, NewerStore
 from steward.storage.database import postgres
-from steward.storage.database.write_lock import PATIENT, PROMPT, SLICE, WriteLock, busy, is_busy
+from steward.storage.database.storage_errors import in_words, storage_error
+from steward.storage.database.write_lock import PATIENT, PROMPT, SLICE, WriteLock
 from steward.system import private_files
 from steward.system.masking import masked
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Ascending revisions; each has a file in migrations/versions. The last one is what this program writes.
@@ -36,14 +33,14 @@ class Ledger:
         """`patience` is how long a write waits for others, in seconds; `be_prompt` shortens it."""
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
+        self.path = store_path(self.url)
         self.lock = WriteLock(patience)
         self.engine = _engine(self.url, self.lock)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection for reading."""
-        with _in_words(), self.engine.connect() as connection:
+        with in_words(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -53,7 +50,7 @@ class Ledger:
         Raises:
             StorageFull, StorageUnavailable: nothing was written. `StorageBusy`: others were at it all the time.
         """
-        with _in_words(), self.engine.connect() as connection:
+        with in_words(), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.info["write"] = True
             try:
@@ -68,7 +65,7 @@ class Ledger:
         Raises:
             StorageUnavailable: there is none to be had.
         """
-        with _in_words():
+        with in_words():
             connection = self.engine.connect().execution_options(steward_kept=True)
             return KeptConnection(connection, self.lock if self.is_sqlite else None)
 
@@ -97,7 +94,7 @@ class Ledger:
             )
         from steward.storage.database import migrate
 
-        with _in_words():
+        with in_words():
             migrate.upgrade(self.engine)
 
     def revision(self) -> str | None:
@@ -121,7 +118,7 @@ class Ledger:
         """
         if not self.is_sqlite:
             return True
-        with _in_words(), contextlib.closing(self.engine.raw_connection()) as connection:
+        with in_words(), contextlib.closing(self.engine.raw_connection()) as connection:
             return self.lock.is_free(connection.driver_connection, seconds)
 
     def end_frozen(self) -> int:
@@ -256,38 +253,7 @@ def _ensure_folder(folder: Path) -> None:
         )
 
 
-@contextmanager
-def _in_words() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except (DBAPIError, sqlite3.Error) as error:
-        raise storage_error(error) from error
-    except UnicodeEncodeError as error:
-        raise InvalidOption(
-            "A text in the request cannot be used", "It holds half a character, or bytes that are no UTF-8"
-        ) from error
-
-
-def storage_error(error: BaseException) -> StorageUnavailable:
-    """Return a database's or a disk's error in words; `StorageFull` when there is no room."""
-    cause = getattr(error, "orig", None) or error
-    if (isinstance(cause, sqlite3.Error) and is_busy(cause)) or postgres.is_busy(cause):
-        return busy()
-    text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-    log.error("the store failed: %s", text)
-    if _no_room(cause):
-        return StorageFull("There is no room left on the disk", text, "Free some space; it works again by itself")
-    return StorageUnavailable(
-        "The store cannot be used just now", text, "Try again in a moment; see the log if it stays"
-    )
-
-
-def _no_room(cause: Any) -> bool:
-    """Whether the disk is full, by the code of whoever says so: words name columns as well ("full_name")."""
-    if isinstance(cause, OSError):
-        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
-    # SQLite's primary result code is the low byte of the extended one; 53100 is PostgreSQL's disk_full.
-    code, state = getattr(cause, "sqlite_errorcode", None), getattr(cause, "sqlstate", None)
-    return (isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_FULL) or state == "53100"
+def store_path(url: str | sa.URL) -> Path | None:
+    """Return the file of the store at `url`; None where it is no SQLite, or only in memory without a name."""
+    parsed = sa.make_url(url)
+    return Path(parsed.database) if parsed.database and parsed.get_backend_name() == "sqlite" else None

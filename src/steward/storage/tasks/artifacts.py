@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -39,6 +39,20 @@ def stored(connection: sa.Connection, task_id: str) -> list[Artifact]:
     """Return the files already stored for a task, in the order of their numbers."""
     rows = connection.execute(sa.select(artifacts).where(artifacts.c.task_id == task_id).order_by(artifacts.c.n))
     return [as_artifact(row) for row in rows]
+
+
+class StoredFile(NamedTuple):
+    """A file of whichever task: where the archive keeps it, and the SHA-256 that it must have."""
+
+    task_id: str
+    location: str
+    sha256: str
+
+
+def every(connection: sa.Connection) -> list[StoredFile]:
+    """Return all files that are stored, of all tasks."""
+    columns = (artifacts.c.task_id, artifacts.c.location, artifacts.c.sha256)
+    return [StoredFile(*row) for row in connection.execute(sa.select(*columns))]
 
 
 def as_artifact(row: Any) -> Artifact:

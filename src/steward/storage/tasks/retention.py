@@ -189,10 +189,10 @@ def replace_in_rows(connection: sa.Connection, forms: Sequence[str]) -> int:
     return count
 
 
-def tables_holding(connection: sa.Connection, forms: Sequence[str], tables: Iterable[sa.Table]) -> list[str]:
-    """Return the names of those of `tables` in whose text one of `forms` stands still."""
+def tables_holding(connection: sa.Connection, forms: Sequence[str], schemas: Iterable[str] = ()) -> list[str]:
+    """Return the names of the tables, the ledger's and those of `schemas`, that hold one of `forms` still."""
     found, names = [], []
-    for table in tables:
+    for table in every_table(connection, schemas):
         names.append(table.name)
         told = [c.cast(sa.Text).ilike(_like(form), escape="\\") for c in texts(table) for form in forms]
         if told and connection.scalar(sa.select(sa.literal(1)).select_from(table).where(sa.or_(*told)).limit(1)):
@@ -206,6 +206,17 @@ _NOTED: Final = sa.text(
     "SELECT 'pg_statistic, of ' || tablename FROM pg_stats WHERE tablename = ANY(:tables)"
     " AND concat(most_common_vals::text, histogram_bounds::text) ILIKE ANY(:forms) GROUP BY 1 ORDER BY 1"
 )
+
+
+def every_table(connection: sa.Connection, schemas: Iterable[str] = ()) -> list[sa.Table]:
+    """Return the ledger's tables and, where there are any beside them in the same PostgreSQL, those of `schemas`."""
+    found = list(metadata.sorted_tables)
+    if connection.dialect.name == "postgresql":
+        others = sa.MetaData()
+        for schema in schemas:
+            others.reflect(connection, schema=schema)
+        found += others.tables.values()
+    return found
 
 
 def texts(table: sa.Table) -> list[sa.Column[Any]]:

@@ -143,6 +143,12 @@ def count(connection: sa.Connection, state: State) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(tasks).where(wanted)) or 0
 
 
+def oldest_due(connection: sa.Connection) -> int | None:
+    """Return since when the oldest task that is due and not begun has been so (microseconds); None if there is none."""
+    oldest: int | None = connection.scalar(sa.select(sa.func.min(tasks.c.due_at)).where(tasks.c.state == State.QUEUED))
+    return oldest
+
+
 def history(connection: sa.Connection, task_id: str) -> list[dict[str, Any]]:
     """Return who did what to a task, oldest first: `at` (datetime), `actor`, `action`, `detail`."""
     rows = connection.execute(sa.select(actions).where(actions.c.task_id == task_id).order_by(actions.c.id))

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from steward.model.service import Abilities
 from steward.storage.database import notifications, postgres
-from steward.storage.database.ledger import keep_private, storage_error
+from steward.storage.database.ledger import keep_private
+from steward.storage.database.storage_errors import storage_error
 from steward.storage.fleet import workers
 from steward.system.clock import new_id, now
 from steward.tasks.acceptance import LedgerTaskService

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session
 
 from steward.errors import InvalidOption
-from steward.storage.database import Ledger
-from steward.storage.database.ledger import storage_error
+from steward.storage.database.ledger import Ledger
+from steward.storage.database.storage_errors import storage_error
 
 _TAKEN: Final = "Pass a Connection or Session of SQLAlchemy with a transaction on the ledger's own database"
 _IDENTITY: Final = sa.text(
