@@ -53,7 +53,7 @@ def test_a_late_writer_is_refused(ledger, add):
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
     ledger.apply(lambda c: attempts.end_each(c, [ending(task_id)]))
     copy = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"x")
-    assert not ledger.apply(lambda c: deliveries.mark(c, copy))
+    assert ledger.apply(lambda c: deliveries.mark_each(c, [copy])) == [False]
     assert ledger.apply(lambda c: attempts.end(c, ending(task_id, "c2", number=2)))
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts]) == ("succeeded", ["lost", "succeeded"])
@@ -119,9 +119,10 @@ def test_retry_resumes_with_who_did_not_get_it(ledger, add):
     begin(ledger, [task_id])
     for n, outcome in enumerate((Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNCERTAIN)):
         copy = deliveries.OnWire(task_id, "c1", n, f"{n}@x.org", f"<{n}@x>", "s", 1, now(), b"x")
-        ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
+        ledger.apply(lambda c, copy=copy: deliveries.mark_each(c, [copy]))
         if outcome is not Outcome.UNCERTAIN:
-            ledger.apply(lambda c, n=n, o=outcome: deliveries.record(c, task_id, n, 1, o, 250, "ok", now()))
+            answer = deliveries.Answer(task_id, n, 1, outcome, 250, "ok", now())
+            ledger.apply(lambda c, answer=answer: deliveries.record_each(c, [answer]))
     ledger.apply(lambda c: attempts.end(c, ending(task_id, state=State.FAILED)))
     ledger.apply(lambda c: commands.retry(c, task_id, now()))
     with ledger.read() as connection:
@@ -135,13 +136,14 @@ def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_fi
     task_id = add()
     begin(ledger, [task_id])
     first = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"first")
-    ledger.apply(lambda c: deliveries.mark(c, first))
+    ledger.apply(lambda c: deliveries.mark_each(c, [first]))
     ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     begin(ledger, [task_id], "w2", "c2")
     second = deliveries.OnWire(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, now(), b"second")
-    ledger.apply(lambda c: deliveries.mark(c, second))
+    ledger.apply(lambda c: deliveries.mark_each(c, [second]))
     # The frozen worker wakes and records its reply: the attempt is not its own any more.
-    ledger.apply(lambda c: deliveries.record(c, task_id, 0, 1, Outcome.REFUSED, 550, "late", now()))
+    late = deliveries.Answer(task_id, 0, 1, Outcome.REFUSED, 550, "late", now())
+    ledger.apply(lambda c: deliveries.record_each(c, [late]))
     with ledger.read() as connection:
         copy = deliveries.stored(connection, [task_id])[task_id][0]
     assert (copy.outcome, copy.possible_duplicate, copy.wire) == (Outcome.UNCERTAIN, True, b"first")
@@ -150,7 +152,7 @@ def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_fi
 def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_does_not_reach_the_dot(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
-    ledger.apply(lambda c: deliveries.mark(c, copy(task_id, "c1", 1)))
+    ledger.apply(lambda c: deliveries.mark_each(c, [copy(task_id, "c1", 1)]))
     for number in (2, 3):
         ledger.apply(lambda c, n=number: recovery.release(c, [f"w{n - 1}"], now()))
         begin(ledger, [task_id], f"w{number}", f"c{number}")
@@ -172,7 +174,7 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
         begin(ledger, [marked, about_to, preparing], worker, claim)
         ledger.apply(lambda c, n=start: attempts.say_running(c, preparing, n))
         copy = deliveries.OnWire(marked, claim, 0, "a@x.org", "<m@x>", "s", start, now(), b"x")
-        ledger.apply(lambda c, copy=copy: deliveries.mark(c, copy))
+        ledger.apply(lambda c, copy=copy: deliveries.mark_each(c, [copy]))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
         ledger.apply(lambda c, w=worker: recovery.release(c, [w], now()))
         ledger.apply(lambda c: claims.wake(c, now() + 5 * SECOND))

@@ -1,7 +1,7 @@
 """Waking, expiring, taking in hand."""
 
 from steward.model.states import State
-from steward.storage.fleet import workers
+from steward.storage.fleet import circuit_breaker, workers
 from steward.storage.tasks import claim, search
 from steward.system.clock import SECOND, now
 
@@ -75,8 +75,8 @@ def test_a_stopped_lane_is_named_until_it_moves(ledger):
     assert not ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 still no", moment, moment + SECOND))
     with ledger.read() as connection:
         assert claim.stopped_lanes(connection) == {"smtp": "535 still no"}
-        assert workers.due_for_trial(connection, "smtp", moment) is None
-        assert workers.due_for_trial(connection, "smtp", moment + SECOND) == "535 still no"
+    assert ledger.apply(lambda c: circuit_breaker.claim(c, moment)) is None
+    assert ledger.apply(lambda c: circuit_breaker.claim(c, moment + SECOND)).reason == "535 still no"
     assert ledger.apply(lambda c: workers.start_lane(c, "smtp"))
     assert not ledger.apply(lambda c: workers.start_lane(c, "smtp"))
 

@@ -22,8 +22,9 @@ def finish(ledger, task_id, *, to=(), state=State.SUCCEEDED, at=None):
         attempts.begin(connection, [task_id], "w1", "c1", moment)
         for n, recipient in enumerate(to):
             copy = deliveries.OnWire(task_id, "c1", n, recipient, f"<{n}@x>", "Your letter", 1, moment, b"x")
-            deliveries.mark(connection, copy)
-            deliveries.record(connection, task_id, n, 1, Outcome.ACCEPTED, 250, f"ok {recipient}", moment)
+            answer = deliveries.Answer(task_id, n, 1, Outcome.ACCEPTED, 250, f"ok {recipient}", moment)
+            deliveries.mark_each(connection, [copy])
+            deliveries.record_each(connection, [answer])
         artifacts.record(
             connection, task_id, "c1", Artifact(1, "a.csv", "text/csv", 1, "0" * 64, f"{task_id}/a"), moment
         )

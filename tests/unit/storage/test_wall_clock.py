@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from steward.model.states import State
 from steward.storage.database.tables import tasks
-from steward.storage.fleet import wall_clock, workers
+from steward.storage.fleet import circuit_breaker, wall_clock, workers
 from steward.storage.fleet.wall_clock import Reading
 from steward.storage.tasks import claim, rate_limit
 from steward.system.clock import SECOND, now
@@ -49,8 +49,7 @@ def test_a_lane_is_asked_again_and_a_lease_ends_after_its_own_time(ledger, at, j
     ledger.apply(lambda c: wall_clock.follow(c, at(SECOND, jump)))
 
     def asks(elapsed):
-        with ledger.read() as connection:
-            return workers.due_for_trial(connection, "smtp", at(elapsed, jump).wall) is not None
+        return ledger.apply(lambda c: circuit_breaker.claim(c, at(elapsed, jump).wall)) is not None
 
     def lives(elapsed):
         with ledger.read() as connection:

@@ -19,7 +19,6 @@ from steward.storage.database.ledger import KeptConnection, Ledger
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  # an item
-Change = Callable[[sa.Connection], Any]
 MOST = 500
 LINGER = 0.001
 """Seconds a busy writer waits for company before it commits, unless told otherwise: fewer commits, of more changes."""

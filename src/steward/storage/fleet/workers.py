@@ -144,11 +144,3 @@ def stopped(connection: sa.Connection) -> dict[str, tuple[int, str]]:
     """Return the lanes that stand still: since when, and why."""
     rows = connection.execute(sa.select(lanes).where(lanes.c.stopped_at.is_not(None)))
     return {r.name: (r.stopped_at, r.reason) for r in rows}
-
-
-def due_for_trial(connection: sa.Connection, lane: str, now: int) -> str | None:
-    """Return why `lane` stands still if it is time to try it again, else None."""
-    reason: str | None = connection.scalar(
-        sa.select(lanes.c.reason).where(lanes.c.name == lane, lanes.c.stopped_at.is_not(None), lanes.c.try_at <= now)
-    )
-    return reason

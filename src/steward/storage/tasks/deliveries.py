@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.model.results import Outcome
-from steward.model.states import State
 from steward.storage.database.bulk import find_among, run_each
-from steward.storage.database.tables import attempts, deliveries, enclosures, tasks
+from steward.storage.database.tables import attempts, deliveries, enclosures
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,8 @@ _MARK = (
 _ENCLOSE = "INSERT INTO enclosures (task_id, sha256, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-def mark(connection: sa.Connection, copy: OnWire) -> bool:
-    """Record that `copy` may be delivered from now on; return False if its attempt is no longer the task's own."""
-    return mark_each(connection, [copy])[0]
-
-
 def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]:
-    """Record that each of `copies` may be delivered from now on; return as `mark`, for each."""
+    """Record that each of `copies` may be delivered from now on; say of each whether its attempt is the task's own."""
     held = _held(connection, copies)
     marked = [
         (c.task_id, c.n, c.recipient, c.message_id, c.subject[:400], c.attempt, c.at, c.wire)
@@ -131,22 +125,8 @@ _RECORD = "UPDATE deliveries SET outcome = ?, code = ?, reply = ?, at = ? WHERE 
 _RECORD_FINAL = _RECORD.replace(" WHERE", ", wire = NULL WHERE")
 
 
-def record(
-    connection: sa.Connection,
-    task_id: str,
-    n: int,
-    attempt: int,
-    outcome: Outcome,
-    code: int | None,
-    reply: str,
-    at: int,
-) -> None:
-    """Record what became of a copy that was marked in this attempt."""
-    record_each(connection, [Answer(task_id, n, attempt, outcome, code, reply, at)])
-
-
 def record_each(connection: sa.Connection, answers: Sequence[Answer]) -> None:
-    """Record what became of each copy."""
+    """Record what became of each copy that was marked in its attempt."""
     for statement, final in ((_RECORD_FINAL, True), (_RECORD, False)):
         rows = [
             (a.outcome.value, a.code, a.reply[:1000], a.at, a.task_id, a.n, a.attempt)
@@ -218,18 +198,3 @@ def enclosed(connection: sa.Connection, ids: Sequence[str]) -> dict[str, set[str
     ):
         found.setdefault(r.task_id, set()).add(r.sha256)
     return found
-
-
-def settle(connection: sa.Connection, task_id: str) -> None:
-    """Forget the stored messages of a task that is over."""
-    connection.execute(
-        deliveries.update()
-        .where(
-            deliveries.c.task_id == task_id,
-            deliveries.c.wire.is_not(None),
-            sa.exists().where(
-                tasks.c.id == task_id, tasks.c.state.in_([State.SUCCEEDED, State.CANCELLED, State.EXPIRED])
-            ),
-        )
-        .values(wire=None)
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +11,6 @@ from steward.installation.settings import Settings, hostname_of
 from steward.system.masking import masked
 from steward.worker.engines.celery.app import TASK, WAIT, application, dead_letters, is_rabbitmq
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
