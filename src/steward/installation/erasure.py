@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from steward.mail.transports.captured import file_stem
-from steward.storage import working_folders
-from steward.storage.database import vacuum
+from steward.storage import vacuum, working_folders
 from steward.storage.tasks import attempts, retention
 from steward.system.file_search import holding
 from steward.worker.engines import embedded

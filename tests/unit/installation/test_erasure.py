@@ -14,8 +14,7 @@ from steward.installation import erasure
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
-from steward.storage import access, working_folders
-from steward.storage.database import vacuum
+from steward.storage import access, vacuum, working_folders
 from steward.storage.database.tables import actions, incidents, lanes
 from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
