@@ -29,7 +29,7 @@ THREADS = {
     "relay": "relay",
     "ledger writer": "ledger commits",
     "smtp": "SMTP",
-    "dbos-executor": "runner: attempts, letters from the child, hand-over to SMTP",
+    "executor": "runner: attempts, letters from the child, hand-over to SMTP",
     "heartbeat": "heartbeat and housekeeping",
     "housekeeping": "heartbeat and housekeeping",
     "clockwork": "heartbeat and housekeeping",
@@ -120,7 +120,7 @@ def _timed(used: dict[str, float], name: str, function: Callable[..., Any]) -> C
 
 def main(told: Path) -> None:
     """Work like `steward work`, and write each thread's CPU seconds to `told` at SIGUSR1."""
-    from steward.worker.engines import worker
+    from steward.worker.engines.embedded import worker
 
     def tell(*_: object) -> None:
         used: dict[str, float] = {}

@@ -72,7 +72,6 @@ def test_a_service_in_a_folder_that_is_open_keeps_its_files_to_itself(install: I
     wanted = {"secret.key", "archive", "outbox", "spool", "slots", "backups"}
     if "database_url" not in engine:
         wanted |= {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"}
-        wanted |= {"engine.sqlite3"} if engine["engine"] == "durable" else set()
     assert wanted <= seen.names
     assert stat.S_IMODE(seen.folder.stat().st_mode) == 0o755  # the folder itself is whose it was
 

@@ -7,16 +7,23 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.journeys.engines import settings_of
 from tests.journeys.installation import Installation
+from tests.servers.former_engine import left_in
 from tests.servers.smtp_sink import SmtpSink
 
 from steward.errors import NewerStore
+from steward.installation import former_engine
 from steward.storage.database import Ledger
 from steward.storage.database.ledger import REVISIONS
+from steward.storage.fleet import workers
+from steward.storage.tasks import claim
+from steward.system.clock import SECOND, now
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]
@@ -49,6 +56,47 @@ def test_tasks_in_flight_go_on_under_a_changed_program(
     # And back again, with a field that the older program does not know.
     newer = house.enqueue("wait_alone", file=str(tmp_path / "runs"))
     assert house.wait_for(newer).state == "succeeded"
+
+
+@pytest.mark.parametrize("former", ["durable", "durable-postgresql"])
+def test_what_the_engine_of_earlier_versions_left_in_any_state_is_performed_and_its_store_goes(
+    install: Install, former: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    house = install(**settings_of(former, request))
+    gate, ledger = tmp_path / "gate", house.steward.ledger
+    worker = house.work()
+    done = house.enqueue("letter", to="done@example.org")
+    house.wait_for(done)
+    running = [house.enqueue("wait_alone", file=str(tmp_path / "runs"), until=str(gate)) for _ in range(2)]
+    for each in running:
+        house.wait_for(each, "running")
+    worker.kill9()
+    # In the hand of a worker that had not begun them when its machine went down, another time.
+    in_hand = house.enqueue_many("letter", ({"to": f"h{n}@example.org", "number": n} for n in range(3)))
+    long_ago = now() - 60 * SECOND
+    ledger.apply(lambda c: workers.register(c, "gone", "elsewhere", "slot-0@x", 1, "durable", None, long_ago))
+    taken = ledger.apply(lambda c: claim.take(c, "mail", 3, "gone", now()))
+    assert {each.id for each in taken} == set(in_hand)
+    queued = house.enqueue_many("letter", ({"to": f"q{n}@example.org", "number": n} for n in range(20)))
+    later = house.steward.service.schedule("letter", datetime.now(UTC) + timedelta(seconds=3), to="later@example.org")
+    left = Path(house.settings["data_dir"]) / former_engine.FILE
+    if former == "durable":
+        left_in(left.parent, done, *running)
+    else:
+        made = f"CREATE SCHEMA {former_engine.SCHEMA} CREATE TABLE {former_engine.TABLE} (workflow_uuid text)"
+        ledger.apply(lambda c: c.exec_driver_sql(made))
+    gate.touch()
+    house.work()
+    open_then = [*running, *in_hand, *queued, later]
+    ended = [house.wait_for(each) for each in open_then]
+    assert [task.state for task in ended] == ["succeeded"] * len(open_then)
+    assert [task.attempt for task in ended] == [2, 2] + [1] * (len(open_then) - 2)
+    assert house.task(done).attempt == 1
+    assert house.counts() == {"succeeded": len(open_then) + 1}
+    assert house.broken_rules() == []
+    assert not left.exists()
+    said = house.run("check").stdout
+    assert ("The schema 'dbos' is that of an earlier version's engine" in said) == (former != "durable")
 
 
 def test_tasks_of_a_plugin_that_is_taken_away_wait_and_go_on_when_it_is_back(

@@ -22,6 +22,7 @@ from steward.model.results import TaskResult
 from steward.plugins.records import to_decimal
 from steward.storage import sync_cursors
 from steward.storage.database.tables import cursors as table
+from steward.storage.database.tables import synced
 from steward.worker.dry_run import Trial, apart, trial
 
 NAME = "quickbooks_expenses"
@@ -145,7 +146,8 @@ def test_what_is_refused_is_said_and_tried_again(
     assert len(books.numbers()) == 100
     with place.steward.ledger.read() as connection:
         assert sync_cursors.refused(connection, NAME, REALM) == {}
-        assert len(sync_cursors.taken(connection, NAME, REALM)) == 100
+        ours = (synced.c.name == NAME, synced.c.scope == REALM, synced.c.remote.is_not(None))
+        assert len(connection.execute(synced.select().where(*ours)).all()) == 100
 
 
 def test_a_request_to_wait_is_heeded(place: Trial, books: QuickBooks, database: Path) -> None:

@@ -13,12 +13,14 @@ from steward.documents.pdf.glyphs import SAMPLES, remedy
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import Rejected, RenderFailed, StewardError
+from steward.installation import former_engine
 from steward.installation.container import Steward
 from steward.installation.settings import hostname_of
 from steward.model.email_address import address
 from steward.model.formats import counted
 from steward.model.results import Outcome
 from steward.model.states import OPEN
+from steward.storage.database import postgres
 from steward.storage.fleet import workers
 from steward.storage.tasks import artifacts, retention, search
 from steward.system.clock import now, present
@@ -98,6 +100,9 @@ def data_folder(steward: Steward) -> Found:
     yield "ok", f"{folder} can be written, {free:,} MB are free"
     if folder.stat().st_mode & 0o077:
         yield "warn", f"Other users of this machine can look into {folder}", f"chmod 700 {folder}"
+    if (folder / former_engine.FILE).exists():
+        words = f"{former_engine.FILE} is the store of an earlier version's engine; nothing reads it any more"
+        yield "warn", words, "A worker of this version deletes it at its start, or says in its log why it stays"
 
 
 def ledger(steward: Steward) -> Found:
@@ -105,11 +110,15 @@ def ledger(steward: Steward) -> Found:
     with steward.ledger.read() as connection:
         broken = retention.breaches(connection)
         counts = search.counts(connection)
+        former = postgres.has_table(connection, former_engine.TABLE, former_engine.SCHEMA)
     for breach in broken:
         yield "FAIL", f"{breach.count} times broken: {breach.rule}", "Keep a copy (steward backup) and report it"
     if not broken:
         waiting = sum(count for state, count in counts.items() if state in OPEN)
         yield "ok", f"{sum(counts.values()):,} tasks, {waiting:,} of them open; every rule holds"
+    if former:
+        words = f"The schema '{former_engine.SCHEMA}' is that of an earlier version's engine; nothing reads it any more"
+        yield "warn", words, f"If no other program uses it: DROP SCHEMA {former_engine.SCHEMA} CASCADE"
 
 
 def files(steward: Steward) -> Found:

@@ -7,7 +7,7 @@ import sys
 
 from steward.system.log_line import JsonFormatter, LineFormatter
 
-NOISY = ("httpx", "httpcore", "alembic", "dbos", "weasyprint", "fontTools", "kombu", "amqp")
+NOISY = ("httpx", "httpcore", "alembic", "weasyprint", "fontTools", "kombu", "amqp")
 
 
 def set_up(level: str, form: str = "text") -> None:

@@ -34,8 +34,7 @@ StewardError
 │   ├── Rejected                        final: a retry cannot help; with UnreadableData below it
 │   ├── TemplateError
 │   ├── UnsafeMail
-│   ├── RenderFailed                    with RenderLimitExceeded below it
-│   └── HandlerCrashed
+│   └── RenderFailed                    with RenderLimitExceeded below it
 └── LateWriter                          an attempt that was given to another worker tried to write
 """
 
@@ -286,12 +285,6 @@ class RenderLimitExceeded(RenderFailed):
     """A render passed its limit of time, processor or memory and was stopped."""
 
     kind = "render-limit"
-
-
-class HandlerCrashed(TaskError):
-    """The process that ran a handler died or was stopped at its limit."""
-
-    kind = "handler-crashed"
 
 
 class LateWriter(StewardError):

@@ -28,9 +28,9 @@ from steward.storage.encryption import Seal
 from steward.system import masking, private_files
 from steward.tasks.acceptance import LedgerTaskService
 from steward.tasks.alerts import Alerts
+from steward.tasks.durable import DurableTaskService
 from steward.tasks.schedules.scheduler import Clockwork
 from steward.tasks.schedules.schedules import Timetable
-from steward.worker.engines.embedded import DurableTaskService
 
 
 class Steward:
@@ -60,7 +60,7 @@ class Steward:
     def stores(self) -> list[Path]:
         """The databases of SQLite that this installation writes to: each has one lock for all who write."""
         path = store_path(self.settings.ledger_url)
-        return [] if path is None else [path, self.settings.data_dir / "engine.sqlite3"]
+        return [] if path is None else [path]
 
     def end_frozen(self) -> int:
         """End the sessions in the database that others of this service hold frozen; return how many. See `Ledger`."""

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from steward.installation import former_engine
 from steward.mail.transports.captured import file_stem
 from steward.storage import vacuum, working_folders
 from steward.storage.tasks import attempts, retention
 from steward.system.file_search import holding
-from steward.worker.engines import embedded
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
@@ -58,11 +58,11 @@ def erase(steward: Steward, address: str) -> Erased:
     files = sum(steward.archive.remove(task_id) for task_id in alone)
     letters = _clear_outbox(steward.outbox_folder, address, forms)
     _sweep(steward)
-    vacuum.rewrite(steward.ledger, steward.stores, (embedded.SCHEMA,))
     folder = steward.settings.data_dir
+    vacuum.rewrite(steward.ledger, [*steward.stores, folder / former_engine.FILE], (former_engine.SCHEMA,))
     backups = steward.settings.backup_dir or folder / "backups"
     with steward.ledger.read() as connection:
-        left = [f"table {name}" for name in retention.tables_holding(connection, forms, (embedded.SCHEMA,))]
+        left = [f"table {name}" for name in retention.tables_holding(connection, forms, (former_engine.SCHEMA,))]
     left += [str(path.relative_to(folder)) for path in holding(_files(folder, backups), forms)]
     made_before = len(list(backups.glob("steward-*Z")))
     return Erased(len(ids), keys, rows, letters, files, tuple(left), made_before)

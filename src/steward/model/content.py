@@ -254,7 +254,6 @@ class Note:
 
 
 Wish = Email | Report | Note
-Wishes = Wish | Sequence[Wish] | None
 
 
 class Cursor(Protocol):

@@ -69,8 +69,6 @@ class Abilities:
     schedules: bool = True
     retries_later: bool = True
     priorities: bool = True
-    cancels_running: bool = True
-    bulk: bool = True
     in_transaction: bool = False
     why: str = ""
 

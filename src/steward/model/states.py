@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from steward.errors import StateConflict
-
 
 class State(StrEnum):
     """Where a task stands."""
@@ -66,22 +64,6 @@ def lawful(before: State, after: State) -> bool:
 def sources_of(after: State) -> frozenset[State]:
     """Return every state from which `after` may be reached; conditional updates name these."""
     return frozenset(state for state, targets in TRANSITIONS.items() if after in targets)
-
-
-def move(before: State, after: State) -> State:
-    """Return `after`.
-
-    Raises:
-        StateConflict: the way from `before` to `after` is not lawful.
-    """
-    if not lawful(before, after):
-        raise StateConflict(
-            f"The task is {before} and cannot become {after}",
-            "Finished and cancelled tasks never change"
-            if before in FINAL
-            else f"From {before} a task may only become {', '.join(sorted(TRANSITIONS[before]))}",
-        )
-    return after
 
 
 MAX_STARTS: Final = 4

@@ -113,16 +113,6 @@ def refused(connection: sa.Connection, name: str, scope: str) -> dict[str, str]:
     return {row.item: row.error for row in rows}
 
 
-def taken(connection: sa.Connection, name: str, scope: str) -> dict[str, str]:
-    """Return the items that the other side has: each with its name there."""
-    rows = connection.execute(
-        sa.select(synced.c.item, synced.c.remote).where(
-            synced.c.name == name, synced.c.scope == scope, synced.c.remote.is_not(None)
-        )
-    )
-    return {row.item: row.remote for row in rows}
-
-
 def _is_at_work(task_id: str, claim: str) -> sa.ColumnElement[bool]:
     return (
         sa.select(sa.literal(1))

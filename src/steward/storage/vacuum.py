@@ -25,14 +25,13 @@ _SLICE: Final = 0.5
 def rewrite(ledger: Ledger, stores: Iterable[Path], schemas: Iterable[str] = ()) -> None:
     """Write the stores anew without what was deleted: free pages and the write-ahead log hold it until then.
 
-    `stores` are the files of SQLite; in PostgreSQL it is the ledger's own tables and those of `schemas` beside it.
+    `stores` are the files of SQLite; in PostgreSQL it is the ledger's own tables and those of `schemas` beside it, too.
 
     Raises:
         StorageUnavailable: there is no room, or others were at it all the time.
     """
     if not ledger.is_sqlite:
         _rewrite_tables(ledger, schemas)
-        return
     for store in stores:
         if store.exists():
             _rewrite(store)

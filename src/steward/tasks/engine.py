@@ -19,12 +19,6 @@ class Engine(Protocol):
         Handing the same ids over twice is harmless: starting an attempt is one conditional update in the ledger.
         """
 
-    def adopt(self, slots: Sequence[str]) -> None:
-        """Take over what the engine still holds for the dead workers of `slots`."""
-
-    def prune(self) -> int:
-        """Delete what the engine remembers of finished batches and return how many there were."""
-
     def close(self, seconds: float) -> None:
         """Take nothing more on, wait up to `seconds` for what is running, and stop."""
 

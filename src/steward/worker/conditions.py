@@ -90,17 +90,15 @@ def conditions(steward: Steward, at: int | None = None) -> list[Condition]:
 def _locked(steward: Steward) -> Iterator[Condition]:
     """Tell of a lock that stands: who writes and works gives it back within moments."""
     for store in steward.stores:
-        is_ledger = store == steward.ledger.path
         holder = next((each for each in watchdog.locked(store, steward.slots_folder) if not each.works), None)
-        if holder is None and not (is_ledger and steward.ledger.lock.stands):
+        if holder is None and not steward.ledger.lock.stands:
             continue
-        if is_ledger and (holder is None or not holder.slot) and steward.ledger.is_writable(_MOMENT):
+        if (holder is None or not holder.slot) and steward.ledger.is_writable(_MOMENT):
             continue  # another program has written, or does so just now
-        name = "The record of tasks" if is_ledger else "The engine's store"
-        follows = "nothing can be accepted" if is_ledger else "what is accepted waits"
         yield Condition(
             "lock",
-            f"{name} is locked by {holder or 'a process that cannot be seen from here'}; {follows}",
+            f"The record of tasks is locked by {holder or 'a process that cannot be seen from here'};"
+            " nothing can be accepted",
             f"It is the write lock of {store}",
             "A frozen process of the service is ended by the others; any other program must be ended or woken",
             blocks=True,

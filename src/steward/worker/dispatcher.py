@@ -106,11 +106,6 @@ class Relay:
         self._next_suspects()
         return count
 
-    def in_hand(self) -> dict[str, int]:
-        """Return how many tasks of each lane this worker has in hand."""
-        with self._lock:
-            return dict(self._in_hand)
-
     def _room(self, lane: Lane) -> int:
         with self._lock:
             return lane.most - self._in_hand[lane.name]

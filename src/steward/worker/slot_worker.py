@@ -64,9 +64,6 @@ class SlotHolder(Performer):
         """Hand over what waited for the mail server."""
         self._receiver.wake()
 
-    def adopt(self, slot: str) -> None:
-        """What else the engine does for a dead slot."""
-
     def _take_over(self, connection: Connection, moment: int) -> None:
         # We hold the slot's lock, so whoever held it before is dead, whatever its lease says.
         _free(connection, workers.of_slot(connection, self.host, self._slot.name), moment)
@@ -77,7 +74,6 @@ class SlotHolder(Performer):
         if not dead:
             return
         log.warning("adopting the tasks of %s", ", ".join(dead))
-        self.adopt(slot)
         self.steward.ledger.apply(lambda c: _free(c, dead, now()))
         self._receiver.wake()
 

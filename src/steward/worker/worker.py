@@ -8,19 +8,20 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
 from steward.installation.container import Steward
+from steward.installation.former_engine import FormerEngine
 from steward.mail.transport import Transport
 from steward.storage import working_folders
 from steward.storage.database import Connection
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
-from steward.storage.tasks import attempts, claim, idempotency, recovery, retention
+from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery, retention
 from steward.system.clock import SECOND, new_id, now
 from steward.worker.executor import Runner
 from steward.worker.handler_pool import HostedPreparer
@@ -83,6 +84,7 @@ class Performer:
         self._schedules = steward.service.abilities.schedules
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._former_engine = FormerEngine(settings.data_dir)
 
     def start(self, before: Callable[[Connection, int], None] = lambda connection, moment: None) -> None:
         """Enter the ledger, in one commit with `before`, and begin to show signs of life."""
@@ -95,6 +97,8 @@ class Performer:
         if self._schedules:
             self._await_store(self.steward.clockwork.declare)
         self._await_store(lambda: self.steward.ledger.apply(enter))
+        with contextlib.suppress(StewardError):  # housekeeping tries again
+            self._former_engine.clear(self._known)
         if self._schedules:
             self.spawn("clockwork", self._turn)
         self.spawn("heartbeat", self._beat)
@@ -169,9 +173,6 @@ class Performer:
     def mail_moves(self) -> None:
         """What is done when a mail server takes us back."""
 
-    def prune(self) -> None:
-        """What else is tidied every half minute."""
-
     def _register(self, connection: Connection) -> None:
         workers.register(connection, self.id, self.host, self.slot, os.getpid(), self._engine, self._nudge_port, now())
 
@@ -243,6 +244,10 @@ class Performer:
         if left:
             log.info("deleted the files of %d attempts that have not ended here", left)
 
+    def _known(self, ids: Collection[str]) -> set[str]:
+        with self.steward.ledger.read() as connection:
+            return acceptance.known(connection, ids)
+
     def _tidy(self) -> None:
         moment = now()
         self._sweep()
@@ -252,4 +257,4 @@ class Performer:
         if self._schedules:
             self.steward.clockwork.prune()
             self.steward.alerts.prune()
-        self.prune()
+        self._former_engine.clear(self._known)

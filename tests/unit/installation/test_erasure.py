@@ -66,7 +66,7 @@ def test_nothing_of_the_person_is_left_in_any_file(trial, tmp_path, address, wor
         )
     left = working_folders.fresh(working_folders.of(steward.spool_folder, task_id, "gone") / "0")
     (left / "roster.csv").write_text(address)
-    with closing(sqlite3.connect(steward.stores[1], isolation_level=None)) as engine:
+    with closing(sqlite3.connect(folder / "engine.sqlite3", isolation_level=None)) as engine:
         engine.execute("CREATE TABLE said (words)")
         engine.execute("INSERT INTO said VALUES (?)", (address * 50,))
         engine.execute("DELETE FROM said")

@@ -163,15 +163,6 @@ def test_a_store_that_another_program_has_locked_is_told_with_its_process(stewar
     assert conditions(steward) == []
 
 
-def test_a_locked_store_of_the_engine_is_told_though_tasks_are_accepted(steward):
-    at_work(steward)
-    with closing(sqlite3.connect(steward.stores[1], isolation_level=None)) as other:
-        other.execute("PRAGMA journal_mode=WAL")
-        other.execute("BEGIN IMMEDIATE")
-        assert [each.words.partition(" is locked")[0] for each in conditions(steward)] == ["The engine's store"]
-    assert conditions(steward) == []
-
-
 def test_a_worker_that_writes_just_now_stands_in_nobody_s_way(steward):
     at_work(steward)
     slot = slots.take(steward.slots_folder)

@@ -96,7 +96,7 @@ def test_what_is_due_is_handed_over_once_in_batches_the_urgent_first(ledger, rel
     assert relay.step() == 50
     assert relay.step() == 0
     assert sorted(i for batch in desk.batches for i in batch) == sorted(bulk + urgent)
-    assert relay.in_hand()["bulk"] == 150
+    assert relay._in_hand["bulk"] == 150
     assert get(ledger, later[0]).state == "scheduled"
 
 
@@ -132,7 +132,7 @@ def test_suspects_run_one_at_a_time_and_those_with_one_death_a_few(ledger, relay
     while handed(once):
         desk.finish([handed(once)[0]])
         relay.step()
-    assert relay.in_hand()["mail"] == 0
+    assert relay._in_hand["mail"] == 0
 
 
 def test_what_the_engine_does_not_take_is_handed_over_again(ledger, relay, desk):

@@ -122,7 +122,7 @@ def work(
         return celery_worker.run(chosen)
 
     from steward.installation.container import Steward
-    from steward.worker.engines import worker
+    from steward.worker.engines.embedded import worker
 
     steward = Steward(chosen)
     if not parent:  # else the web server beside it tells

@@ -66,6 +66,11 @@ def is_busy(error: BaseException) -> bool:
     return getattr(error, "sqlstate", None) in _BUSY
 
 
+def has_table(connection: sa.Connection, name: str, schema: str) -> bool:
+    """Return whether the database has a table of this name in `schema`; SQLite has no schemas."""
+    return connection.dialect.name != "sqlite" and sa.inspect(connection).has_table(name, schema=schema)
+
+
 def _bounded(patience: Callable[[], float] | None, connection: Any, record: Any) -> None:
     # For this session alone; what an operator has set for the role or the database is not touched.
     wanted = {"idle_in_transaction_session_timeout": IDLE, "tcp_user_timeout": PATIENCE["tcp_user_timeout"]}

@@ -13,7 +13,7 @@ from steward.errors import ConfigurationError, MissingExtra
 from steward.installation.settings import Settings
 from steward.model.declaration.queues import QUEUES
 from steward.model.service import Abilities
-from steward.worker.engines.embedded import DurableTaskService
+from steward.tasks.durable import DurableTaskService
 
 try:
     from celery import Celery
