@@ -28,7 +28,7 @@ ApiKey = Annotated[
 ]
 
 
-class Door(Protocol):
+class ServiceConnection(Protocol):
     """What the commands ask of either way. Errors are the service's own."""
 
     def schema(self, name: str) -> Mapping[str, Any]:
@@ -54,17 +54,17 @@ class Door(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalConnection:
     """The ledger in the data folder, or the database that the settings name."""
 
     steward: Steward
 
     def schema(self, name: str) -> Mapping[str, Any]:
-        """Return the schema; see `Door`."""
+        """Return the schema; see `ServiceConnection`."""
         return self.steward.registry.get(name).payload.model_json_schema()
 
     def send(self, name: str, payload: Any, options: Options) -> TaskResult:
-        """Hand a task over; see `Door`."""
+        """Hand a task over; see `ServiceConnection`."""
         accepted = self.steward.service.submit(name, payload, options)
         return accepted.result or self.steward.service.get_status(accepted.id)
 
@@ -73,7 +73,7 @@ class Local:
         return self.steward.service.get_status(task_id)
 
     def page(self, query: Query) -> tuple[list[TaskResult], str | None]:
-        """Return a page; see `Door`."""
+        """Return a page; see `ServiceConnection`."""
         page = self.steward.service.find(query)
         return list(page.tasks), page.next_cursor
 
@@ -95,7 +95,7 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteConnection:
     """A running service, through its HTTP interface."""
 
     client: Client
@@ -106,7 +106,7 @@ class Remote:
         return next((each["schema"] for each in found), {})
 
     def send(self, name: str, payload: Any, options: Options) -> TaskResult:
-        """Hand a task over; see `Door`."""
+        """Hand a task over; see `ServiceConnection`."""
         task_id = self.client.enqueue(
             name,
             payload,
@@ -122,7 +122,7 @@ class Remote:
         return self.client.get(task_id)
 
     def page(self, query: Query) -> tuple[list[TaskResult], str | None]:
-        """Return a page; see `Door`."""
+        """Return a page; see `ServiceConnection`."""
         return self.client.page(
             states=query.states,
             name=query.name,
@@ -148,7 +148,7 @@ class Remote:
 
 
 @contextmanager
-def door(context: typer.Context, url: str, api_key: str) -> Iterator[Door]:
+def door(context: typer.Context, url: str, api_key: str) -> Iterator[ServiceConnection]:
     """Give the way that the options choose.
 
     Raises:
@@ -156,7 +156,7 @@ def door(context: typer.Context, url: str, api_key: str) -> Iterator[Door]:
     """
     if not url:
         with setup.opened(context) as steward:
-            yield Local(steward)
+            yield LocalConnection(steward)
         return
     if not api_key:
         raise InvalidOption(
@@ -165,7 +165,7 @@ def door(context: typer.Context, url: str, api_key: str) -> Iterator[Door]:
     from steward.client import Client
 
     with Client(url, api_key) as client:
-        yield Remote(client)
+        yield RemoteConnection(client)
 
 
 def user() -> str:

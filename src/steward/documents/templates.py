@@ -49,8 +49,8 @@ class Templates:
         self._there: dict[str, float] = {}
         # Jinja's own default list does not cover *.html.j2 (a measured finding), so the rule is ours: everything is
         # escaped but plain text.
-        self._environment = _Environment(
-            loader=_Loader([str(d) for d in directories]),
+        self._environment = _TemplateEnvironment(
+            loader=_TemplateLoader([str(d) for d in directories]),
             undefined=jinja2.StrictUndefined,
             autoescape=lambda name: not (name or "").endswith((".txt", ".txt.j2")),
             trim_blocks=True,
@@ -149,13 +149,13 @@ def _is_machinery(filename: str) -> bool:
     return filename.startswith(("<", *_OURS)) or (filename.startswith(_PYTHON) and "-packages" not in filename)
 
 
-class _Environment(ImmutableSandboxedEnvironment):
+class _TemplateEnvironment(ImmutableSandboxedEnvironment):
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         # Jinja's chain of two mappings is walked anew for each letter: a third of the time of a short one.
         return {**self.globals, **(d or {})}
 
 
-class _Loader(jinja2.FileSystemLoader):
+class _TemplateLoader(jinja2.FileSystemLoader):
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, path, unchanged = super().get_source(environment, template)
         seen = time.monotonic()

@@ -1,21 +1,28 @@
 """Warm child processes that work within limits: a pool for the parent, and the child's own side."""
 
-from steward.sandbox.failures import ChildCancelled, ChildDied, ChildFailed, ChildOverMemory, ChildRaised, ChildTimedOut
-from steward.sandbox.limits import Limits
+from steward.sandbox.failures import (
+    SandboxCancelled,
+    SandboxDied,
+    SandboxFailed,
+    SandboxOutOfMemory,
+    SandboxRaised,
+    SandboxTimedOut,
+)
+from steward.sandbox.limits import SandboxLimits
 from steward.sandbox.messages import send
-from steward.sandbox.pool import Call, Children
+from steward.sandbox.pool import SandboxCall, SandboxPool
 from steward.sandbox.progress_marker import stand_at
 
 __all__ = [
-    "Call",
-    "ChildCancelled",
-    "ChildDied",
-    "ChildFailed",
-    "ChildOverMemory",
-    "ChildRaised",
-    "ChildTimedOut",
-    "Children",
-    "Limits",
+    "SandboxCall",
+    "SandboxCancelled",
+    "SandboxDied",
+    "SandboxFailed",
+    "SandboxLimits",
+    "SandboxOutOfMemory",
+    "SandboxPool",
+    "SandboxRaised",
+    "SandboxTimedOut",
     "send",
     "stand_at",
 ]

@@ -1,11 +1,11 @@
 """How work in a child process can end without a reply.
 
-ChildFailed
-├── ChildDied          the process ended: its signal or exit code, and its last words
-├── ChildTimedOut      it passed its limit of time or of processor seconds, and was stopped
-├── ChildOverMemory    it asked for more memory than it may have
-├── ChildCancelled     whoever asked no longer wants the answer, or the pool was closed
-└── ChildRaised        its function raised an exception that has no words for people
+SandboxFailed
+├── SandboxDied          the process ended: its signal or exit code, and its last words
+├── SandboxTimedOut      it passed its limit of time or of processor seconds, and was stopped
+├── SandboxOutOfMemory    it asked for more memory than it may have
+├── SandboxCancelled     whoever asked no longer wants the answer, or the pool was closed
+└── SandboxRaised        its function raised an exception that has no words for people
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from steward.errors import StewardError
 from steward.sandbox.progress_marker import NOWHERE
 
 
-class ChildFailed(StewardError, RuntimeError):
+class SandboxFailed(StewardError, RuntimeError):
     """A child process gave no reply. `place` is what it had told `stand_at` last, -1 if nothing."""
 
     kind = "child"
     place = NOWHERE
 
 
-class ChildDied(ChildFailed):
+class SandboxDied(SandboxFailed):
     """The process ended by itself or was killed by someone else. `code` is negative for a signal, as in `Popen`."""
 
     kind = "child-died"
@@ -41,7 +41,7 @@ class ChildDied(ChildFailed):
         return (_again, (type(self), self.__dict__))
 
 
-class ChildTimedOut(ChildFailed):
+class SandboxTimedOut(SandboxFailed):
     """The limit of time was reached. `of_processor` tells which one: processor seconds, or the clock's."""
 
     kind = "child-timed-out"
@@ -55,7 +55,7 @@ class ChildTimedOut(ChildFailed):
         return (_again, (type(self), self.__dict__))
 
 
-class ChildOverMemory(ChildFailed):
+class SandboxOutOfMemory(SandboxFailed):
     """The limit of memory was reached; the process is replaced."""
 
     kind = "child-over-memory"
@@ -68,13 +68,13 @@ class ChildOverMemory(ChildFailed):
         return (_again, (type(self), self.__dict__))
 
 
-class ChildCancelled(ChildFailed):
+class SandboxCancelled(SandboxFailed):
     """The work was given up before it ended."""
 
     kind = "child-cancelled"
 
 
-class ChildRaised(ChildFailed):
+class SandboxRaised(SandboxFailed):
     """The child's function raised. `message` and `where` (file:line) are for people, `trace` is for the log."""
 
     kind = "child-raised"
@@ -87,7 +87,7 @@ class ChildRaised(ChildFailed):
         return (_again, (type(self), self.__dict__))
 
 
-def _again(kind: type[ChildFailed], state: dict[str, object]) -> ChildFailed:
+def _again(kind: type[SandboxFailed], state: dict[str, object]) -> SandboxFailed:
     # The constructors take facts, not the three sentences that an exception's own pickling would hand them.
     error = kind.__new__(kind)
     error.__dict__.update(state)

@@ -39,7 +39,7 @@ def unpack(content: bytes, codec: Codec) -> Any:
     return pickle.loads(content)  # noqa: S301  # from a process of our own, over a socket without a name
 
 
-class Inbox:
+class FrameReader:
     """Puts frames together from pieces as they arrive."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SandboxLimits:
     """`seconds` (of the clock) and `cpu_seconds` count for each call, `memory_mb` (resident, MiB) for the process.
 
     Without `network` the process cannot make a socket: see `steward.sandbox.confinement` for what that rests on.

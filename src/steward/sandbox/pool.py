@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
-from steward.sandbox.failures import ChildCancelled
+from steward.sandbox.failures import SandboxCancelled
 from steward.sandbox.frames import Codec
-from steward.sandbox.limits import Limits
-from steward.sandbox.process import TICK, Child
-from steward.sandbox.server import Order
+from steward.sandbox.limits import SandboxLimits
+from steward.sandbox.process import TICK, SandboxProcess
+from steward.sandbox.server import SandboxSetup
 
 
 def _never() -> bool:
@@ -24,10 +24,10 @@ def _either(one: Callable[[], bool], other: Callable[[], bool]) -> bool:
     return one() or other()
 
 
-class Call:
+class SandboxCall:
     """A call in progress, as `look` sees it."""
 
-    def __init__(self, pool: Children, child: Child) -> None:
+    def __init__(self, pool: SandboxPool, child: SandboxProcess) -> None:
         self._pool, self._child = pool, child
 
     @property
@@ -40,7 +40,7 @@ class Call:
         return self._pool._set_aside(self._child)
 
 
-class Children:
+class SandboxPool:
     """Up to `size` processes that serve `entry`, and those set aside.
 
     `spare` more are kept ready, for calls that must not wait for a process to start, and in place of one that dies.
@@ -63,20 +63,20 @@ class Children:
         size: int = 1,
         spare: int = 0,
         beside: int = 0,
-        limits: Limits,
+        limits: SandboxLimits,
         max_uses: int = 500,
         name: str,
         codec: Codec = "pickle",
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.limits = name, limits
-        self._order: Final = Order(entry, argument, limits, codec)
+        self._order: Final = SandboxSetup(entry, argument, limits, codec)
         self._size, self._max_uses, self._environment = size, max_uses, environment
         self._kept, self._beside = size + spare, beside
         self._changed = threading.Condition()
-        self._all: set[Child] = set()
-        self._idle: list[Child] = []
-        self._aside: set[Child] = set()
+        self._all: set[SandboxProcess] = set()
+        self._idle: list[SandboxProcess] = []
+        self._aside: set[SandboxProcess] = set()
         self._closed = False
         # The kernel ends a child with the thread that started it: so one thread starts them all, and lives on.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-starter")
@@ -101,7 +101,7 @@ class Children:
         cancelled: Callable[[], bool] = _never,
         on_message: Callable[[Any], None] | None = None,
         begins: Callable[[], None] | None = None,
-        look: Callable[[Call], bool] | None = None,
+        look: Callable[[SandboxCall], bool] | None = None,
         aside: bool = False,
         single: bool = True,
     ) -> Any:
@@ -113,8 +113,9 @@ class Children:
         `aside` makes the call beside the others; one that is not `single` leaves the spare processes to those that are.
 
         Raises:
-            ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled: the process is gone; the next call gets another.
-            ChildRaised: the child's function raised; it lives on.
+            SandboxDied, SandboxTimedOut, SandboxOutOfMemory, SandboxCancelled: the process is gone; the next call gets
+                another.
+            SandboxRaised: the child's function raised; it lives on.
             StewardError: the child's function raised this very error; it lives on.
         """
         content = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
@@ -122,7 +123,9 @@ class Children:
         try:
             if begins is not None:
                 begins()
-            given_up = cancelled if look is None else partial(_either, cancelled, partial(look, Call(self, child)))
+            given_up = (
+                cancelled if look is None else partial(_either, cancelled, partial(look, SandboxCall(self, child)))
+            )
             return child.ask(content, self.limits.seconds if seconds is None else seconds, given_up, on_message)
         finally:
             self._give_back(child)
@@ -133,7 +136,7 @@ class Children:
             return sorted(child.pid for child in self._all)
 
     def close(self) -> None:
-        """Stop every process; calls in progress end with ChildCancelled. Harmless when repeated."""
+        """Stop every process; calls in progress end with SandboxCancelled. Harmless when repeated."""
         with self._changed:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -148,17 +151,17 @@ class Children:
             self._changed.wait_for(lambda: not self._all, timeout=1)
         self._starter.shutdown(wait=False)
 
-    def __enter__(self) -> Children:
+    def __enter__(self) -> SandboxPool:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self, cancelled: Callable[[], bool], aside: bool, most: int) -> Child:
+    def _take(self, cancelled: Callable[[], bool], aside: bool, most: int) -> SandboxProcess:
         while True:
             with self._changed:
                 if self._closed:
-                    raise ChildCancelled(f"The work in {self.name} was not begun", "The service is stopping")
+                    raise SandboxCancelled(f"The work in {self.name} was not begun", "The service is stopping")
                 for dead in [c for c in self._idle if not c.is_alive]:
                     self._idle.remove(dead)
                     self._all.discard(dead)
@@ -171,9 +174,9 @@ class Children:
                     return child
                 self._changed.wait(TICK)
             if cancelled():
-                raise ChildCancelled(f"The work in {self.name} was not begun", "It is no longer wanted")
+                raise SandboxCancelled(f"The work in {self.name} was not begun", "It is no longer wanted")
 
-    def _among_others(self, most: int) -> Child | None:
+    def _among_others(self, most: int) -> SandboxProcess | None:
         """Return a free child if fewer than `most` work."""
         there = len(self._all) - len(self._aside)
         if there - len(self._idle) >= most:
@@ -185,7 +188,7 @@ class Children:
         # One that is still starting is waited for only if none that is warm can become free sooner.
         return self._idle[0] if warm is None and self._idle and len(self._idle) == there else warm
 
-    def _beside_others(self) -> Child | None:
+    def _beside_others(self) -> SandboxProcess | None:
         """Return a free child if that leaves enough to those that are not aside."""
         if len(self._aside) >= self._beside:
             return None
@@ -198,7 +201,7 @@ class Children:
             self._idle.append(self._start())
         return None
 
-    def _set_aside(self, child: Child) -> bool:
+    def _set_aside(self, child: SandboxProcess) -> bool:
         with self._changed:
             if child not in self._aside:
                 if len(self._aside) >= 2 * self._beside or self._closed:
@@ -210,7 +213,7 @@ class Children:
             self._changed.notify_all()
             return True
 
-    def _give_back(self, child: Child) -> None:
+    def _give_back(self, child: SandboxProcess) -> None:
         with self._changed:
             self._aside.discard(child)
             served = child.uses > 0
@@ -225,7 +228,7 @@ class Children:
                     self._idle.append(self._start())
             self._changed.notify_all()
 
-    def _start(self) -> Child:
-        child = self._starter.submit(Child, self._order, self.name, self._environment).result()
+    def _start(self) -> SandboxProcess:
+        child = self._starter.submit(SandboxProcess, self._order, self.name, self._environment).result()
         self._all.add(child)
         return child

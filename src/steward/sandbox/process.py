@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from steward import errors
 from steward.sandbox import diagnosis, frames
-from steward.sandbox.failures import ChildCancelled, ChildFailed, ChildOverMemory, ChildRaised, ChildTimedOut
-from steward.sandbox.progress_marker import FAR, NOWHERE, Place, memory
-from steward.sandbox.server import Order
+from steward.sandbox.failures import SandboxCancelled, SandboxFailed, SandboxOutOfMemory, SandboxRaised, SandboxTimedOut
+from steward.sandbox.progress_marker import FAR, NOWHERE, ProgressMarker, memory
+from steward.sandbox.server import SandboxSetup
 from steward.system import log_line, usage
 
 log = logging.getLogger(__name__)
@@ -36,19 +36,19 @@ DEAF: Final = 2.0  # seconds of processor time for which the kernel's signal is 
 _MB: Final = 1 << 20
 
 
-class Child:
+class SandboxProcess:
     """A process of its own session, started by the constructor and warming up from then on.
 
     The thread that constructs it must live as long as it does: the kernel counts that thread as the parent.
     """
 
-    def __init__(self, order: Order, name: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, order: SandboxSetup, name: str, environment: Mapping[str, str] | None = None) -> None:
         self.name, self._order = name, order
         self.uses = 0
         self.usable = True
         self._ready = False
         self._cancelled = False
-        self._inbox = frames.Inbox()
+        self._inbox = frames.FrameReader()
         self._words: deque[str] = deque(maxlen=20)
         self._word = b""
         self._memory = 0
@@ -59,7 +59,7 @@ class Child:
         self._line, theirs = socket.socketpair()
         self._stderr, stderr = os.pipe()
         place = memory()
-        self._place = Place(os.dup(place))
+        self._place = ProgressMarker(os.dup(place))
         try:
             # No preexec_fn, so that any number of threads may run here; Python closes every other descriptor.
             self._process = subprocess.Popen(  # noqa: S603
@@ -115,9 +115,9 @@ class Child:
         cancelled: Callable[[], bool],
         on_message: Callable[[Any], None] | None,
     ) -> Any:
-        """Return the reply to the pickled `request`. After any ChildFailed but ChildRaised the process is gone.
+        """Return the reply to the pickled `request`. After any SandboxFailed but SandboxRaised the process is gone.
 
-        A ChildFailed tells as its `place` what the child had told `stand_at` last.
+        A SandboxFailed tells as its `place` what the child had told `stand_at` last.
         """
         self._place.number, self._place.end = NOWHERE, FAR
         try:
@@ -128,14 +128,14 @@ class Child:
             self._used = usage.processor(self.pid)
             self._outgoing = memoryview(frames.frame(frames.REQUEST, request))
             return self._exchange(seconds, cancelled, on_message)
-        except ChildRaised as error:
+        except SandboxRaised as error:
             error.place = self._place.number
             self.usable = self.usable and self._ready
             raise
         except errors.StewardError as error:
-            if isinstance(error, ChildFailed):
+            if isinstance(error, SandboxFailed):
                 error.place = self._place.number
-            if isinstance(error, ChildFailed) or not self._ready:
+            if isinstance(error, SandboxFailed) or not self._ready:
                 self.kill()
             raise
         except BaseException:
@@ -152,7 +152,7 @@ class Child:
         self._place.end = self._place.number + 1
 
     def cancel(self) -> None:
-        """Stop the process from another thread; a call in progress ends with ChildCancelled."""
+        """Stop the process from another thread; a call in progress ends with SandboxCancelled."""
         self._cancelled = True
         with self._ending:
             if self._process.returncode is None:  # else it is reaped, and its id may be another's
@@ -191,7 +191,7 @@ class Child:
                 look = now + TICK
                 self._check(cancelled)
                 if now >= end:
-                    raise ChildTimedOut(self.name, seconds)
+                    raise SandboxTimedOut(self.name, seconds)
             poll.register(self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
             for descriptor, event in poll.poll(max(0.0, min(look, end) - now) * 1000):
                 if descriptor == self._stderr:
@@ -216,12 +216,12 @@ class Child:
 
     def _check(self, cancelled: Callable[[], bool]) -> None:
         if self._cancelled or cancelled():
-            raise ChildCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
+            raise SandboxCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
         # The kernel's own signal (SIGXCPU) comes first, unless the process is deaf to it.
         if self._used is not None and usage.processor(self.pid) - self._used > self._order.limits.cpu_seconds + DEAF:
-            raise ChildTimedOut(self.name, self._order.limits.cpu_seconds, of_processor=True)
+            raise SandboxTimedOut(self.name, self._order.limits.cpu_seconds, of_processor=True)
         if self._resident() > self._order.limits.memory_mb * _MB:
-            raise ChildOverMemory(self.name, self._order.limits.memory_mb)
+            raise SandboxOutOfMemory(self.name, self._order.limits.memory_mb)
         if not self.is_alive and not self._has_news():  # what it said before it ended comes first
             raise self._death()
 
@@ -262,14 +262,14 @@ class Child:
         except Exception as error:
             raise diagnosis.nonsense(self.name, error) from error
 
-    def _death(self) -> ChildFailed:
+    def _death(self) -> SandboxFailed:
         """Return why the process ended; it is reaped."""
         code = self._end()
         self._listen()
         if self._word:
             self._words.append(self._word.decode(errors="replace"))
         if self._cancelled:
-            return ChildCancelled(f"The work in {self.name} was given up", "The service is stopping")
+            return SandboxCancelled(f"The work in {self.name} was given up", "The service is stopping")
         return diagnosis.death(self.name, self._order.limits, code, "\n".join(self._words), self._memory)
 
     def _listen(self) -> bool:

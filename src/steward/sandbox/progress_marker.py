@@ -15,10 +15,10 @@ NOWHERE: Final = -1
 FAR: Final = 1 << 62
 _NUMBER: Final = Struct("=q")
 
-_ours: Place | None = None
+_ours: ProgressMarker | None = None
 
 
-class Place:
+class ProgressMarker:
     """The memory behind `descriptor`, which the constructor closes; 16 bytes without a name in any folder."""
 
     def __init__(self, descriptor: int) -> None:
@@ -71,7 +71,7 @@ def stand_at(number: int) -> bool:
     return number < _ours.end
 
 
-def note_in(place: Place) -> None:
+def note_in(place: ProgressMarker) -> None:
     """Let `stand_at` write to `place`; called once, in the child."""
     global _ours  # a process has one parent
     _ours = place

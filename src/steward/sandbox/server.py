@@ -19,27 +19,27 @@ from typing import Any, Final, NoReturn
 from steward import errors
 from steward.sandbox import confinement, frames
 from steward.sandbox.frames import Codec
-from steward.sandbox.limits import Limits
+from steward.sandbox.limits import SandboxLimits
 from steward.sandbox.messages import speak_through
-from steward.sandbox.progress_marker import Place, note_in
+from steward.sandbox.progress_marker import ProgressMarker, note_in
 
 _GROWN: Final = 32 * confinement.MB  # after growing by this much, a child tidies up before it rests
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SandboxSetup:
     """What a child is for. `entry` is "module:function"; the function is called once with `argument`."""
 
     entry: str
     argument: Any
-    limits: Limits
+    limits: SandboxLimits
     codec: Codec
 
 
 def serve(name: str, channel: int, place: int, parent: int) -> NoReturn:
     """Serve the requests on the socket `channel`; ends the process when the parent closes it."""
     confinement.die_with(parent)
-    note_in(Place(place))
+    note_in(ProgressMarker(place))
     confinement.leave_signals_to_parent()
     _Server(socket.socket(fileno=channel)).run()
     os._exit(0)
@@ -51,7 +51,7 @@ class _Server:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        order: Order = pickle.loads(self._read())  # noqa: S301  # the parent's own
+        order: SandboxSetup = pickle.loads(self._read())  # noqa: S301  # the parent's own
         self._codec = order.codec
         confinement.bound_files()
         if not order.limits.network:

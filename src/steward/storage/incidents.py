@@ -20,7 +20,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class IncidentEvent:
     """Something that an operator should know. `of` is the task or schedule, `task_id` a task to look at.
 
     `owner` is whoever made the schedule that it is about.
@@ -55,7 +55,9 @@ class Incident:
     owner: str = ""
 
 
-def uncounted(connection: sa.Connection, since: int, silent: Sequence[str], at: int | None = None) -> list[Event]:
+def uncounted(
+    connection: sa.Connection, since: int, silent: Sequence[str], at: int | None = None
+) -> list[IncidentEvent]:
     """Return what has happened since `since` and is in no incident yet; failures of `silent` handlers are left out.
 
     A mail server that cannot be reached is none before it has been away for `AWAY` at the moment `at` (default now).
@@ -76,7 +78,9 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str], at: 
         .order_by(tasks.c.finished_at)
         .limit(MOST)
     )
-    found = [Event("failed", r.name, r.error or "", r.id, r.finished_at, r.id) for r in connection.execute(failed)]
+    found = [
+        IncidentEvent("failed", r.name, r.error or "", r.id, r.finished_at, r.id) for r in connection.execute(failed)
+    ]
     missed = (
         sa.select(
             firings.c.schedule_id,
@@ -97,10 +101,10 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str], at: 
     # An owner's schedules are an incident of their own, since the owner is told of it; but not who was shut out.
     for r in connection.execute(missed):
         if r.outcome == "missed":
-            found.append(Event("missed", r.name, "", r.schedule_id, r.due_at, r.task_id, owner=r.owner))
+            found.append(IncidentEvent("missed", r.name, "", r.schedule_id, r.due_at, r.task_id, owner=r.owner))
         else:
             found.append(
-                Event("refused", r.name, f"It was made by {r.owner or 'nobody'}", r.schedule_id, r.due_at, None)
+                IncidentEvent("refused", r.name, f"It was made by {r.owner or 'nobody'}", r.schedule_id, r.due_at, None)
             )
     ended = (
         sa.select(schedules.c.id, schedules.c.name, schedules.c.owner, schedules.c.ended, schedules.c.ended_at)
@@ -110,7 +114,10 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str], at: 
         )
         .where(schedules.c.ended_at >= since, incident_events.c.event.is_(None))
     )
-    found += [Event("ended", r.name, r.ended, r.id, r.ended_at, None, owner=r.owner) for r in connection.execute(ended)]
+    found += [
+        IncidentEvent("ended", r.name, r.ended, r.id, r.ended_at, None, owner=r.owner)
+        for r in connection.execute(ended)
+    ]
     stopped = (
         sa.select(lanes.c.name, lanes.c.reason, lanes.c.stopped_at)
         .outerjoin(
@@ -121,7 +128,8 @@ def uncounted(connection: sa.Connection, since: int, silent: Sequence[str], at: 
         .where(sa.or_(lanes.c.kind.is_(None), lanes.c.kind != LINE, lanes.c.stopped_at <= at - AWAY))
     )
     return found + [
-        Event("stopped", r.name, r.reason or "", r.name, r.stopped_at, None) for r in connection.execute(stopped)
+        IncidentEvent("stopped", r.name, r.reason or "", r.name, r.stopped_at, None)
+        for r in connection.execute(stopped)
     ]
 
 
@@ -131,9 +139,9 @@ def only_one(connection: sa.Connection) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7262)"))
 
 
-def count(connection: sa.Connection, events: Sequence[Event], at: int) -> None:
+def count(connection: sa.Connection, events: Sequence[IncidentEvent], at: int) -> None:
     """Count `events` in the open incidents with their digests; begin one where there is none."""
-    groups: dict[str, list[Event]] = {}
+    groups: dict[str, list[IncidentEvent]] = {}
     for event in events:
         groups.setdefault(event.digest, []).append(event)
     for digest, group in groups.items():

@@ -21,7 +21,7 @@ _SPACE = uuid.UUID("5f0c1d9a-8b57-4c55-9c1f-6a3f0f0d7a55")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredSchedule:
     """A schedule, every value in the ledger's own form. `next_at` is None while it is paused or never due again.
 
     `period` is one of `steward.model.periods.PERIODS`; `ended` says why there is nothing left to ask for.
@@ -60,15 +60,15 @@ def stable_id(*parts: str) -> str:
     return str(uuid.uuid5(_SPACE, "\n".join(parts)))
 
 
-def add(connection: sa.Connection, entry: Entry) -> bool:
+def add(connection: sa.Connection, entry: StoredSchedule) -> bool:
     """Store a schedule unless one has its id; return whether it is new."""
-    columns = ", ".join(Entry.__slots__)
-    values = ", ".join(f":{name}" for name in Entry.__slots__)
+    columns = ", ".join(StoredSchedule.__slots__)
+    values = ", ".join(f":{name}" for name in StoredSchedule.__slots__)
     insert = sa.text(f"INSERT INTO schedules ({columns}) VALUES ({values}) ON CONFLICT (id) DO NOTHING")
-    return bool(connection.execute(insert, {name: getattr(entry, name) for name in Entry.__slots__}).rowcount)
+    return bool(connection.execute(insert, {name: getattr(entry, name) for name in StoredSchedule.__slots__}).rowcount)
 
 
-def add_within(connection: sa.Connection, entry: Entry, most: int) -> bool:
+def add_within(connection: sa.Connection, entry: StoredSchedule, most: int) -> bool:
     """Store a schedule as `add` does, unless its owner has `most` of them already.
 
     Raises:
@@ -78,7 +78,9 @@ def add_within(connection: sa.Connection, entry: Entry, most: int) -> bool:
         return add(connection, entry)
 
 
-def add_once(connection: sa.Connection, entry: Entry, most: int, key: idempotency.Key | None) -> str:
+def add_once(
+    connection: sa.Connection, entry: StoredSchedule, most: int, key: idempotency.IdempotencyKey | None
+) -> str:
     """Store a schedule as `add_within`, unless its owner has used `key`; return the id of the key's schedule.
 
     Raises:
@@ -114,7 +116,7 @@ def _counted(connection: sa.Connection, owner_id: str, most: int) -> Iterator[No
         )
 
 
-def get(connection: sa.Connection, schedule_id: str) -> Entry:
+def get(connection: sa.Connection, schedule_id: str) -> StoredSchedule:
     """Return one schedule.
 
     Raises:
@@ -123,7 +125,7 @@ def get(connection: sa.Connection, schedule_id: str) -> Entry:
     row = connection.execute(sa.select(schedules).where(schedules.c.id == schedule_id)).one_or_none()
     if row is None:
         raise unknown(schedule_id)
-    return Entry(**row._mapping)
+    return StoredSchedule(**row._mapping)
 
 
 def unknown(schedule_id: str) -> UnknownSchedule:
@@ -131,18 +133,18 @@ def unknown(schedule_id: str) -> UnknownSchedule:
     return UnknownSchedule(f"There is no schedule '{schedule_id[:80]}'", remedy="List them with: steward schedule list")
 
 
-def every(connection: sa.Connection, owner_id: str | None = None) -> list[Entry]:
+def every(connection: sa.Connection, owner_id: str | None = None) -> list[StoredSchedule]:
     """Return all schedules, or those of one owner, in the order of their names."""
     statement = sa.select(schedules).order_by(schedules.c.name, schedules.c.created_at, schedules.c.id)
     if owner_id is not None:
         statement = statement.where(schedules.c.owner_id == owner_id)
-    return [Entry(**row._mapping) for row in connection.execute(statement)]
+    return [StoredSchedule(**row._mapping) for row in connection.execute(statement)]
 
 
-def due(connection: sa.Connection, moment: int) -> list[Entry]:
+def due(connection: sa.Connection, moment: int) -> list[StoredSchedule]:
     """Return the schedules that are due at `moment`, the longest due first."""
     statement = sa.select(schedules).where(schedules.c.next_at <= moment).order_by(schedules.c.next_at)
-    return [Entry(**row._mapping) for row in connection.execute(statement)]
+    return [StoredSchedule(**row._mapping) for row in connection.execute(statement)]
 
 
 def move(connection: sa.Connection, schedule_id: str, seen: int | None, next_at: int | None) -> bool:
@@ -262,7 +264,7 @@ def end(connection: sa.Connection, schedule_id: str, why: str, moment: int) -> N
     )
 
 
-def redeclare(connection: sa.Connection, entry: Entry) -> None:
+def redeclare(connection: sa.Connection, entry: StoredSchedule) -> None:
     """Bring a declared schedule's policy, period and payload up to date; its pause and its next time stay."""
     connection.execute(
         schedules.update()

@@ -14,7 +14,7 @@ from steward.storage.database.tables import cursors, synced, tasks
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StoredCursor:
     """A cursor as read. `position` and `pending` are the handler's own JSON values."""
 
     position: Any
@@ -24,15 +24,15 @@ class Mark:
     updated_at: int
 
 
-NOWHERE = Mark(None, None, None, 0, 0)
+NOWHERE = StoredCursor(None, None, None, 0, 0)
 
 
-def read(connection: sa.Connection, name: str, scope: str) -> Mark:
+def read(connection: sa.Connection, name: str, scope: str) -> StoredCursor:
     """Return how far a cursor has come; `NOWHERE` if it has never moved."""
     row = connection.execute(sa.select(cursors).where(cursors.c.name == name, cursors.c.scope == scope)).one_or_none()
     if row is None:
         return NOWHERE
-    return Mark(_value(row.position), _value(row.pending), row.sealed, row.pages, row.updated_at)
+    return StoredCursor(_value(row.position), _value(row.pending), row.sealed, row.pages, row.updated_at)
 
 
 def take(connection: sa.Connection, name: str, scope: str, task_id: str, claim: str, now: int) -> bool:

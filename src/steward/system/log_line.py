@@ -93,7 +93,7 @@ class JsonFormatter(LineFormatter):
         return json.dumps(event, ensure_ascii=False)
 
 
-class ChildFormatter(LineFormatter):
+class SandboxLogFormatter(LineFormatter):
     """Writes an event of a child for its parent, which logs it: severity, who says it, what, and what it is about."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -104,7 +104,7 @@ class ChildFormatter(LineFormatter):
 def log_for_parent() -> None:
     """Let what this child process logs become lines of its parent's log; call it once, at the child's start."""
     handler = logging.StreamHandler()
-    handler.setFormatter(ChildFormatter())
+    handler.setFormatter(SandboxLogFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

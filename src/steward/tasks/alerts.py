@@ -16,7 +16,7 @@ from steward.model.caller import SERVICE
 from steward.model.service import Options
 from steward.storage import incidents
 from steward.storage.database import Connection, Ledger
-from steward.storage.incidents import Event, Incident
+from steward.storage.incidents import Incident, IncidentEvent
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, moment, now
 from steward.tasks import task_log
@@ -195,7 +195,7 @@ class Alerts:
         }
 
 
-def identified(event: Event) -> Event:
+def identified(event: IncidentEvent) -> IncidentEvent:
     """Return `event` with the digest that it shares with its like: addresses, numbers and quotations do not matter."""
     reason = _ADDRESS.sub("…", event.reason)[:500]
     # A lane that stands still is one incident, whatever the server says each time; so are one owner's schedules.

@@ -49,7 +49,7 @@ def most_connections() -> int:
 
 def protocol(most: int) -> type[H11Protocol]:
     """Return the protocol of a server that keeps at most `most` connections."""
-    return type("BoundedProtocol", (Guarded,), {"connections_kept": Connections(most)})
+    return type("BoundedProtocol", (GuardedConnection,), {"connections_kept": Connections(most)})
 
 
 class Connections:
@@ -61,19 +61,19 @@ class Connections:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.all: set[Guarded] = set()
+        self.all: set[GuardedConnection] = set()
         # Each in the order in which the waiting began, with the time when it did.
-        self.fresh: dict[Guarded, float] = {}
-        self.idle: dict[Guarded, float] = {}
-        self.sending: dict[Guarded, float] = {}
-        self.stuck: dict[Guarded, float] = {}
-        self._closing: dict[Guarded, float] = {}
+        self.fresh: dict[GuardedConnection, float] = {}
+        self.idle: dict[GuardedConnection, float] = {}
+        self.sending: dict[GuardedConnection, float] = {}
+        self.stuck: dict[GuardedConnection, float] = {}
+        self._closing: dict[GuardedConnection, float] = {}
         self._closed: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
         self._told = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, guest: Guarded) -> None:
+    def enter(self, guest: GuardedConnection) -> None:
         """Count a new connection in; another one, or it, gives way if there are too many."""
         self.all.add(guest)
         self.fresh[guest] = time.monotonic()
@@ -88,7 +88,7 @@ class Connections:
             else:
                 self._close(next(iter(waiting)), "room", b"")
 
-    def leave(self, guest: Guarded) -> None:
+    def leave(self, guest: GuardedConnection) -> None:
         """Count a connection out."""
         self.all.discard(guest)
         for each in (self.fresh, self.idle, self.sending, self.stuck, self._closing):
@@ -118,7 +118,7 @@ class Connections:
             self._told = moment
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep, loop) if self.all or self._closed else None
 
-    def _close(self, guest: Guarded, why: str, words: bytes) -> None:
+    def _close(self, guest: GuardedConnection, why: str, words: bytes) -> None:
         self._count(guest, why)
         for each in (self.fresh, self.idle, self.sending):
             each.pop(guest, None)
@@ -130,7 +130,7 @@ class Connections:
         else:
             guest.transport.abort()
 
-    def _count(self, guest: Guarded, why: str) -> None:
+    def _count(self, guest: GuardedConnection, why: str) -> None:
         self._closed[why] += 1
         self._hosts[guest.client[0] if guest.client else "a socket"] += 1
 
@@ -152,7 +152,7 @@ class Connections:
         self._hosts.clear()
 
 
-class Guarded(H11Protocol):
+class GuardedConnection(H11Protocol):
     """Uvicorn's protocol, which says at each step what it waits for."""
 
     connections_kept: ClassVar[Connections]
@@ -205,7 +205,7 @@ class Guarded(H11Protocol):
 class _Watched(h11.Connection):
     """h11's connection, which tells its protocol how far a request has come, and refuses what is framed in two ways."""
 
-    def __init__(self, guest: Guarded, longest_head: int) -> None:
+    def __init__(self, guest: GuardedConnection, longest_head: int) -> None:
         super().__init__(h11.SERVER, longest_head)
         self._guest = guest
 

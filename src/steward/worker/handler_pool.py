@@ -13,14 +13,14 @@ from steward.installation.settings import Settings
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Request
 from steward.sandbox import (
-    Call,
-    ChildCancelled,
-    ChildDied,
-    ChildOverMemory,
-    ChildRaised,
-    Children,
-    ChildTimedOut,
-    Limits,
+    SandboxCall,
+    SandboxCancelled,
+    SandboxDied,
+    SandboxLimits,
+    SandboxOutOfMemory,
+    SandboxPool,
+    SandboxRaised,
+    SandboxTimedOut,
 )
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class _Watch:
         self.left_alone: Request | None = None
         self.timed_out = False
 
-    def look(self, call: Call) -> bool:
+    def look(self, call: SandboxCall) -> bool:
         """Return whether the call is to be given up."""
         moment = time.monotonic()
         if call.place != self._place:
@@ -136,8 +136,8 @@ class HostedPreparer:
         self._registry, self._suspicion = registry, suspicion
         self._proven: set[str] = set()
         longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
-        limits = Limits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
-        self._pool = Children(
+        limits = SandboxLimits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
+        self._pool = SandboxPool(
             "steward.worker.handler_process:host",
             argument=settings.model_dump() | {"secret_key": settings.key.decode()},
             size=settings.handler_processes,
@@ -211,7 +211,7 @@ class HostedPreparer:
                 aside=self._is_aside(requests[0]),
                 single=False,
             )
-        except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised) as error:
+        except (SandboxDied, SandboxTimedOut, SandboxOutOfMemory, SandboxCancelled, SandboxRaised) as error:
             if watch.left_alone is not None:
                 work.tell(watch.left_alone.task_id, self._failure(watch.left_alone, error, timed_out=watch.timed_out))
                 return None
@@ -234,8 +234,15 @@ class HostedPreparer:
                 look=watch.look,
                 aside=self._is_aside(request),
             )
-        except (ChildDied, ChildTimedOut, ChildOverMemory, ChildCancelled, ChildRaised, StewardError) as error:
-            if isinstance(error, (ChildDied, ChildOverMemory)):
+        except (
+            SandboxDied,
+            SandboxTimedOut,
+            SandboxOutOfMemory,
+            SandboxCancelled,
+            SandboxRaised,
+            StewardError,
+        ) as error:
+            if isinstance(error, (SandboxDied, SandboxOutOfMemory)):
                 self._suspect(request.name)
             work.tell(request.task_id, self._failure(request, error, timed_out=watch.timed_out))
         self._say_nothing_came([request], work)
@@ -255,13 +262,13 @@ class HostedPreparer:
             work.tell(request.task_id, Failure("The handler gave no answer.", crashed=1))
 
     def _failure(self, request: Request, error: Exception, *, timed_out: bool) -> Failure:
-        if timed_out or isinstance(error, ChildTimedOut):
+        if timed_out or isinstance(error, SandboxTimedOut):
             return Failure(f"The handler was stopped at its limit of {self._limit(request.name):g} seconds.", crashed=1)
-        if isinstance(error, ChildOverMemory):
+        if isinstance(error, SandboxOutOfMemory):
             return Failure(f"The handler needed more memory than its {MEMORY_MB} MB.", crashed=1)
-        if isinstance(error, ChildDied):
+        if isinstance(error, SandboxDied):
             return Failure(f"The handler ended its process ({error}).", crashed=1)
-        if isinstance(error, ChildCancelled):
+        if isinstance(error, SandboxCancelled):
             return Failure("Cancelled.", final=True)
         return Failure(str(error))
 

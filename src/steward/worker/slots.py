@@ -26,7 +26,7 @@ _LENGTH: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class SlotOwner:
     """Who holds a slot: the process, when it was started (as `processes.born` says it), and its last sign of life.
 
     `alive_at` is in seconds of the machine's monotonic clock, which all of its processes share.
@@ -99,13 +99,13 @@ def place(folder: Path) -> str:
     return path.read_text()
 
 
-def holders(folder: Path) -> list[Holder]:
+def holders(folder: Path) -> list[SlotOwner]:
     """Return who holds the slots of every kind, as far as the process still runs that the file names."""
     found = []
     for path in sorted(folder.glob("*.lock")):
         try:
             said = json.loads(path.read_bytes())
-            holder = Holder(path.stem, int(said["pid"]), int(said["born"]), float(said["alive_at"]))
+            holder = SlotOwner(path.stem, int(said["pid"]), int(said["born"]), float(said["alive_at"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # it is being written for the first time
         if processes.born(holder.pid) == holder.born:  # else the number is another's by now

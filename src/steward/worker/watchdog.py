@@ -32,7 +32,7 @@ QUIET: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class LockHolder:
     """Who holds the write lock of a store: the process, and the slot that it has or works for.
 
     `slot` is empty for a program that is none of ours. `silent` is for how many seconds the holder of the slot has
@@ -114,25 +114,25 @@ class Watchdog:
                 ended.append(each.pid)
         return ended
 
-    def _watched(self, found: Locked, moment: float) -> _Seen:
+    def _watched(self, found: LockHolder, moment: float) -> _Seen:
         # A process that has had processor time meanwhile moves, whatever its slot's file says: the disk may be full.
         evidence = (found.store, found.born, processes.spent(found.pid))
         seen = self._seen.get(found.pid)
         return seen if seen is not None and seen.evidence == evidence else _Seen(evidence, moment)
 
-    def _is_dead(self, found: Locked, moment: float) -> bool:
+    def _is_dead(self, found: LockHolder, moment: float) -> bool:
         still = moment - self._seen[found.pid].since
         self._name(found, still)
         if found.child and found.stopped and still >= LEASE:
             return True  # its worker lives, and would wait for it up to the limit of its task
         return bool(found.slot) and found.silent >= LEASE and still >= QUIET
 
-    def _name(self, found: Locked, still: float) -> None:
+    def _name(self, found: LockHolder, still: float) -> None:
         if still >= QUIET and self._named != (found.store, found.pid):
             self._named = (found.store, found.pid)
             log.warning("the write lock of %s is held by %s", found.store, found)
 
-    def _end(self, found: Locked) -> None:
+    def _end(self, found: LockHolder) -> None:
         if found.pid not in processes.writers(next(s for s in self._stores if s.name == found.store)):
             return  # it has woken up
         try:
@@ -162,7 +162,7 @@ class Watchdog:
                 return
 
 
-def locked(store: Path, folder: Path) -> list[Locked]:
+def locked(store: Path, folder: Path) -> list[LockHolder]:
     """Return who on this host holds the write lock of `store` just now; `folder` is that of the slots."""
     pids = processes.writers(store)
     if not pids:
@@ -178,7 +178,7 @@ def locked(store: Path, folder: Path) -> list[Locked]:
             holder, of = holders.get(above), above
         name, silent = ("", 0.0) if holder is None else (holder.name, max(0.0, time.monotonic() - holder.alive_at))
         stopped = processes.spent(pid)[0] in ("T", "t")
-        found.append(Locked(store.name, name, pid, born, silent, stopped, child=of != pid and holder is not None))
+        found.append(LockHolder(store.name, name, pid, born, silent, stopped, child=of != pid and holder is not None))
     return found
 
 

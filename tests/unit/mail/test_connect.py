@@ -8,9 +8,9 @@ import pytest
 from tests.servers.ports import wait_until
 
 from steward.mail.transports.smtp import hello as smtp_hello
-from steward.mail.transports.smtp.connect import NotConnected, _reason, connect
-from steward.mail.transports.smtp.hello import Hello, is_full, literal
-from steward.mail.transports.smtp.reach import Place, connected
+from steward.mail.transports.smtp.connect import ConnectFailed, _reason, connect
+from steward.mail.transports.smtp.hello import SmtpHeloName, is_full, literal
+from steward.mail.transports.smtp.reach import SmtpServerAddress, connected
 from steward.mail.transports.smtp.url import parse
 
 BOTH = "[Errno 111] Connect call failed ('::1', 587, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 587)"
@@ -31,7 +31,7 @@ def test_our_end_of_the_line_is_an_address_literal(socket_name, said):
 
 
 def test_a_command_does_not_wait_for_the_one_before_to_be_acknowledged():
-    async def is_prompt(place: Place) -> bool:
+    async def is_prompt(place: SmtpServerAddress) -> bool:
         ours = await connected(place, 5)
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
         try:
@@ -40,14 +40,14 @@ def test_a_command_does_not_wait_for_the_one_before_to_be_acknowledged():
             transport.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        assert asyncio.run(is_prompt(Place(socket.AF_INET, listener.getsockname())))
+        assert asyncio.run(is_prompt(SmtpServerAddress(socket.AF_INET, listener.getsockname())))
 
 
 def test_a_server_that_is_not_there_is_named_once():
     with socket.socket() as taken:  # bound and not listening: nobody else can answer there
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(NotConnected) as refused:
+        with pytest.raises(ConnectFailed) as refused:
             asyncio.run(connect(parse(f"smtp+plain://127.0.0.1:{port}"), None, 5))
     assert refused.value.reply.text == f"127.0.0.1:{port} cannot be reached: Connection refused"
 
@@ -100,8 +100,8 @@ def test_a_full_name_is_a_host_with_its_domain(name, full):
 def test_we_say_the_machines_full_name_where_it_has_one(monkeypatch, host, found, said):
     monkeypatch.setattr(socket, "gethostname", lambda: host)
     monkeypatch.setattr(socket, "getfqdn", lambda: found)
-    assert asyncio.run(Hello().name(("192.0.2.7", 40000))) == said
-    assert asyncio.run(Hello("mine.example.org").name(("192.0.2.7", 40000))) == "mine.example.org"
+    assert asyncio.run(SmtpHeloName().name(("192.0.2.7", 40000))) == said
+    assert asyncio.run(SmtpHeloName("mine.example.org").name(("192.0.2.7", 40000))) == "mine.example.org"
 
 
 def test_a_name_server_that_hangs_holds_nobody(monkeypatch):
@@ -109,7 +109,7 @@ def test_a_name_server_that_hangs_holds_nobody(monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "app")
     monkeypatch.setattr(socket, "getfqdn", lambda: hung.wait(20) and "late.example.org")
     monkeypatch.setattr(smtp_hello, "PATIENCE", 0.05)
-    hello = Hello()
+    hello = SmtpHeloName()
     assert asyncio.run(hello.name(("192.0.2.7", 40000))) == "[192.0.2.7]"
     hung.set()
     wait_until(lambda: asyncio.run(hello.name(None)) == "late.example.org", "the name that came late is used", 10)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.mail.transport import Phase
-from steward.mail.transports.smtp.connection import ServerReply, words
+from steward.mail.transports.smtp.connection import SmtpReply, words
 from steward.mail.transports.smtp.replies import enhanced, meaning, without_echo
 from steward.model.results import Outcome
 
@@ -15,7 +15,7 @@ TO = "ada@example.org"
 
 @given(st.integers(200, 599), st.text(max_size=40), st.sampled_from(LETTER))
 def test_only_a_yes_to_the_dot_is_an_acceptance_and_only_a_five_a_refusal(code, text, phase):
-    reply = meaning(ServerReply(code, (text.encode(),)), phase)
+    reply = meaning(SmtpReply(code, (text.encode(),)), phase)
     assert (reply.outcome is Outcome.ACCEPTED) is (phase is Phase.DOT and code < 300)
     if reply.outcome is Outcome.REFUSED:
         assert code >= 500
@@ -167,7 +167,7 @@ REPLIES = [
 
 @pytest.mark.parametrize(("leads_to", "phase", "code", "text"), REPLIES, ids=lambda value: str(value)[:48])
 def test_replies_of_real_servers(leads_to, phase, code, text):
-    reply = meaning(ServerReply(code, (text.encode(),)), phase, TO)
+    reply = meaning(SmtpReply(code, (text.encode(),)), phase, TO)
     found = "U" if reply.ours else {Outcome.REFUSED: "L", Outcome.DEFERRED: "D"}[reply.outcome]
     assert found == leads_to
 
@@ -200,7 +200,7 @@ NASTY = [
 @pytest.mark.parametrize("part", ["whole", "local"])
 def test_what_a_server_repeats_of_the_recipient_is_no_reason(to, says, words, part):
     echoed = to if part == "whole" else to.partition("@")[0]
-    reply = meaning(ServerReply(550, ((says + words.format(echoed)).encode(),)), RCPT, to)
+    reply = meaning(SmtpReply(550, ((says + words.format(echoed)).encode(),)), RCPT, to)
     assert (reply.outcome, reply.ours) == (Outcome.REFUSED, False)
 
 
@@ -209,12 +209,12 @@ def test_what_a_server_repeats_of_the_recipient_is_no_reason(to, says, words, pa
     "words", ["5.7.1 <{}>: Relay access denied", "{} relay not permitted", "relaying denied for {}"]
 )
 def test_what_it_says_beside_the_recipient_still_counts(to, words):
-    assert meaning(ServerReply(554, ((words.format(to)).encode(),)), RCPT, to).ours
+    assert meaning(SmtpReply(554, ((words.format(to)).encode(),)), RCPT, to).ours
 
 
 @given(st.from_regex(r"[a-z0-9._-]{1,40}@[a-z0-9.-]{1,30}", fullmatch=True), st.sampled_from(["5.1.1 ", "5.2.2 "]))
 def test_a_mailbox_that_is_not_there_is_its_own_matter_whoever_it_is(to, says):
-    assert meaning(ServerReply(550, ((f"{says}<{to}>: user unknown").encode(),)), RCPT, to).outcome is Outcome.REFUSED
+    assert meaning(SmtpReply(550, ((f"{says}<{to}>: user unknown").encode(),)), RCPT, to).outcome is Outcome.REFUSED
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,20 @@
 import pytest
 
 from steward.errors import ConfigurationError
-from steward.mail.transports.smtp.url import SmtpAddress, parse
+from steward.mail.transports.smtp.url import SmtpUrl, parse
 
 
 @pytest.mark.parametrize(
     ("url", "found"),
     [
-        ("smtp://mail.example.org", SmtpAddress("mail.example.org", 587, "starttls")),
-        ("smtps://mail.example.org", SmtpAddress("mail.example.org", 465, "tls")),
-        ("smtp+plain://127.0.0.1", SmtpAddress("127.0.0.1", 25, "none")),
-        ("smtp+plain://localhost:2525", SmtpAddress("localhost", 2525, "none")),
-        ("smtp+plain://[::1]:2525", SmtpAddress("::1", 2525, "none")),
+        ("smtp://mail.example.org", SmtpUrl("mail.example.org", 587, "starttls")),
+        ("smtps://mail.example.org", SmtpUrl("mail.example.org", 465, "tls")),
+        ("smtp+plain://127.0.0.1", SmtpUrl("127.0.0.1", 25, "none")),
+        ("smtp+plain://localhost:2525", SmtpUrl("localhost", 2525, "none")),
+        ("smtp+plain://[::1]:2525", SmtpUrl("::1", 2525, "none")),
         (
             "smtp://office%40example.org:p%40ss%3Aw%2Frd@mail.example.org:2587",
-            SmtpAddress("mail.example.org", 2587, "starttls", "office@example.org", "p@ss:w/rd"),
+            SmtpUrl("mail.example.org", 2587, "starttls", "office@example.org", "p@ss:w/rd"),
         ),
     ],
 )

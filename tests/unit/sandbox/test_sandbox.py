@@ -17,14 +17,14 @@ import pytest
 
 from steward import errors
 from steward.sandbox import (
-    Call,
-    ChildCancelled,
-    ChildDied,
-    ChildOverMemory,
-    ChildRaised,
-    Children,
-    ChildTimedOut,
-    Limits,
+    SandboxCall,
+    SandboxCancelled,
+    SandboxDied,
+    SandboxLimits,
+    SandboxOutOfMemory,
+    SandboxPool,
+    SandboxRaised,
+    SandboxTimedOut,
     send,
 )
 
@@ -146,7 +146,7 @@ def main(argument):
     }
     return lambda request: actions[request[0]](*request[1:])
 '''
-LIMITS = Limits(seconds=20, cpu_seconds=20, memory_mb=300)
+LIMITS = SandboxLimits(seconds=20, cpu_seconds=20, memory_mb=300)
 MB = 1 << 20
 
 
@@ -158,7 +158,7 @@ def kid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pool():
-    with Children("kid:main", argument={"a": 1}, limits=LIMITS, name="kid") as children:
+    with SandboxPool("kid:main", argument={"a": 1}, limits=LIMITS, name="kid") as children:
         yield children
 
 
@@ -174,7 +174,7 @@ def wait_for_end(pid: int, seconds: float = 5) -> bool:
         os.close(descriptor)
 
 
-def test_answers_and_stays_warm(pool: Children) -> None:
+def test_answers_and_stays_warm(pool: SandboxPool) -> None:
     assert pool.call(["echo", 1, "é", b"\0"]) == [1, "é", b"\0"]
     assert pool.call(["argument"]) == {"a": 1}
     first = pool.call(["pid"]), pool.call(["warmed"])
@@ -182,14 +182,14 @@ def test_answers_and_stays_warm(pool: Children) -> None:
     assert pool.pids() == [first[0]]
 
 
-def test_large_requests_and_replies_pass(pool: Children) -> None:
+def test_large_requests_and_replies_pass(pool: SandboxPool) -> None:
     big = os.urandom(8 * MB)
     assert pool.call(["echo", big]) == [big]
 
 
 def test_several_threads_share_the_pool() -> None:
     with (
-        Children("kid:main", size=2, limits=LIMITS, name="kid") as pool,
+        SandboxPool("kid:main", size=2, limits=LIMITS, name="kid") as pool,
         ThreadPoolExecutor(8) as threads,
     ):
         answers = list(threads.map(lambda n: (pool.call(["echo", n]), pool.call(["pid"])), range(60)))
@@ -198,7 +198,7 @@ def test_several_threads_share_the_pool() -> None:
         assert len(pool.pids()) == 2
 
 
-def test_messages_arrive_in_order_before_the_reply(pool: Children) -> None:
+def test_messages_arrive_in_order_before_the_reply(pool: SandboxPool) -> None:
     heard: list[object] = []
     assert pool.call(["count", 500], on_message=heard.append) == "done"
     assert heard == [{"step": n} for n in range(500)]
@@ -209,7 +209,7 @@ def test_sending_is_for_children_only() -> None:
         send("hello")
 
 
-def test_errors_in_words_come_back_whole(pool: Children) -> None:
+def test_errors_in_words_come_back_whole(pool: SandboxPool) -> None:
     with pytest.raises(errors.InvalidPayload) as invalid:
         pool.call(["invalid"])
     assert str(invalid.value) == "No. to: is missing. Add it."
@@ -219,14 +219,14 @@ def test_errors_in_words_come_back_whole(pool: Children) -> None:
     assert limited.value.retry_after == 7
 
 
-def test_an_error_class_that_only_the_child_knows_comes_back_as_its_nearest(pool: Children) -> None:
+def test_an_error_class_that_only_the_child_knows_comes_back_as_its_nearest(pool: SandboxPool) -> None:
     with pytest.raises(errors.Rejected, match="number 5"):
         pool.call(["own"])
 
 
-def test_other_exceptions_come_back_with_their_place_and_the_child_lives_on(pool: Children) -> None:
+def test_other_exceptions_come_back_with_their_place_and_the_child_lives_on(pool: SandboxPool) -> None:
     pid = pool.call(["pid"])
-    with pytest.raises(ChildRaised) as raised:
+    with pytest.raises(SandboxRaised) as raised:
         pool.call(["zero"])
     error = raised.value
     line = next(n for n, text in enumerate(KID.splitlines(), 1) if 'zero": lambda: 1 / 0' in text)
@@ -234,18 +234,21 @@ def test_other_exceptions_come_back_with_their_place_and_the_child_lives_on(pool
     assert error.where.endswith(f"kid.py:{line}")
     assert error.trace.startswith("Traceback") and "Traceback" not in str(error)
     for action in (["exit"], ["unpicklable"]):
-        with pytest.raises(ChildRaised):
+        with pytest.raises(SandboxRaised):
             pool.call(action)
     assert pool.call(["pid"]) == pid
 
 
 def test_a_failed_warm_up_says_why_every_time() -> None:
-    with Children("kid:broken", limits=LIMITS, name="kid") as pool:
+    with SandboxPool("kid:broken", limits=LIMITS, name="kid") as pool:
         for _ in range(2):
             with pytest.raises(errors.ConfigurationError, match="Install it"):
                 pool.call(["echo"])
         assert pool.pids() == []
-    with Children("kid:typo", limits=LIMITS, name="kid") as pool, pytest.raises(ChildRaised, match="undefined_name"):
+    with (
+        SandboxPool("kid:typo", limits=LIMITS, name="kid") as pool,
+        pytest.raises(SandboxRaised, match="undefined_name"),
+    ):
         pool.call(["echo"])
 
 
@@ -257,37 +260,37 @@ def test_a_failed_warm_up_says_why_every_time() -> None:
         (["last words", "so long", 3], 3, "so long"),
     ],
 )
-def test_a_death_is_told_and_repaired(pool: Children, action: list, code: int, words: str) -> None:
+def test_a_death_is_told_and_repaired(pool: SandboxPool, action: list, code: int, words: str) -> None:
     pid = pool.call(["pid"])
-    with pytest.raises(ChildDied) as died:
+    with pytest.raises(SandboxDied) as died:
         pool.call(action)
     assert died.value.code == code
     assert words in str(died.value)
     assert pool.call(["pid"]) != pid
 
 
-def test_an_error_tells_where_the_child_was_at(pool: Children) -> None:
-    for action, kind in (("die at", ChildDied), ("fail at", ChildRaised)):
+def test_an_error_tells_where_the_child_was_at(pool: SandboxPool) -> None:
+    for action, kind in (("die at", SandboxDied), ("fail at", SandboxRaised)):
         with pytest.raises(kind) as failed:
             pool.call([action, 41])
         assert failed.value.place == 41
-    with pytest.raises(ChildRaised) as failed:
+    with pytest.raises(SandboxRaised) as failed:
         pool.call(["zero"])
     assert failed.value.place == -1  # nothing is left over from the call before
 
 
-def test_one_that_died_while_idle_is_replaced_unnoticed(pool: Children) -> None:
+def test_one_that_died_while_idle_is_replaced_unnoticed(pool: SandboxPool) -> None:
     pid = pool.call(["pid"])
     os.kill(pid, signal.SIGKILL)
     assert wait_for_end(pid)
     assert pool.call(["pid"]) != pid
 
 
-def test_the_clock_ends_it_and_all_that_it_started(pool: Children) -> None:
+def test_the_clock_ends_it_and_all_that_it_started(pool: SandboxPool) -> None:
     started: list[int] = []
     pool.call(["echo"])
     begin = time.monotonic()
-    with pytest.raises(ChildTimedOut, match=r"0\.5 seconds") as error:
+    with pytest.raises(SandboxTimedOut, match=r"0\.5 seconds") as error:
         pool.call(["grandchild"], seconds=0.5, on_message=started.append)
     assert 0.5 <= time.monotonic() - begin < 1.5
     assert not error.value.of_processor
@@ -296,11 +299,11 @@ def test_the_clock_ends_it_and_all_that_it_started(pool: Children) -> None:
 
 
 @pytest.mark.parametrize("action", ["spin", "deaf", "shout", "chatter", "regex", "orphan shouts"])
-def test_the_clock_needs_no_good_will_of_the_child(pool: Children, action: str) -> None:
+def test_the_clock_needs_no_good_will_of_the_child(pool: SandboxPool, action: str) -> None:
     pool.call(["echo"])
     heard: list[object] = []
     begin = time.monotonic()
-    with pytest.raises(ChildTimedOut, match=r"0\.5 seconds"):
+    with pytest.raises(SandboxTimedOut, match=r"0\.5 seconds"):
         pool.call([action], seconds=0.5, on_message=heard.append)
     took = time.monotonic() - begin
     for pid in (each for each in heard if isinstance(each, int)):  # it left its parent's session; nobody else ends it
@@ -310,33 +313,33 @@ def test_the_clock_needs_no_good_will_of_the_child(pool: Children, action: str) 
 
 
 def test_one_that_is_deaf_to_the_kernel_is_stopped_at_its_processor_time() -> None:
-    with Children("kid:main", limits=Limits(seconds=30, cpu_seconds=1, memory_mb=300), name="kid") as pool:
+    with SandboxPool("kid:main", limits=SandboxLimits(seconds=30, cpu_seconds=1, memory_mb=300), name="kid") as pool:
         begin = time.monotonic()
-        with pytest.raises(ChildTimedOut, match="1 seconds of processor time"):
+        with pytest.raises(SandboxTimedOut, match="1 seconds of processor time"):
             pool.call(["deaf"])
         assert time.monotonic() - begin < 25
 
 
 def test_processor_time_counts_for_each_call() -> None:
-    with Children("kid:main", limits=Limits(seconds=20, cpu_seconds=1, memory_mb=300), name="kid") as pool:
+    with SandboxPool("kid:main", limits=SandboxLimits(seconds=20, cpu_seconds=1, memory_mb=300), name="kid") as pool:
         assert len({pool.call(["burn", 0.4]) for _ in range(4)}) == 1  # together more than the limit
-        with pytest.raises(ChildTimedOut, match="1 seconds of processor time") as processor:
+        with pytest.raises(SandboxTimedOut, match="1 seconds of processor time") as processor:
             pool.call(["spin"])
         assert processor.value.of_processor
 
 
 @pytest.mark.parametrize("action", [["eat", 2048 * MB], ["grow", MB], ["share", 1024 * MB]])
-def test_memory_has_an_end(pool: Children, action: list) -> None:
+def test_memory_has_an_end(pool: SandboxPool, action: list) -> None:
     pid = pool.call(["pid"])
     begin = time.monotonic()
-    with pytest.raises(ChildOverMemory, match="300 MB"):
+    with pytest.raises(SandboxOutOfMemory, match="300 MB"):
         pool.call(action)
     assert time.monotonic() - begin < 15  # well before the limit of the clock, also on a busy machine
     assert wait_for_end(pid)
     assert pool.call(["eat", 50 * MB]) == 50 * MB
 
 
-def test_who_keeps_much_memory_is_replaced(pool: Children) -> None:
+def test_who_keeps_much_memory_is_replaced(pool: SandboxPool) -> None:
     pid = pool.call(["pid"])
     pool.call(["keep", 50 * MB])
     assert pool.call(["pid"]) == pid
@@ -345,12 +348,12 @@ def test_who_keeps_much_memory_is_replaced(pool: Children) -> None:
 
 
 def test_who_has_served_long_is_replaced() -> None:
-    with Children("kid:main", limits=LIMITS, max_uses=3, name="kid") as pool:
+    with SandboxPool("kid:main", limits=LIMITS, max_uses=3, name="kid") as pool:
         pids = [pool.call(["pid"]) for _ in range(7)]
     assert [pids.index(pid) for pid in pids] == [0, 0, 0, 3, 3, 3, 6]
 
 
-def test_cancelling_is_prompt(pool: Children) -> None:
+def test_cancelling_is_prompt(pool: SandboxPool) -> None:
     wish = threading.Event()
     moments: list[float] = []
 
@@ -359,27 +362,27 @@ def test_cancelling_is_prompt(pool: Children) -> None:
         wish.set()
 
     pid = pool.call(["pid"])
-    with pytest.raises(ChildCancelled):
+    with pytest.raises(SandboxCancelled):
         pool.call(["pause"], cancelled=wish.is_set, on_message=here)
     assert time.monotonic() - moments[0] < 0.5
     assert wait_for_end(pid)
 
 
-def test_cancelling_works_while_waiting_for_a_free_child(pool: Children) -> None:
+def test_cancelling_works_while_waiting_for_a_free_child(pool: SandboxPool) -> None:
     busy = threading.Event()
     done = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(pool.call, ["pause"], cancelled=done.is_set, on_message=lambda message: busy.set())
         assert busy.wait(5)
         begin = time.monotonic()
-        with pytest.raises(ChildCancelled, match="not begun"):
+        with pytest.raises(SandboxCancelled, match="not begun"):
             pool.call(["echo"], cancelled=lambda: True)
         assert time.monotonic() - begin < 0.5
         done.set()
-        assert isinstance(working.exception(5), ChildCancelled)
+        assert isinstance(working.exception(5), SandboxCancelled)
 
 
-def test_an_exception_in_the_callers_own_function_frees_the_child(pool: Children) -> None:
+def test_an_exception_in_the_callers_own_function_frees_the_child(pool: SandboxPool) -> None:
     def hear(message: object) -> None:
         raise KeyError(message)
 
@@ -388,10 +391,10 @@ def test_an_exception_in_the_callers_own_function_frees_the_child(pool: Children
     assert pool.call(["echo", 1]) == [1]
 
 
-def test_the_network_is_out_of_reach(pool: Children) -> None:
+def test_the_network_is_out_of_reach(pool: SandboxPool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
-        with pytest.raises(ChildRaised, match="PermissionError"):
+        with pytest.raises(SandboxRaised, match="PermissionError"):
             pool.call(["connect", server.getsockname()])
         assert pool.call(["connect below", server.getsockname()]) == 1
         assert pool.call(["raw socket"]) == -1
@@ -401,15 +404,15 @@ def test_the_network_is_out_of_reach(pool: Children) -> None:
 
 
 def test_the_network_is_there_when_granted() -> None:
-    limits = Limits(seconds=5, cpu_seconds=5, memory_mb=300, network=True)
+    limits = SandboxLimits(seconds=5, cpu_seconds=5, memory_mb=300, network=True)
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        Children("kid:main", limits=limits, name="kid") as pool,
+        SandboxPool("kid:main", limits=limits, name="kid") as pool,
     ):
         assert pool.call(["connect", server.getsockname()]) == "connected"
 
 
-def test_signals_to_everyone_are_left_to_the_parent(pool: Children) -> None:
+def test_signals_to_everyone_are_left_to_the_parent(pool: SandboxPool) -> None:
     pid = pool.call(["pid"])
     assert os.getsid(pid) == pid  # so that Ctrl-C at the terminal does not reach it
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -417,13 +420,13 @@ def test_signals_to_everyone_are_left_to_the_parent(pool: Children) -> None:
         assert pool.call(["pid"]) == pid
 
 
-def test_descriptors_stay_where_they_belong(pool: Children, tmp_path: Path) -> None:
+def test_descriptors_stay_where_they_belong(pool: SandboxPool, tmp_path: Path) -> None:
     pool.call(["echo"])
     with (tmp_path / "secret").open("w") as file:
         os.set_inheritable(file.fileno(), True)
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
-            with pytest.raises(ChildDied):
+            with pytest.raises(SandboxDied):
                 pool.call(["die", signal.SIGKILL])
         # The standard three, the socket, the memory of its place, the listing itself.
         assert len(pool.call(["files"])) == 6
@@ -431,9 +434,9 @@ def test_descriptors_stay_where_they_belong(pool: Children, tmp_path: Path) -> N
 
 
 def test_json_children_are_never_unpickled_and_errors_keep_their_words() -> None:
-    with Children("kid:main", limits=LIMITS, name="kid", codec="json") as pool:
+    with SandboxPool("kid:main", limits=LIMITS, name="kid", codec="json") as pool:
         assert pool.call(["echo", {"a": 1}]) == [{"a": 1}]
-        with pytest.raises(ChildRaised, match="TypeError"):
+        with pytest.raises(SandboxRaised, match="TypeError"):
             pool.call(["bytes"])
         with pytest.raises(errors.Rejected, match="number 5"):
             pool.call(["own"])
@@ -442,14 +445,14 @@ def test_json_children_are_never_unpickled_and_errors_keep_their_words() -> None
 
 
 def test_the_environment_can_be_replaced() -> None:
-    with Children("kid:main", limits=LIMITS, name="kid", environment={"ONLY": "this"}) as pool:
+    with SandboxPool("kid:main", limits=LIMITS, name="kid", environment={"ONLY": "this"}) as pool:
         seen = pool.call(["environment"])
     assert seen.pop("ONLY") == "this"
     assert "PATH" not in seen
 
 
 def test_warming_starts_them_ahead() -> None:
-    with Children("kid:main", size=2, limits=LIMITS, name="kid") as pool:
+    with SandboxPool("kid:main", size=2, limits=LIMITS, name="kid") as pool:
         assert pool.pids() == []
         begin = time.monotonic()
         pool.warm()
@@ -460,7 +463,7 @@ def test_warming_starts_them_ahead() -> None:
 
 
 def test_closing_is_quick_and_ends_what_is_under_way() -> None:
-    pool = Children("kid:main", size=2, limits=LIMITS, name="kid")
+    pool = SandboxPool("kid:main", size=2, limits=LIMITS, name="kid")
     pool.warm()
     pids = pool.pids()
     busy = threading.Event()
@@ -470,20 +473,20 @@ def test_closing_is_quick_and_ends_what_is_under_way() -> None:
         begin = time.monotonic()
         pool.close()
         assert time.monotonic() - begin < 1
-        assert isinstance(working.exception(1), ChildCancelled)
+        assert isinstance(working.exception(1), SandboxCancelled)
     assert all(wait_for_end(pid) for pid in pids)
-    with pytest.raises(ChildCancelled):
+    with pytest.raises(SandboxCancelled):
         pool.call(["echo"])
     pool.close()
 
 
-def test_a_last_message_is_heard_even_from_the_dead(pool: Children) -> None:
+def test_a_last_message_is_heard_even_from_the_dead(pool: SandboxPool) -> None:
     # Its reply stands in the socket when it ends; the parent, busy with a message, looks later.
     def hear(pid: object) -> None:
         assert isinstance(pid, int)
         assert wait_for_end(pid)
 
-    with pytest.raises(ChildRaised, match="ZeroDivisionError"):
+    with pytest.raises(SandboxRaised, match="ZeroDivisionError"):
         pool.call(["raise and end"], on_message=hear)
     assert pool.call(["echo", 1]) == [1]
 
@@ -492,8 +495,8 @@ def test_a_parent_that_forgets_to_close_ends_at_once_and_takes_them_along(tmp_pa
     program = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from steward.sandbox import Children, Limits
-pool = Children("kid:main", limits=Limits(60, 60, 300), name="kid")
+from steward.sandbox import SandboxLimits, SandboxPool
+pool = SandboxPool("kid:main", limits=SandboxLimits(60, 60, 300), name="kid")
 pool.call(["echo"])
 print(*pool.pids(), flush=True)
 """
@@ -507,8 +510,8 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 import sys, signal
 sys.path.insert(0, {str(tmp_path)!r})
 from threading import Thread
-from steward.sandbox import Children, Limits
-pool = Children("kid:main", size=2, limits=Limits(60, 60, 300), name="kid")
+from steward.sandbox import SandboxLimits, SandboxPool
+pool = SandboxPool("kid:main", size=2, limits=SandboxLimits(60, 60, 300), name="kid")
 asking = Thread(target=lambda: pool.call(["echo"]))
 asking.start()
 asking.join()  # the thread that asked has ended; the child must not end with it
@@ -528,22 +531,22 @@ signal.pause()
 
 @pytest.fixture
 def roomy():
-    with Children("kid:main", limits=LIMITS, name="kid", size=1, spare=1, beside=2) as children:
+    with SandboxPool("kid:main", limits=LIMITS, name="kid", size=1, spare=1, beside=2) as children:
         children.warm()
         children.await_warm()
         yield children
 
 
-def test_a_call_that_is_set_aside_gives_its_turn_to_others(roomy: Children) -> None:
+def test_a_call_that_is_set_aside_gives_its_turn_to_others(roomy: SandboxPool) -> None:
     """Both processes are taken by calls that last; a third call is answered once one of them has been set aside."""
     ended, aside = threading.Event(), threading.Event()
 
-    def look(call: Call) -> bool:
+    def look(call: SandboxCall) -> bool:
         aside.set()
         return not call.set_aside() or ended.is_set()
 
     def last() -> None:
-        with pytest.raises(ChildCancelled):
+        with pytest.raises(SandboxCancelled):
             roomy.call(["nap", 20], look=look)
 
     threads = [threading.Thread(target=last) for _ in range(2)]
@@ -557,11 +560,11 @@ def test_a_call_that_is_set_aside_gives_its_turn_to_others(roomy: Children) -> N
         thread.join(20)
 
 
-def test_calls_made_aside_leave_the_warm_ones_to_others(roomy: Children) -> None:
+def test_calls_made_aside_leave_the_warm_ones_to_others(roomy: SandboxPool) -> None:
     before, ended = set(roomy.pids()), threading.Event()
 
     def last() -> None:
-        with pytest.raises(ChildCancelled):
+        with pytest.raises(SandboxCancelled):
             roomy.call(["nap", 20], aside=True, cancelled=ended.is_set)
 
     threads = [threading.Thread(target=last) for _ in range(4)]
@@ -575,7 +578,7 @@ def test_calls_made_aside_leave_the_warm_ones_to_others(roomy: Children) -> None
     assert len(roomy.pids()) <= 4
 
 
-def test_a_child_goes_no_further_than_the_part_at_which_it_was_set_aside(roomy: Children) -> None:
+def test_a_child_goes_no_further_than_the_part_at_which_it_was_set_aside(roomy: SandboxPool) -> None:
     assert roomy.call(["parts", 3, 0.0]) == [0, 1, 2]
     assert roomy.call(["parts", 500, 0.2], look=lambda call: call.place >= 0 and not call.set_aside()) in (
         [0],

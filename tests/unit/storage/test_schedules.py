@@ -9,7 +9,7 @@ from steward.errors import StateConflict
 from steward.model.caller import Caller
 from steward.storage import schedules
 from steward.storage.database import Ledger
-from steward.storage.schedules import Entry
+from steward.storage.schedules import StoredSchedule
 from steward.system.clock import new_id, now
 
 ADA = Caller("ada-id", "Ada", frozenset({"send"}))
@@ -26,7 +26,7 @@ def ledger(request, tmp_path):
 
 def entry(owner_id=ADA.id):
     whose = {"owner": "Ada", "owner_id": owner_id, "created_at": now(), "next_at": None}
-    return Entry(new_id(), "letter", "person", "0 6 * * *", "UTC", "once", "{}", **whose)
+    return StoredSchedule(new_id(), "letter", "person", "0 6 * * *", "UTC", "once", "{}", **whose)
 
 
 def add(ledger, made, most):

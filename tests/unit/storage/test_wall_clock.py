@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from steward.model.states import State
 from steward.storage.database.tables import tasks
 from steward.storage.fleet import circuit_breaker, wall_clock, workers
-from steward.storage.fleet.wall_clock import Reading
+from steward.storage.fleet.wall_clock import ClockReading
 from steward.storage.tasks import claim, rate_limit
 from steward.system.clock import SECOND, now
 
@@ -17,7 +17,7 @@ HOUR = 3600 * SECOND
 def at():
     """Return both clocks, `elapsed` microseconds after the test began and with the wall clock set by `jump`."""
     began = now()
-    return lambda elapsed=0, jump=0: Reading("here", "boot", began + elapsed + jump, 1_000_000_000 + elapsed)
+    return lambda elapsed=0, jump=0: ClockReading("here", "boot", began + elapsed + jump, 1_000_000_000 + elapsed)
 
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR, -25 * HOUR, 40 * 365 * 24 * HOUR])
@@ -64,10 +64,10 @@ def test_small_steps_another_boot_and_other_hosts_move_nothing(ledger, add, at):
     add(state=State.RETRYING, due_at=start + 60 * SECOND)
     ledger.apply(lambda c: wall_clock.follow(c, at()))
     assert ledger.apply(lambda c: wall_clock.follow(c, at(SECOND, SECOND))) == 0
-    booted = Reading("here", "another boot", start + HOUR, 5)
+    booted = ClockReading("here", "another boot", start + HOUR, 5)
     assert ledger.apply(lambda c: wall_clock.follow(c, booted)) == 0
     ledger.apply(lambda c: workers.register(c, "w2", "there", "0", 1, "durable", None, start + 2 * HOUR))
-    again = Reading("here", "another boot", start + 2 * HOUR, 10)
+    again = ClockReading("here", "another boot", start + 2 * HOUR, 10)
     assert ledger.apply(lambda c: wall_clock.follow(c, again)) == 0
     with ledger.read() as connection:
         assert connection.scalar(sa.select(tasks.c.due_at)) == start + 60 * SECOND

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from steward.system import log_line
-from steward.system.log_line import ChildFormatter, JsonFormatter, LineFormatter, about
+from steward.system.log_line import JsonFormatter, LineFormatter, SandboxLogFormatter, about
 
 
 def record(message: str, *, error: BaseException | None = None, **fields: object) -> logging.LogRecord:
@@ -91,7 +91,7 @@ def test_a_line_has_an_end():
 
 
 def test_what_a_child_logs_its_parent_logs_as_its_own(caplog):
-    written = ChildFormatter().format(record("one\ntwo", error=raised("ada@example.org"), **about("01a2", "x", 3)))
+    written = SandboxLogFormatter().format(record("one\ntwo", error=raised("ada@example.org"), **about("01a2", "x", 3)))
     assert "\n" not in written
     with caplog.at_level(logging.INFO):
         assert log_line.relay(written)

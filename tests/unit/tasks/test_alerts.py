@@ -15,7 +15,7 @@ from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database.tables import incident_events, incidents, tasks
 from steward.storage.fleet import circuit_breaker, workers
-from steward.storage.incidents import AWAY, Event
+from steward.storage.incidents import AWAY, IncidentEvent
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, now
 from steward.tasks.alerts import LONGEST, QUIET, identified
@@ -128,7 +128,7 @@ def test_kinds_that_are_ripe_together_share_a_message(install):
     ],
 )
 def test_particulars_do_not_make_another_kind(one, other, alike):
-    digests = {identified(Event("failed", "x", words, "i", 1, "i")).digest for words in (one, other)}
+    digests = {identified(IncidentEvent("failed", "x", words, "i", 1, "i")).digest for words in (one, other)}
     assert (len(digests) == 1) is alike
 
 

@@ -18,7 +18,7 @@ from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
 from steward.storage import schedules as rows
 from steward.storage.database.tables import schedules, tasks
-from steward.storage.fleet.wall_clock import Reading
+from steward.storage.fleet.wall_clock import ClockReading
 from steward.storage.tasks import retention
 from steward.system.clock import SECOND, micros
 
@@ -298,9 +298,9 @@ def test_a_zone_that_is_not_known_here_holds_up_no_other_schedule(install, caplo
     steward.clockwork.declare(at(2026, 7, 2, 5))
 
 
-def clock(elapsed: int, jump: int = 0) -> Reading:
+def clock(elapsed: int, jump: int = 0) -> ClockReading:
     """Return both clocks, `elapsed` after noon; the wall clock has been set by `jump`."""
-    return Reading("here", "boot", at(2026, 7, 1, 12) + elapsed + jump, 1_000_000_000 + elapsed)
+    return ClockReading("here", "boot", at(2026, 7, 1, 12) + elapsed + jump, 1_000_000_000 + elapsed)
 
 
 @pytest.mark.parametrize("hours", [-1, 1, -25, 30])

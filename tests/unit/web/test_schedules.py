@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from steward import Note, handler
-from steward.storage.schedules import Entry
-from steward.tasks.schedules.schedules import Standing
+from steward.storage.schedules import StoredSchedule
+from steward.tasks.schedules.schedules import ScheduleStatus
 from steward.web.pages.schedules import asked
 
 
@@ -38,10 +38,10 @@ def still(days: Days) -> Note:
     return Note(f"{days.begin} to {days.end}")
 
 
-def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *", period: str = "") -> Standing:
+def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *", period: str = "") -> ScheduleStatus:
     payload = json.dumps({"grant": "DOL", "begin": "2026-01-01", "end": "2026-03-31"})
-    entry = Entry("id", "account", "person", cron, "UTC", "once", payload, "Sam", 0, None, period=period)
-    return Standing(entry, coming, None)
+    entry = StoredSchedule("id", "account", "person", cron, "UTC", "once", payload, "Sam", 0, None, period=period)
+    return ScheduleStatus(entry, coming, None)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def standing(*coming: datetime, cron: str = "0 6 1 1,4,7,10 *", period: str = ""
     ],
     ids=["due", "resting", "on the 10th", "to date", "as given", "twice a month"],
 )
-def test_a_period_that_moves_is_never_shown_as_the_days_that_were_given(given: Standing, said: str) -> None:
+def test_a_period_that_moves_is_never_shown_as_the_days_that_were_given(given: ScheduleStatus, said: str) -> None:
     assert asked(given, account) == [("Period", said), ("Grant", "DOL")]
 
 

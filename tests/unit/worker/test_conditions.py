@@ -14,7 +14,7 @@ from steward.model.states import State
 from steward.storage import schedules
 from steward.storage.database.tables import tasks
 from steward.storage.fleet import leases, workers
-from steward.storage.schedules import Entry
+from steward.storage.schedules import StoredSchedule
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, new_id, now
 from steward.web.health import readiness
@@ -44,7 +44,7 @@ def kinds(steward, at=None):
 
 
 def plan(steward, name="backup"):
-    entry = Entry(new_id(), name, "person", "0 3 * * *", "UTC", "once", "{}", "", now(), None)
+    entry = StoredSchedule(new_id(), name, "person", "0 3 * * *", "UTC", "once", "{}", "", now(), None)
     steward.ledger.apply(lambda c: schedules.add(c, entry))
     return entry.id
 

@@ -12,7 +12,7 @@ from steward.cli.output import Json, at, say, say_json, say_table
 from steward.model.caller import COMMAND_LINE
 
 if TYPE_CHECKING:
-    from steward.tasks.schedules.schedules import Standing
+    from steward.tasks.schedules.schedules import ScheduleStatus
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a schedule, or the name of its task if it has only one.")]
 
@@ -118,7 +118,7 @@ def delete(context: typer.Context, schedule: Id) -> int:
     return 0
 
 
-def _next(standing: Standing) -> str:
+def _next(standing: ScheduleStatus) -> str:
     if standing.entry.paused_at is not None:
         return "paused"
     if standing.entry.ended is not None:
@@ -126,7 +126,7 @@ def _next(standing: Standing) -> str:
     return at(standing.next[0]) if standing.next else "never again"
 
 
-def _say(standing: Standing, *, as_json: bool) -> None:
+def _say(standing: ScheduleStatus, *, as_json: bool) -> None:
     if as_json:
         say_json(standing.as_json())
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steward.cli import arguments
-from steward.cli.connection import ApiKey, Door, Url, door, user
+from steward.cli.connection import ApiKey, ServiceConnection, Url, door, user
 from steward.cli.error_messages import FAILED, tell
 from steward.cli.output import Json, at, say, say_json, say_table, say_task
 from steward.model.caller import COMMAND_LINE
@@ -185,7 +185,7 @@ def _say_changed(task: TaskResult, as_json: bool) -> None:
         say(f"{task.name} is {task.state}: {task.id}")
 
 
-def _watch(way: Door, task: TaskResult, within: float, *, as_json: bool) -> int:
+def _watch(way: ServiceConnection, task: TaskResult, within: float, *, as_json: bool) -> int:
     """Wait for the end of `task` and print it; return the exit code."""
     if not task.finished:
         _warn_unattended(way)
@@ -200,7 +200,7 @@ def _watch(way: Door, task: TaskResult, within: float, *, as_json: bool) -> int:
     return 0 if task.state == "succeeded" else FAILED
 
 
-def _warn_unattended(way: Door) -> None:
+def _warn_unattended(way: ServiceConnection) -> None:
     if way.unattended():
         tell(
             "No worker is running", "What is accepted waits until one is", "Start one with steward up, or steward work"

@@ -6,11 +6,11 @@ number is drawn from a fixed seed; addresses end in example.org; telephone numbe
 
 from typing import Any, Final
 
-from steward.cli.sample.database import CUT_OFF, Sample, draw, make
+from steward.cli.sample.database import CUT_OFF, SampleDatabase, draw, make
 from steward.cli.sample.plans import PLANS
 from steward.cli.sample.schema import SCHEMA
 
-__all__ = ["CUT_OFF", "GRANT_REPORT", "MEMBERSHIP_SUMMARY", "SCHEMA", "Sample", "draw", "make"]
+__all__ = ["CUT_OFF", "GRANT_REPORT", "MEMBERSHIP_SUMMARY", "SCHEMA", "SampleDatabase", "draw", "make"]
 
 GRANT_REPORT: Final[dict[str, Any]] = {
     "grant": PLANS[0].number,

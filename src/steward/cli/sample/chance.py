@@ -13,7 +13,7 @@ T = TypeVar("T")
 _FOLD: Final = str.maketrans("ĐđØøŁłðÐæÆ", "DdOoLldDaA", "'’.")
 
 
-class Chance:
+class SampleRandom:
     """Draws from one seed. Only `random()` is asked, whose numbers Python promises to keep for a seed."""
 
     def __init__(self, seed: str) -> None:

@@ -12,24 +12,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from steward.cli.sample.money import Money
-from steward.cli.sample.people import People
+from steward.cli.sample.money import SampleMoney
+from steward.cli.sample.people import SamplePeople
 from steward.cli.sample.schema import SCHEMA
-from steward.cli.sample.training import Training
+from steward.cli.sample.training import SampleTraining
 
 CUT_OFF: Final = datetime(2026, 9, 30, 17, 0)
 """The sample's present: nothing in it happened later. Fixed, so that the sample is the same on every day."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleDatabase:
     """What was written: the file, and how many rows each table has."""
 
     path: Path
     rows: Mapping[str, int]
 
 
-def make(path: Path) -> Sample:
+def make(path: Path) -> SampleDatabase:
     """Write the sample database to `path`, replacing what is there, and return how many rows each table has.
 
     The content is the same every time. The file appears when it is complete.
@@ -52,19 +52,19 @@ def make(path: Path) -> Sample:
         raise OSError(f"The sample database cannot be written: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
-    return Sample(path, {name: len(rows) for name, rows in tables.items()})
+    return SampleDatabase(path, {name: len(rows) for name, rows in tables.items()})
 
 
 def draw() -> dict[str, Sequence[tuple[Any, ...]]]:
     """Return the rows of every table of `SCHEMA` in the order in which they may be written, as Python's own types."""
-    people = People(CUT_OFF)
-    training = Training(people.members, CUT_OFF)
+    people = SamplePeople(CUT_OFF)
+    training = SampleTraining(people.members, CUT_OFF)
     return {
         "members": people.rows(),
         "organizations": people.organizations(),
         "member_employments": people.employments(),
         **training.rows(),
-        **Money(training.students, CUT_OFF).rows(),
+        **SampleMoney(training.students, CUT_OFF).rows(),
     }
 
 

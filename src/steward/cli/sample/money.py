@@ -8,10 +8,10 @@ from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from steward.cli.sample.chance import Chance
+from steward.cli.sample.chance import SampleRandom
 from steward.cli.sample.goods import GOODS, REMARKS, SOLE_VENDORS, VENDORS
-from steward.cli.sample.plans import PLANS, Plan
-from steward.cli.sample.training import COHORTS, Student
+from steward.cli.sample.plans import PLANS, SampleGrant
+from steward.cli.sample.training import COHORTS, SampleStudent
 
 CENT: Final = Decimal("0.01")
 SALES_TAX: Final = Decimal("0.087")
@@ -28,10 +28,10 @@ COST: Final = {
 STANDING: Final = {"placed": "completed", "withdrawn": "dropped"}
 
 
-class Money:
+class SampleMoney:
     """Grants and what hangs on them, as rows of the four tables of money."""
 
-    def __init__(self, students: list[Student], cut_off: datetime) -> None:
+    def __init__(self, students: list[SampleStudent], cut_off: datetime) -> None:
         self._students, self._today = students, cut_off.date()
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
@@ -51,9 +51,9 @@ class Money:
                 tables["expenses"].append((len(tables["expenses"]) + 1, n, *bought))
         return tables
 
-    def _expenses(self, plan: Plan) -> list[tuple[Any, ...]]:
+    def _expenses(self, plan: SampleGrant) -> list[tuple[Any, ...]]:
         """Return the plan's expenses from the item on, by the moment of the purchase."""
-        chance = Chance(f"expenses of {plan.number}")
+        chance = SampleRandom(f"expenses of {plan.number}")
         targets = {
             category: float(amount) * plan.pace * (1.85 if category == plan.heavy else chance.around(0.97, 0.2))
             for category, amount in plan.budget.items()
@@ -67,7 +67,7 @@ class Money:
         return sorted(bought, key=lambda row: (row[-1], row[0]))
 
     def _buy(
-        self, chance: Chance, plan: Plan, category: str, target: float, counts: dict[str, int]
+        self, chance: SampleRandom, plan: SampleGrant, category: str, target: float, counts: dict[str, int]
     ) -> Iterator[tuple[Any, ...]]:
         wishes = []
         for _ in range(counts[category]):
@@ -79,7 +79,7 @@ class Money:
             yield self._paid(chance, plan, category, item, price, Decimal(max(round(number * target / drawn), 1)))
 
     def _paid(
-        self, chance: Chance, plan: Plan, category: str, item: str, price: Decimal, quantity: Decimal
+        self, chance: SampleRandom, plan: SampleGrant, category: str, item: str, price: Decimal, quantity: Decimal
     ) -> tuple[Any, ...]:
         vendor, taxed = chance.one(VENDORS[category])
         for beginning, sole in SOLE_VENDORS.items():
@@ -109,8 +109,8 @@ class Money:
             datetime.combine(day, time(8)) + timedelta(minutes=chance.number(0, 539)),
         )
 
-    def _enrolled(self, grant: int, plan: Plan) -> Iterator[tuple[Any, ...]]:
-        chance = Chance(f"students of {plan.number}")
+    def _enrolled(self, grant: int, plan: SampleGrant) -> Iterator[tuple[Any, ...]]:
+        chance = SampleRandom(f"students of {plan.number}")
         fitting = [s for s in self._students if s.status != "applicant" and self._within(plan, s)]
         for student in chance.some(fitting, min(plan.students, len(fitting))):
             begun = max(student.enrolled, plan.start)
@@ -125,12 +125,12 @@ class Money:
                 student.reason,
             )
 
-    def _within(self, plan: Plan, student: Student) -> bool:
+    def _within(self, plan: SampleGrant, student: SampleStudent) -> bool:
         first: date = COHORTS[student.cohort - 1][1]
         return plan.start <= first <= min(plan.end, self._today)
 
 
-def _grant(n: int, plan: Plan, spent: Decimal) -> tuple[Any, ...]:
+def _grant(n: int, plan: SampleGrant, spent: Decimal) -> tuple[Any, ...]:
     return (
         n,
         plan.name,
@@ -168,7 +168,7 @@ def _counts(targets: dict[str, float], wanted: int) -> dict[str, int]:
     return counts
 
 
-def _payment(chance: Chance, category: str, total: Decimal) -> str:
+def _payment(chance: SampleRandom, category: str, total: Decimal) -> str:
     if category == "instruction":
         return "ach"
     if total > 4_000:

@@ -7,7 +7,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SampleOrigin:
     """Names that go together. `weight` is the origin's share, `second` the chance of a second family name."""
 
     weight: float
@@ -17,15 +17,15 @@ class Origin:
     second: float = 0.0
 
 
-def _origin(weight: float, women: str, men: str, family: str, second: float = 0.0) -> Origin:
-    return Origin(weight, _names(women), _names(men), _names(family), second)
+def _origin(weight: float, women: str, men: str, family: str, second: float = 0.0) -> SampleOrigin:
+    return SampleOrigin(weight, _names(women), _names(men), _names(family), second)
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(" ".join(name.split()) for name in text.split(","))
 
 
-ORIGINS: Final[tuple[Origin, ...]] = (
+ORIGINS: Final[tuple[SampleOrigin, ...]] = (
     _origin(
         30,
         """Amanda, Andrea, Angela, Ashley, Barbara, Bethany, Brenda, Brooke, Carolyn, Cheryl, Christina,

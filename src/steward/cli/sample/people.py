@@ -7,8 +7,8 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from steward.cli.sample.chance import Chance, plain
-from steward.cli.sample.names import ORIGINS, Origin
+from steward.cli.sample.chance import SampleRandom, plain
+from steward.cli.sample.names import ORIGINS, SampleOrigin
 from steward.cli.sample.places import AREA_CODES, EMPLOYERS, STREETS, TOWNS
 
 MEMBERS: Final = 4_000
@@ -30,7 +30,7 @@ SCALE: Final = {
 
 
 @dataclass(slots=True)
-class Member:
+class SampleMember:
     """One member as drawn."""
 
     first: str
@@ -43,16 +43,16 @@ class Member:
     classification: str
 
 
-class People:
+class SamplePeople:
     """Members by the day they joined, as rows of `members`, `organizations` and `member_employments`."""
 
     def __init__(self, cut_off: datetime) -> None:
-        self._chance, self._cut_off, self._today = Chance("members"), cut_off, cut_off.date()
+        self._chance, self._cut_off, self._today = SampleRandom("members"), cut_off, cut_off.date()
         self.members = sorted((self._member() for _ in range(MEMBERS)), key=lambda m: (m.joined, m.last, m.first))
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows of `members`; ids and numbers rise with the day of joining."""
-        chance, addresses = Chance("addresses"), set[str]()
+        chance, addresses = SampleRandom("addresses"), set[str]()
         towns = {town: town[2] for town in TOWNS}
         rows: list[tuple[Any, ...]] = []
         number = 10_000
@@ -103,7 +103,7 @@ class People:
 
     def employments(self) -> list[tuple[Any, ...]]:
         """Return the rows of `member_employments`: one to three jobs for each, the last one current if at work."""
-        chance = Chance("employments")
+        chance = SampleRandom("employments")
         signed = [n for n, employer in enumerate(EMPLOYERS, 1) if employer[3]]
         rows: list[tuple[Any, ...]] = []
         for identity, member in enumerate(self.members, 1):
@@ -134,7 +134,7 @@ class People:
                 )
         return rows
 
-    def _member(self) -> Member:
+    def _member(self) -> SampleMember:
         chance = self._chance
         first, middle, last = name(chance, women=0.13)
         joined = self._joined()
@@ -142,7 +142,7 @@ class People:
         age = chance.around(33, 12) if organised else 18 + 16 * chance.share() ** 1.7
         born = joined - timedelta(days=int(age * 365.25))
         status, changed = self._standing(joined, born)
-        return Member(
+        return SampleMember(
             first,
             middle,
             last,
@@ -192,7 +192,7 @@ class People:
         return "foreman" if years > 8 and chance.happens(0.15) else "journeyman"
 
 
-def name(chance: Chance, *, women: float) -> tuple[str, str | None, str]:
+def name(chance: SampleRandom, *, women: float) -> tuple[str, str | None, str]:
     """Return first, middle (or None) and last name; `women` is their share."""
     origin = chance.weighted({origin: origin.weight for origin in ORIGINS})
     given = origin.women if chance.happens(women) else origin.men
@@ -201,7 +201,7 @@ def name(chance: Chance, *, women: float) -> tuple[str, str | None, str]:
     return first, None if middle == first else middle, _family(chance, origin)
 
 
-def _family(chance: Chance, origin: Origin) -> str:
+def _family(chance: SampleRandom, origin: SampleOrigin) -> str:
     last = chance.one(origin.family)
     second = chance.one(origin.family)
     if last == second or not chance.happens(origin.second):

@@ -9,7 +9,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SampleGrant:
     """One grant. `expenses` and `students` are how many there will be; `budget` is in dollars by category.
 
     `pace` is the share of the budget that is spent by the cut-off, nearly twice that in the category `heavy`; `strays`
@@ -38,8 +38,8 @@ def _dollars(**amounts: int) -> dict[str, Decimal]:
     return {category: Decimal(amount) for category, amount in amounts.items()}
 
 
-PLANS: Final[tuple[Plan, ...]] = (
-    Plan(
+PLANS: Final[tuple[SampleGrant, ...]] = (
+    SampleGrant(
         name="Apprenticeship Building America: Powering the Columbia Corridor",
         number="DOL-ABA-2025-0417",
         funder="U.S. Department of Labor",
@@ -65,7 +65,7 @@ PLANS: Final[tuple[Plan, ...]] = (
         heavy="supplies",
         notes="Federal award. Travel is paid from the local fund; the funder does not allow it.",
     ),
-    Plan(
+    SampleGrant(
         name="Future Ready Oregon: Pathways into the Electrical Trades",
         number="OR-FRO-25-118",
         funder="State of Oregon, Higher Education Coordinating Commission",
@@ -83,7 +83,7 @@ PLANS: Final[tuple[Plan, ...]] = (
         pace=0.8,
         strays=(("equipment", 2),),
     ),
-    Plan(
+    SampleGrant(
         name="Women and Veterans in the Brotherhood",
         number="IBEW-INTL-2026-09",
         funder="IBEW International",
@@ -98,7 +98,7 @@ PLANS: Final[tuple[Plan, ...]] = (
         students=33,
         pace=0.6,
     ),
-    Plan(
+    SampleGrant(
         name="Instructor Development and Laboratory Renewal",
         number="NECA-TT-2025-022",
         funder="NECA Training Trust",
@@ -113,7 +113,7 @@ PLANS: Final[tuple[Plan, ...]] = (
         students=0,
         pace=0.66,
     ),
-    Plan(
+    SampleGrant(
         name="Tool Loans and Fees for First-Year Apprentices",
         number="LTF-2026-01",
         funder="Columbia River Electrical Training Fund",
@@ -128,7 +128,7 @@ PLANS: Final[tuple[Plan, ...]] = (
         students=96,
         pace=0.7,
     ),
-    Plan(
+    SampleGrant(
         name="WIOA Youth Pre-Apprenticeship",
         number="WA-WIOA-23-0641",
         funder="State of Washington, Employment Security Department",

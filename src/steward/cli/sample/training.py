@@ -8,9 +8,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from steward.cli.sample.chance import Chance, plain
+from steward.cli.sample.chance import SampleRandom, plain
 from steward.cli.sample.goods import CERTIFICATES
-from steward.cli.sample.people import Member, name
+from steward.cli.sample.people import SampleMember, name
 from steward.cli.sample.places import EMPLOYERS
 
 COHORTS: Final[tuple[tuple[str, date, int, int], ...]] = (
@@ -51,7 +51,7 @@ _SESSION: Final = Decimal("3.50")
 
 
 @dataclass(slots=True)
-class Student:
+class SampleStudent:
     """One student as drawn, in one cohort."""
 
     identity: int
@@ -69,12 +69,12 @@ class Student:
     reason: str | None
 
 
-class Training:
+class SampleTraining:
     """Cohorts and their students, as rows of the six tables of training."""
 
-    def __init__(self, members: list[Member], cut_off: datetime) -> None:
+    def __init__(self, members: list[SampleMember], cut_off: datetime) -> None:
         self._today = cut_off.date()
-        self._chance = Chance("students")
+        self._chance = SampleRandom("students")
         self._apprentices = self._by_cohort(members)
         self.students = list(self._students())
 
@@ -89,9 +89,9 @@ class Training:
             "placements": [(n, *row) for n, row in enumerate(self._placements(), 1)],
         }
 
-    def _by_cohort(self, members: list[Member]) -> dict[int, list[tuple[int, Member]]]:
+    def _by_cohort(self, members: list[SampleMember]) -> dict[int, list[tuple[int, SampleMember]]]:
         """Return which apprentices came through which cohort: it ended in the half year before they joined."""
-        found: dict[int, list[tuple[int, Member]]] = {}
+        found: dict[int, list[tuple[int, SampleMember]]] = {}
         for identity, member in enumerate(members, 1):
             if not member.classification.startswith("apprentice_") or self._chance.happens(0.3):
                 continue
@@ -102,7 +102,7 @@ class Training:
                     break
         return found
 
-    def _students(self) -> Iterator[Student]:
+    def _students(self) -> Iterator[SampleStudent]:
         chance = self._chance
         identity = 0
         for cohort, (_, first, weeks, size) in enumerate(COHORTS, 1):
@@ -116,7 +116,7 @@ class Training:
                     given, _, last = name(chance, women=0.37)
                     born = first - timedelta(days=int((18 + 22 * chance.share() ** 1.6) * 365.25))
                 status, ended = self._outcome(first, _end(first, weeks), known is not None)
-                yield Student(
+                yield SampleStudent(
                     identity=identity,
                     first=given,
                     last=last,
@@ -148,7 +148,7 @@ class Training:
             status = "completed"
         return status, early if status in ("dropped", "withdrawn") else end
 
-    def _row(self, student: Student) -> tuple[Any, ...]:
+    def _row(self, student: SampleStudent) -> tuple[Any, ...]:
         return (
             student.identity,
             student.member,
@@ -165,7 +165,7 @@ class Training:
         )
 
     def _attendance(self) -> Iterator[tuple[Any, ...]]:
-        chance = Chance("attendance")
+        chance = SampleRandom("attendance")
         for student in self.students:
             _, first, weeks, _ = COHORTS[student.cohort - 1]
             if student.status == "applicant":
@@ -178,7 +178,7 @@ class Training:
                 status = chance.weighted(_PRESENCE)
                 yield student.identity, student.cohort, day, status, self._hours(chance, status)
 
-    def _hours(self, chance: Chance, status: str) -> Decimal:
+    def _hours(self, chance: SampleRandom, status: str) -> Decimal:
         if status in ("absent", "excused"):
             return Decimal("0.00")
         missed = {
@@ -188,7 +188,7 @@ class Training:
         return _SESSION - missed.get(status, Decimal(0))
 
     def _certifications(self) -> Iterator[tuple[Any, ...]]:
-        chance = Chance("certifications")
+        chance = SampleRandom("certifications")
         for student in self.students:
             _, first, weeks, _ = COHORTS[student.cohort - 1]
             if student.status not in ("completed", "placed", "active"):
@@ -199,7 +199,7 @@ class Training:
                     yield student.identity, title, issued, _later(issued, months) if months else None
 
     def _placements(self) -> Iterator[tuple[Any, ...]]:
-        chance = Chance("placements")
+        chance = SampleRandom("placements")
         signed = [employer for employer in EMPLOYERS if employer[3]]
         others = [employer for employer in EMPLOYERS if not employer[3]]
         for student in self.students:

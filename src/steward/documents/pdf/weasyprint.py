@@ -11,14 +11,14 @@ from typing import Any, Final
 from steward.documents.pdf.renderer import Layout
 from steward.errors import RenderFailed, RenderLimitExceeded
 from steward.sandbox import (
-    ChildCancelled,
-    ChildDied,
-    ChildFailed,
-    ChildOverMemory,
-    ChildRaised,
-    Children,
-    ChildTimedOut,
-    Limits,
+    SandboxCancelled,
+    SandboxDied,
+    SandboxFailed,
+    SandboxLimits,
+    SandboxOutOfMemory,
+    SandboxPool,
+    SandboxRaised,
+    SandboxTimedOut,
 )
 
 _SAME_BYTES: Final = {"SOURCE_DATE_EPOCH": "0"}
@@ -36,11 +36,11 @@ class WeasyRenderer:
     def __init__(
         self, assets: Mapping[str, Path], *, processes: int = 1, seconds: float = 60, memory_mb: int = 512
     ) -> None:
-        self._children = Children(
+        self._children = SandboxPool(
             _ENTRY,
             argument={name: str(path) for name, path in assets.items()},
             size=processes,
-            limits=Limits(seconds=seconds, cpu_seconds=seconds, memory_mb=memory_mb, network=False),
+            limits=SandboxLimits(seconds=seconds, cpu_seconds=seconds, memory_mb=memory_mb, network=False),
             name="render",
             codec="json",
             environment={name: value for name, value in os.environ.items() if not name.startswith("STEWARD_")}
@@ -99,15 +99,15 @@ class WeasyRenderer:
         what = f"The document '{title}' could not be laid out"
         try:
             return dict(self._children.call(request, cancelled=cancelled))
-        except (ChildTimedOut, ChildOverMemory) as error:
+        except (SandboxTimedOut, SandboxOutOfMemory) as error:
             raise RenderLimitExceeded(
                 what, error.why, "Ask for less at once (a shorter period, fewer rows), or raise the limit"
             ) from error
-        except ChildCancelled as error:
+        except SandboxCancelled as error:
             raise RenderFailed(what, error.why) from error
-        except ChildRaised as error:
+        except SandboxRaised as error:
             raise RenderFailed(what, f"WeasyPrint stopped with {error.what}", "Check the report's template") from error
-        except ChildDied as error:
+        except SandboxDied as error:
             raise RenderFailed(what, str(error), "Try again; if it happens again, the document is the cause") from error
-        except ChildFailed as error:
+        except SandboxFailed as error:
             raise RenderFailed(what, str(error)) from error

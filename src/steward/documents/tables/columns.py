@@ -17,11 +17,11 @@ from steward.documents.tables.measuring import Face, lines, widest_word, width
 from steward.model.content import Column, ColumnKind, Table
 
 Size = Literal["normal", "small", "smallest"]
-Page = Literal["upright", "sideways", "half"]
+PageWidths = Literal["upright", "sideways", "half"]
 
 TYPE: Final[dict[Size, tuple[float, float]]] = {"normal": (8.5, 7.75), "small": (7.5, 7.25), "smallest": (6.25, 6.25)}
 """The type of cells and of headings, as `layouts/report.css.j2` sets it."""
-ROOM: Final[dict[Page, float]] = {"upright": 504, "sideways": 711, "half": 234}
+ROOM: Final[dict[PageWidths, float]] = {"upright": 504, "sideways": 711, "half": 234}
 """How wide a table can be on a page of US Letter, turned sideways, and beside another."""
 GAP: Final = 6.8
 """Between two columns."""
@@ -35,7 +35,7 @@ KEPT_ROWS, KEPT_HEIGHT = 10, 260.0
 """A table of so few rows and so low is not divided."""
 END_HEIGHT: Final = 200.0
 """The most that is kept together at a table's end, before its total."""
-TRIED: Final[tuple[tuple[Page, Size], ...]] = (
+TRIED: Final[tuple[tuple[PageWidths, Size], ...]] = (
     ("upright", "normal"),
     ("upright", "small"),
     ("sideways", "normal"),
@@ -47,7 +47,7 @@ _WIDEST: Final = 1.13
 
 
 @dataclass(slots=True)
-class Content:
+class ColumnContent:
     """What a column holds, in ems of its cells and of its heading: the widest part that stays whole, and all in one."""
 
     word: float = 0.0
@@ -65,7 +65,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TablePart:
     """Columns that stand side by side, by their places in the table, and their widths."""
 
     columns: tuple[int, ...]
@@ -79,7 +79,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TableLayout:
     """A table ready to be drawn: its cells as text, its parts, and how they stand.
 
     `keep`: it is low enough not to be divided. From the row `end` on it stands with its total. Figures in the columns
@@ -89,9 +89,9 @@ class Plan:
     columns: tuple[Column, ...]
     rows: list[list[str]]
     total: list[str] | None
-    parts: tuple[Part, ...]
+    parts: tuple[TablePart, ...]
     size: Size
-    page: Page
+    page: PageWidths
     keep: bool
     end: int
     loose: frozenset[int]
@@ -103,11 +103,11 @@ class Plan:
         return tuple(f"{mark} loose" if n in self.loose else mark for n, mark in enumerate(kinds))
 
 
-def planned(table: Table, *, page: Page = "upright", size: Size = "normal") -> Plan:
+def planned(table: Table, *, page: PageWidths = "upright", size: Size = "normal") -> TableLayout:
     """Return how the table stands on a page, in type of `size` if it fits so."""
     columns = tuple(table.columns)
     kinds = [column.kind for column in columns]
-    contents = [Content(heading=widest_word(column.title, 1, "bold")) for column in columns]
+    contents = [ColumnContent(heading=widest_word(column.title, 1, "bold")) for column in columns]
     rows = [_measured(row, kinds, contents) for row in table.rows]
     total = None
     if table.total is not None:
@@ -123,7 +123,7 @@ def planned(table: Table, *, page: Page = "upright", size: Size = "normal") -> P
         if kinds[n] in PLACES and contents[n].whole * TYPE[fitting][0] + GAP > room
     }
     keep = len(rows) <= KEPT_ROWS and sum(heights) <= KEPT_HEIGHT
-    return Plan(columns, rows, total, parts, fitting, chosen, keep, max(end, 0), frozenset(loose))
+    return TableLayout(columns, rows, total, parts, fitting, chosen, keep, max(end, 0), frozenset(loose))
 
 
 def by_first_column(table: Table) -> list[Table]:
@@ -152,7 +152,7 @@ def fitted(needs: Sequence[float], wishes: Sequence[float], room: float) -> list
 
 
 def _measured(
-    row: Sequence[Any], kinds: Sequence[ColumnKind], contents: list[Content], face: Face = "text"
+    row: Sequence[Any], kinds: Sequence[ColumnKind], contents: list[ColumnContent], face: Face = "text"
 ) -> list[str]:
     """Return the row's cells as text, and let the columns' contents grow with them."""
     texts = []
@@ -170,8 +170,8 @@ def _measured(
 
 
 def _parts(
-    columns: Sequence[Column], contents: Sequence[Content], page: Page, size: Size
-) -> tuple[Page, Size, tuple[Part, ...]]:
+    columns: Sequence[Column], contents: Sequence[ColumnContent], page: PageWidths, size: Size
+) -> tuple[PageWidths, Size, tuple[TablePart, ...]]:
     """Return the page, the size of type and the parts with which the table fits."""
     every = tuple(range(len(columns)))
     sizes = list(TYPE)
@@ -197,8 +197,8 @@ def _parts(
 
 
 def _part(
-    columns: Sequence[Column], contents: Sequence[Content], chosen: tuple[int, ...], room: float, size: Size
-) -> Part:
+    columns: Sequence[Column], contents: Sequence[ColumnContent], chosen: tuple[int, ...], room: float, size: Size
+) -> TablePart:
     needs = [contents[n].need(size) for n in chosen]
     wishes = [contents[n].wish(size) for n in chosen]
     wished = [(columns[n].width, wish) for n, wish in zip(chosen, wishes, strict=True)]
@@ -208,11 +208,11 @@ def _part(
         wishes = [share * unit / shares if share else wish for share, wish in wished]
     if needs:
         needs[-1] -= min(GAP, needs[-1])  # behind the last there is no gap
-    return Part(chosen, tuple(fitted(needs, wishes, room)))
+    return TablePart(chosen, tuple(fitted(needs, wishes, room)))
 
 
 def _heights(
-    rows: Iterable[Sequence[str]], parts: Sequence[Part], size: float, kinds: Sequence[ColumnKind]
+    rows: Iterable[Sequence[str]], parts: Sequence[TablePart], size: float, kinds: Sequence[ColumnKind]
 ) -> list[float]:
     """Return about how high each row is, in the part where it is highest."""
     texts = [

@@ -33,7 +33,7 @@ _QUOTED: Final = re.compile(r'[",;\t\r\n]')
 """What may part cells: RFC 4180's own, and what a spreadsheet may be set to instead."""
 
 
-class Spool:
+class RowSpool:
     """Rows on disk (in memory while they are few) that can be read again and again, one at a time."""
 
     def __init__(self, file: IO[bytes], count: int) -> None:
@@ -71,7 +71,7 @@ def spool(table: Table, folder: Path) -> Iterator[Table]:
                     "Mend the handler that made it",
                 )
             pickle.dump(tuple(row), file, protocol=pickle.HIGHEST_PROTOCOL)
-        yield dataclasses.replace(table, rows=Spool(file, count))
+        yield dataclasses.replace(table, rows=RowSpool(file, count))
 
 
 def write_csv(table: Table, path: Path) -> int:

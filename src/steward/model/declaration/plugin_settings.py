@@ -29,7 +29,7 @@ _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*", re.IGNORECASE)
 _passed_on: dict[str, str] = {}
 
 
-class _Environment(EnvSettingsSource):
+class _PluginEnvironment(EnvSettingsSource):
     """The environment, whose JSON is read as strictly as everybody's: no name twice in one object."""
 
     def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
@@ -80,7 +80,7 @@ class PluginSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return where values come from, strongest first."""
-        return init_settings, _Environment(settings_cls), dotenv_settings, file_secret_settings
+        return init_settings, _PluginEnvironment(settings_cls), dotenv_settings, file_secret_settings
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

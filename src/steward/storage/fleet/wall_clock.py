@@ -24,7 +24,7 @@ _MARK: Final = "clock "
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClockReading:
     """Both clocks of `host` at one moment, in microseconds; `boot` names the start from which `elapsed` counts."""
 
     host: str
@@ -33,17 +33,17 @@ class Reading:
     elapsed: int
 
 
-def read(host: str) -> Reading:
+def read(host: str) -> ClockReading:
     """Return what this machine's clocks say; elapsed time goes on while it sleeps (CLOCK_BOOTTIME)."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         boot = "unknown"
     elapsed = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
-    return Reading(host, boot, now(), elapsed)
+    return ClockReading(host, boot, now(), elapsed)
 
 
-def follow(connection: sa.Connection, reading: Reading) -> int:
+def follow(connection: sa.Connection, reading: ClockReading) -> int:
     """Move every wait along if the clock was set since anybody looked; return by how many microseconds, mostly 0.
 
     Where workers of another host are at work too nothing is moved: their clock may be the right one.

@@ -41,7 +41,7 @@ def stored(connection: sa.Connection, task_id: str) -> list[Artifact]:
     return [as_artifact(row) for row in rows]
 
 
-class StoredFile(NamedTuple):
+class StoredArtifact(NamedTuple):
     """A file of whichever task: where the archive keeps it, and the SHA-256 that it must have."""
 
     task_id: str
@@ -49,10 +49,10 @@ class StoredFile(NamedTuple):
     sha256: str
 
 
-def every(connection: sa.Connection) -> list[StoredFile]:
+def every(connection: sa.Connection) -> list[StoredArtifact]:
     """Return all files that are stored, of all tasks."""
     columns = (artifacts.c.task_id, artifacts.c.location, artifacts.c.sha256)
-    return [StoredFile(*row) for row in connection.execute(sa.select(*columns))]
+    return [StoredArtifact(*row) for row in connection.execute(sa.select(*columns))]
 
 
 def as_artifact(row: Any) -> Artifact:

@@ -229,14 +229,14 @@ def _like(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class IntegrityBreach:
     """An invariant that does not hold, and how many rows break it."""
 
     rule: str
     count: int
 
 
-def breaches(connection: sa.Connection) -> list[Breach]:
+def breaches(connection: sa.Connection) -> list[IntegrityBreach]:
     """Return every invariant of the ledger that is broken; none in a sound one."""
     unknown = tasks.c.state.not_in([s.value for s in State])
     held = sa.select(deliveries.c.task_id).where(deliveries.c.outcome.in_(["deferred", "uncertain", "pending"]))
@@ -267,11 +267,11 @@ def breaches(connection: sa.Connection) -> list[Breach]:
             ),
         ),
     ]
-    found = [Breach(rule, int(connection.scalar(count) or 0)) for rule, count in rules]
+    found = [IntegrityBreach(rule, int(connection.scalar(count) or 0)) for rule, count in rules]
     if connection.dialect.name == "sqlite":
         answer = connection.scalar(sa.text("PRAGMA integrity_check"))
         if answer != "ok":
-            found.append(Breach(f"the file is sound ({answer})", 1))
+            found.append(IntegrityBreach(f"the file is sound ({answer})", 1))
     return [breach for breach in found if breach.count]
 
 

@@ -21,7 +21,7 @@ from steward.model.declaration.handler import Handler, moving_days
 from steward.model.formats import day
 from steward.model.payload import read
 from steward.model.states import State
-from steward.storage.schedules import Entry
+from steward.storage.schedules import StoredSchedule
 from steward.storage.tasks.acceptance import Entry as Task
 from steward.system.clock import SECOND, moment, new_id
 from steward.tasks.acceptance import LedgerTaskService
@@ -58,7 +58,7 @@ def moves_along(handler: Handler) -> bool:
     return bool(moving_days(handler.payload))
 
 
-def days_of(entry: Entry, handler: Handler, due: int, fiscal_month: int) -> Days:
+def days_of(entry: StoredSchedule, handler: Handler, due: int, fiscal_month: int) -> Days:
     """Return the first and the last day that the firing at `due` is about; nothing if its days do not move along."""
     names, payload = moving_days(handler.payload), _object(entry.payload)
     if not names or not payload:
@@ -84,7 +84,7 @@ def cut(days: Days, span: Days) -> Days | None:
     return first, (min(last, end) if last is not None and end is not None else last)
 
 
-class Door:
+class OccurrenceFinder:
     """Looks at what schedules ask for, with the handlers' own `check` and `span`, and never waits long for either."""
 
     def __init__(self, service: LedgerTaskService) -> None:
@@ -96,10 +96,10 @@ class Door:
         """The month in which a fiscal year begins."""
         return self._service.calendar.fiscal_month
 
-    def occurrence(self, entry: Entry, handler: Handler, due: int) -> Occurrence:
+    def occurrence(self, entry: StoredSchedule, handler: Handler, due: int) -> Occurrence:
         """Return what `entry` asks for at `due`. Raises nothing: what cannot be asked for says why."""
         try:
-            return self._at_the_door(entry, handler, due)
+            return self._found(entry, handler, due)
         except StewardError as error:
             return Occurrence(ANY, entry.payload, refusal=str(error))
         except Exception as error:
@@ -107,7 +107,7 @@ class Door:
             log.exception("the check of %s failed", handler.name)
             return Occurrence(ANY, entry.payload, refusal=f"The check of {handler.name} failed: {error!r}.")
 
-    def days(self, entry: Entry, handler: Handler, due: int) -> Days:
+    def days(self, entry: StoredSchedule, handler: Handler, due: int) -> Days:
         """Return the days that the firing at `due` will be about, (None, None) if they do not move along.
 
         Raises:
@@ -121,7 +121,7 @@ class Door:
         except InvalidRequest:
             return days
 
-    def _at_the_door(self, entry: Entry, handler: Handler, due: int) -> Occurrence:
+    def _found(self, entry: StoredSchedule, handler: Handler, due: int) -> Occurrence:
         days, text, ends = days_of(entry, handler, due, self.fiscal_month), entry.payload, ""
         if days != ANY and entry.period != "as_given":
             span = self._span(handler, _read(handler, text))
@@ -166,7 +166,9 @@ class Door:
             return otherwise
 
 
-def task_of(entry: Entry, handler: Handler, payload: str, at: int, by: str, state: State = State.QUEUED) -> Task:
+def task_of(
+    entry: StoredSchedule, handler: Handler, payload: str, at: int, by: str, state: State = State.QUEUED
+) -> Task:
     """Return the task that a schedule makes at `at`."""
     expires = None if handler.expires_after is None else at + int(handler.expires_after.total_seconds() * SECOND)
     return Task(

@@ -20,12 +20,12 @@ from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database import Connection, Ledger
 from steward.storage.fleet import wall_clock
-from steward.storage.schedules import Entry
+from steward.storage.schedules import StoredSchedule
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, micros, moment, now
 from steward.tasks import task_log
 from steward.tasks.acceptance import LedgerTaskService
-from steward.tasks.schedules.occurrences import OVER, Door, Occurrence, moves_along, task_of
+from steward.tasks.schedules.occurrences import OVER, Occurrence, OccurrenceFinder, moves_along, task_of
 from steward.tasks.schedules.planned import Planned
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Clockwork:
     ) -> None:
         self._ledger, self._registry, self._service = ledger, registry, service
         self._zone, self._planned = zone, planned
-        self._door = Door(service)
+        self._occurrences = OccurrenceFinder(service)
 
     def declare(self, at: int | None = None) -> None:
         """Enter what plugins and settings declare, take out what they no longer do, and look at every next time."""
@@ -71,7 +71,7 @@ class Clockwork:
 
         self._ledger.apply(change)
 
-    def follow_clock(self, reading: wall_clock.Reading) -> int:
+    def follow_clock(self, reading: wall_clock.ClockReading) -> int:
         """Let waits go on by elapsed time if the machine's clock was set; return by how many microseconds it was.
 
         Schedules that say "every so many minutes" are waits, and go on from the new time; those that name a time of
@@ -118,7 +118,7 @@ class Clockwork:
         """Forget old firings; return how many."""
         return self._ledger.apply(lambda c: rows.forget_firings(c, now() - HISTORY))
 
-    def _declared(self, at: int) -> Iterator[Entry]:
+    def _declared(self, at: int) -> Iterator[StoredSchedule]:
         for handler in self._registry.handlers.values():
             for each in handler.schedules:
                 zone = each.zone or self._zone
@@ -133,7 +133,9 @@ class Clockwork:
                 }
                 made = rows.stable_id("plugin", handler.name, each.cron, zone)
                 about = period_of(handler, each.cron, each.period)
-                yield due_after(Entry(made, handler.name, "plugin", each.cron, zone, **shared, period=about), at)
+                yield due_after(
+                    StoredSchedule(made, handler.name, "plugin", each.cron, zone, **shared, period=about), at
+                )
         for plan in self._planned:
             known = self._registry.handlers.get(plan.name)
             if known is None:
@@ -151,10 +153,10 @@ class Clockwork:
             zone = plan.zone or self._zone
             made = rows.stable_id("setting", plan.name, plan.cron, zone, text)
             ours: dict[str, Any] = {"owner_id": SERVICE.id, "period": about}
-            entry = Entry(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None, **ours)
+            entry = StoredSchedule(made, plan.name, "setting", plan.cron, zone, plan.missed, text, "", at, None, **ours)
             yield due_after(entry, at)
 
-    def _fire(self, entry: Entry, at: int) -> list[str]:
+    def _fire(self, entry: StoredSchedule, at: int) -> list[str]:
         handler, first = self._registry.get(entry.name), entry.next_at
         if first is None:
             return []
@@ -173,7 +175,7 @@ class Clockwork:
         ends = ""
         for due in times:
             if due in wanted or due == times[-1]:
-                occurrences[due] = OVER if ends else self._door.occurrence(entry, handler, due)
+                occurrences[due] = OVER if ends else self._occurrences.occurrence(entry, handler, due)
                 ends = ends or occurrences[due].ends
         tasks = {due: _task(entry, handler, occurrences[due], at) for due in wanted if due is not None}
 
@@ -206,7 +208,7 @@ class Clockwork:
             log.info("the schedule %s of %s has ended: %s", entry.id, entry.name, ends)
         return made
 
-    def _still_permitted(self, entry: Entry, handler: Handler, at: int) -> bool:
+    def _still_permitted(self, entry: StoredSchedule, handler: Handler, at: int) -> bool:
         """Whether who made a schedule may still ask for its task; where not, it rests until somebody who may goes on.
 
         Looked at each time: a key is narrowed or revoked, a person removed, a handler made for others meanwhile.
@@ -240,14 +242,14 @@ def require_no_secret(accepted: acceptance.Entry) -> None:
         )
 
 
-def _look_again(connection: Connection, entry: Entry, at: int) -> None:
+def _look_again(connection: Connection, entry: StoredSchedule, at: int) -> None:
     """Compute the next time anew: the clock may have been set back, or the zone's rules have changed, since."""
     done = rows.fired(connection, entry.id, at)
     coming = islice(_after(entry, at), len(done) + 1)
     rows.move(connection, entry.id, entry.next_at, next((m for m in coming if m not in done), None))
 
 
-def _task(entry: Entry, handler: Handler, asked: Occurrence, at: int) -> acceptance.Entry | None:
+def _task(entry: StoredSchedule, handler: Handler, asked: Occurrence, at: int) -> acceptance.Entry | None:
     if asked.payload is None:
         return None
     state = State.FAILED if asked.refusal else State.QUEUED
@@ -269,16 +271,16 @@ def period_of(handler: Handler, cron: str, period: str) -> str:
     return ""
 
 
-def _after(entry: Entry, at: int) -> Iterator[int]:
+def _after(entry: StoredSchedule, at: int) -> Iterator[int]:
     return map(micros, calendar.after(entry.cron, entry.zone, moment(at)))
 
 
-def due_after(entry: Entry, at: int) -> Entry:
+def due_after(entry: StoredSchedule, at: int) -> StoredSchedule:
     """Return `entry` with the first of its times after `at`."""
-    values = {name: getattr(entry, name) for name in Entry.__slots__}
-    return Entry(**{**values, "next_at": next(_after(entry, at), None)})
+    values = {name: getattr(entry, name) for name in StoredSchedule.__slots__}
+    return StoredSchedule(**{**values, "next_at": next(_after(entry, at), None)})
 
 
-def latest(entry: Entry, at: int) -> int:
+def latest(entry: StoredSchedule, at: int) -> int:
     """Return the last of a schedule's times up to `at`, or `at` if there was none."""
     return micros(calendar.last_before(entry.cron, entry.zone, moment(at)))

@@ -18,22 +18,22 @@ from steward.plugins.registry import Registry
 from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database import Connection, Ledger
-from steward.storage.schedules import Entry, Firing
+from steward.storage.schedules import Firing, StoredSchedule
 from steward.storage.tasks import acceptance
 from steward.system.clock import micros, moment, new_id, now
 from steward.tasks.acceptance import LedgerTaskService
-from steward.tasks.schedules.occurrences import Door, moves_along, task_of
+from steward.tasks.schedules.occurrences import OccurrenceFinder, moves_along, task_of
 from steward.tasks.schedules.scheduler import due_after, latest, period_of, require_no_secret
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ScheduleStatus:
     """A schedule as it stands: its row, its next three times in its own zone, and the latest of its firings.
 
     `days` are the first and the last day that the next of its tasks is about; None if they do not move along.
     """
 
-    entry: Entry
+    entry: StoredSchedule
     next: tuple[datetime, ...]
     last: Firing | None
     days: tuple[date, date] | None = None
@@ -86,7 +86,7 @@ class Timetable:
 
     def __init__(self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str, most: int) -> None:
         self._ledger, self._registry, self._service, self._zone = ledger, registry, service, zone
-        self._door, self._most = Door(service), most
+        self._occurrences, self._most = OccurrenceFinder(service), most
 
     def make(
         self,
@@ -100,7 +100,7 @@ class Timetable:
         owner: str = "",
         key: str | None = None,
         caller: Caller = PROCESS,
-    ) -> Standing:
+    ) -> ScheduleStatus:
         """Keep a schedule of `caller` and return it; under a `key` a repeat returns the one that was made.
 
         `owner` is the name to show, if not the caller's; `period` is one of `steward.model.periods`, or empty.
@@ -120,7 +120,7 @@ class Timetable:
         accepted = self._service.prepare(handler, payload, Options(caller=caller))
         require_no_secret(accepted)
         at = now()
-        made = Entry(
+        made = StoredSchedule(
             id=new_id(),
             name=handler.name,
             origin="person",
@@ -140,23 +140,23 @@ class Timetable:
         once = self._service.key_of(handler, said, Options(caller=caller, key=key))
         return self.get(self._ledger.apply(lambda c: rows.add_once(c, made, self._most, once)))
 
-    def find(self, caller: Caller = PROCESS) -> list[Standing]:
+    def find(self, caller: Caller = PROCESS) -> list[ScheduleStatus]:
         """Return the schedules that are `caller`'s to see, in the order of their names."""
 
-        def read(connection: Connection) -> list[Entry]:
+        def read(connection: Connection) -> list[StoredSchedule]:
             found = rows.every(connection, None if caller.operates else caller.id)
             return [each for each in found if caller.knows(each.name)]
 
         return self._standings(read)
 
-    def get(self, schedule_id: str, caller: Caller = PROCESS) -> Standing:
+    def get(self, schedule_id: str, caller: Caller = PROCESS) -> ScheduleStatus:
         """Return one schedule.
 
         Raises:
             UnknownSchedule: there is none of this id, or it is not `caller`'s to see: the words are the same.
         """
 
-        def read(connection: Connection) -> list[Entry]:
+        def read(connection: Connection) -> list[StoredSchedule]:
             entry = rows.get(connection, schedule_id)
             if not caller.sees(entry.name, entry.owner_id):
                 raise rows.unknown(schedule_id)
@@ -164,7 +164,7 @@ class Timetable:
 
         return self._standings(read)[0]
 
-    def named(self, id_or_name: str) -> Standing:
+    def named(self, id_or_name: str) -> ScheduleStatus:
         """Return the schedule of this id, or the only one that makes tasks of this name.
 
         Raises:
@@ -183,13 +183,13 @@ class Timetable:
         with self._ledger.read() as connection:
             return rows.history(connection, schedule_id)
 
-    def pause(self, schedule_id: str, by: str = "", *, caller: Caller = PROCESS) -> Standing:
+    def pause(self, schedule_id: str, by: str = "", *, caller: Caller = PROCESS) -> ScheduleStatus:
         """Let it rest until it is resumed; what falls into the rest is not missed. Raises as `get`."""
         entry = self.get(schedule_id, caller).entry
         self._ledger.apply(lambda c: rows.pause(c, entry.id, by or caller.name, now()))
         return self.get(schedule_id)
 
-    def resume(self, schedule_id: str, *, caller: Caller = PROCESS) -> Standing:
+    def resume(self, schedule_id: str, *, caller: Caller = PROCESS) -> ScheduleStatus:
         """Let it go on from now. It becomes `caller`'s if its owner may not ask for such a task any more.
 
         Raises:
@@ -226,7 +226,7 @@ class Timetable:
         self._require_again(entry, caller)
         # A part of the calendar is the last that is over today; the time since the run before ends with the last run.
         kind = entry.period or calendar.suggested(entry.cron)
-        asked = self._door.occurrence(entry, handler, latest(entry, at) if kind == "since_last" else at)
+        asked = self._occurrences.occurrence(entry, handler, latest(entry, at) if kind == "since_last" else at)
         if asked.refusal or asked.payload is None:
             raise InvalidRequest(
                 asked.refusal or f"The schedule of {handler.title} has nothing left to ask for", "", asked.ends
@@ -255,13 +255,13 @@ class Timetable:
             )
         self._ledger.apply(lambda c: rows.remove(c, [entry.id]))
 
-    def _require_again(self, entry: Entry, caller: Caller) -> None:
+    def _require_again(self, entry: StoredSchedule, caller: Caller) -> None:
         handler = self._registry.handlers.get(entry.name)
         if handler is not None:
             caller.require_again(handler.name, handler.scope)
 
-    def _require_days(self, entry: Entry, handler: Handler) -> None:
-        asked = None if entry.next_at is None else self._door.occurrence(entry, handler, entry.next_at)
+    def _require_days(self, entry: StoredSchedule, handler: Handler) -> None:
+        asked = None if entry.next_at is None else self._occurrences.occurrence(entry, handler, entry.next_at)
         if asked is not None and asked.payload is None:
             raise InvalidRequest(
                 f"The schedule of {handler.title} would never have anything to do",
@@ -273,23 +273,23 @@ class Timetable:
         if not self._service.abilities.schedules:
             raise Unsupported("This engine has no schedules", self._service.abilities.why, "Set STEWARD_ENGINE=durable")
 
-    def _standings(self, read: Callable[[Connection], list[Entry]]) -> list[Standing]:
+    def _standings(self, read: Callable[[Connection], list[StoredSchedule]]) -> list[ScheduleStatus]:
         with self._ledger.read() as connection:
             entries = read(connection)
             latest = rows.latest(connection, [entry.id for entry in entries])
         return [self._standing(entry, _next(entry, moment(now())), latest.get(entry.id)) for entry in entries]
 
-    def _standing(self, entry: Entry, coming: tuple[datetime, ...], last: Firing | None) -> Standing:
+    def _standing(self, entry: StoredSchedule, coming: tuple[datetime, ...], last: Firing | None) -> ScheduleStatus:
         handler, days = self._registry.handlers.get(entry.name), None
         if handler is not None and moves_along(handler):
             entry = replace(entry, period=entry.period or calendar.suggested(entry.cron))
             if coming:
-                first, until = self._door.days(entry, handler, micros(coming[0]))
+                first, until = self._occurrences.days(entry, handler, micros(coming[0]))
                 days = (first, until) if first is not None and until is not None else None
-        return Standing(entry, coming, last, days, self._door.fiscal_month)
+        return ScheduleStatus(entry, coming, last, days, self._occurrences.fiscal_month)
 
 
-def _next(entry: Entry, at: datetime) -> tuple[datetime, ...]:
+def _next(entry: StoredSchedule, at: datetime) -> tuple[datetime, ...]:
     if entry.paused_at is not None or entry.ended_at is not None:
         return ()
     try:

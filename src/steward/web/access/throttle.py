@@ -30,9 +30,9 @@ class Attempts:
         self._counted: OrderedDict[str, list[float]] = OrderedDict()
 
     @contextmanager
-    def one(self, address: str) -> Iterator[Attempt]:
-        """Give an attempt from `address`, counted; if the block ends without `Attempt.fail`, it counts no more."""
-        attempt = Attempt(*self._begin(network_of(address)))
+    def one(self, address: str) -> Iterator[LoginAttempt]:
+        """Give an attempt from `address`, counted; if the block ends without `LoginAttempt.fail`, it counts no more."""
+        attempt = LoginAttempt(*self._begin(network_of(address)))
         try:
             yield attempt
         finally:
@@ -52,7 +52,7 @@ class Attempts:
         return moment, others, wait
 
 
-class Attempt:
+class LoginAttempt:
     """One attempt; `wait` is for how many seconds one more failure is one too many."""
 
     def __init__(self, begun: float, others: list[float], wait: int) -> None:

@@ -17,7 +17,7 @@ from steward.model.cron import LONGEST, Missed
 from steward.model.periods import Period
 from steward.system.clock import moment
 from steward.tasks.payloads import as_model
-from steward.tasks.schedules.schedules import Standing
+from steward.tasks.schedules.schedules import ScheduleStatus
 from steward.web.access.keys import CHANGERS, SEERS, Doorkeeper
 from steward.web.api import openapi, query
 from steward.web.api.body import read_json
@@ -70,7 +70,7 @@ def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
         handler = steward.registry.get(order.name)
         caller.require_ask(handler.name, handler.scope)
 
-        def make() -> Standing:
+        def make() -> ScheduleStatus:
             return timetable.make(
                 order.name,
                 order.payload,

@@ -16,7 +16,7 @@ from steward.model.declaration.handler import Handler, moving_days
 from steward.storage.schedules import Firing
 from steward.system.clock import micros, moment
 from steward.tasks.schedules.occurrences import days_of
-from steward.tasks.schedules.schedules import Standing
+from steward.tasks.schedules.schedules import ScheduleStatus
 from steward.web.access.keys import CHANGERS, SEERS
 from steward.web.access.sessions import Session
 from steward.web.api import openapi
@@ -103,7 +103,7 @@ class SchedulePages:
         self._steward.timetable.remove(request.path_params["schedule_id"], caller=session.caller)
         return RedirectResponse("/schedules", 303)
 
-    def _card(self, standing: Standing) -> dict[str, Any]:
+    def _card(self, standing: ScheduleStatus) -> dict[str, Any]:
         entry = standing.entry
         handler = self._steward.registry.handlers.get(entry.name)
         said, tone = OUTCOMES.get(standing.last.outcome, (standing.last.outcome, "calm")) if standing.last else ("", "")
@@ -129,7 +129,7 @@ class SchedulePages:
         }
 
 
-def asked(standing: Standing, handler: Handler | None, fiscal_month: int = 1) -> list[tuple[str, str]]:
+def asked(standing: ScheduleStatus, handler: Handler | None, fiscal_month: int = 1) -> list[tuple[str, str]]:
     """Return what each task is asked for. Days that move along are told as a period: those that were given are over."""
     payload, schema = standing.as_json()["payload"], openapi.payload_schema(handler) if handler else None
     moving = moving_days(handler.payload) if handler else {}

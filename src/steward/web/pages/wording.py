@@ -16,7 +16,7 @@ from steward.system.clock import present
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class StateGroup:
     """States that mean the same to a reader."""
 
     slug: str
@@ -25,11 +25,11 @@ class Group:
 
 
 GROUPS: Final = (
-    Group("waiting", "Waiting", (State.SCHEDULED, State.QUEUED, State.RETRYING)),
-    Group("running", "Under way", (State.RUNNING,)),
-    Group("attention", "Needs a look", (State.FAILED, State.INTERRUPTED, State.BLOCKED)),
-    Group("done", "Done", (State.SUCCEEDED,)),
-    Group("stopped", "Stopped", (State.CANCELLED, State.EXPIRED)),
+    StateGroup("waiting", "Waiting", (State.SCHEDULED, State.QUEUED, State.RETRYING)),
+    StateGroup("running", "Under way", (State.RUNNING,)),
+    StateGroup("attention", "Needs a look", (State.FAILED, State.INTERRUPTED, State.BLOCKED)),
+    StateGroup("done", "Done", (State.SUCCEEDED,)),
+    StateGroup("stopped", "Stopped", (State.CANCELLED, State.EXPIRED)),
 )
 
 TONES: Final[Mapping[str, str]] = {
@@ -81,12 +81,12 @@ _ATTEMPTS: Final = {
 SPELLINGS: Final[Mapping[str, str]] = {"pdf": "PDF", "csv": "CSV", "xlsx": "Excel (XLSX)"}
 
 
-def group_of(slug: str) -> Group | None:
+def group_of(slug: str) -> StateGroup | None:
     """Return the group of this slug, or that of a single state's name."""
     for group in GROUPS:
         if group.slug == slug:
             return group
-    return Group(slug, slug.capitalize(), (State(slug),)) if slug in set(State) else None
+    return StateGroup(slug, slug.capitalize(), (State(slug),)) if slug in set(State) else None
 
 
 def headline(task: TaskResult, zone: tzinfo = UTC) -> str:

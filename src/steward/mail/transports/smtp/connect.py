@@ -14,10 +14,10 @@ from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
 from steward.mail.transport import Phase, Reply
-from steward.mail.transports.smtp.connection import SmtpLine, words
-from steward.mail.transports.smtp.hello import LOOPBACK, Hello
-from steward.mail.transports.smtp.reach import Place, connected, first_of, places
-from steward.mail.transports.smtp.url import SmtpAddress
+from steward.mail.transports.smtp.connection import SmtpConnection, words
+from steward.mail.transports.smtp.hello import LOOPBACK, SmtpHeloName
+from steward.mail.transports.smtp.reach import SmtpServerAddress, connected, first_of, places
+from steward.mail.transports.smtp.url import SmtpUrl
 from steward.model.results import Outcome
 
 CONNECT_SECONDS = 30.0
@@ -31,7 +31,7 @@ _CONNECTING = re.compile(r"^Error connecting to .*? on port \w+: ")
 _NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 
-class NotConnected(Exception):
+class ConnectFailed(Exception):
     """The line could not be opened; `reply` says in which phase, and whether the fault is ours."""
 
     def __init__(self, reply: Reply) -> None:
@@ -40,10 +40,10 @@ class NotConnected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class SmtpSession:
     """A line ready for mail, and what its server can do."""
 
-    line: SmtpLine
+    line: SmtpConnection
     pipelining: bool
     size: int | None
 
@@ -64,19 +64,19 @@ class _Injected(aiosmtplib.SMTPException):
 
 
 async def connect(
-    address: SmtpAddress,
+    address: SmtpUrl,
     ca_file: Path | None,
     seconds: float = CONNECT_SECONDS,
     greeting: float = GREETING_SECONDS,
-    hello: Hello | None = None,
-) -> Opened:
+    hello: SmtpHeloName | None = None,
+) -> SmtpSession:
     """Return an open line, encrypted as `address` demands, signed in if it names a user.
 
     Each address of the name has `seconds` to take the connection, and `greeting` seconds for each reply until we are
     signed in; the first that greets us is taken.
 
     Raises:
-        NotConnected: with the phase, the server's words, and whether every other letter would meet the same.
+        ConnectFailed: with the phase, the server's words, and whether every other letter would meet the same.
     """
     phase = Phase.CONNECT
     client: aiosmtplib.SMTP | None = None
@@ -86,7 +86,7 @@ async def connect(
             await places(address.host, address.port, seconds),
             lambda place, answered: _greeted(place, answered, address, context, seconds, greeting),
         )
-        us = await (hello or Hello()).name(client.get_transport_info("sockname"))
+        us = await (hello or SmtpHeloName()).name(client.get_transport_info("sockname"))
         if address.security == "starttls":
             if client.protocol is not None:
                 client.protocol.__class__ = _Strict
@@ -101,26 +101,26 @@ async def connect(
     except (aiosmtplib.SMTPException, OSError, ValueError, TimeoutError, ExceptionGroup) as error:
         if client is not None:
             client.close()
-        raise NotConnected(_reply(error, phase, address)) from error
+        raise ConnectFailed(_reply(error, phase, address)) from error
     except asyncio.CancelledError:
         if client is not None:
             client.close()
         raise
-    line = SmtpLine()
+    line = SmtpConnection()
     extensions = client.esmtp_extensions
     transport = client.transport
     if transport is None:
-        raise NotConnected(Reply(Outcome.DEFERRED, phase, None, f"{address} closed the connection"))
+        raise ConnectFailed(Reply(Outcome.DEFERRED, phase, None, f"{address} closed the connection"))
     client.protocol = None
     line.take_over(transport)
     size = extensions.get("size", "")
-    return Opened(line, "pipelining" in extensions, int(size) if size.isdigit() and int(size) > 0 else None)
+    return SmtpSession(line, "pipelining" in extensions, int(size) if size.isdigit() and int(size) > 0 else None)
 
 
 async def _greeted(
-    place: Place,
+    place: SmtpServerAddress,
     answered: asyncio.Event,
-    address: SmtpAddress,
+    address: SmtpUrl,
     context: ssl.SSLContext | None,
     seconds: float,
     greeting: float,
@@ -157,7 +157,7 @@ async def _say_hello(client: aiosmtplib.SMTP, us: str) -> None:
         await client.helo(hostname=us)
 
 
-async def _sign_in(client: aiosmtplib.SMTP, address: SmtpAddress) -> None:
+async def _sign_in(client: aiosmtplib.SMTP, address: SmtpUrl) -> None:
     # A refusal is final. aiosmtplib's own `login` goes on with the other ways, and a server that counts failures would
     # lock us out three times as fast.
     ways = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
@@ -173,7 +173,7 @@ async def _sign_in(client: aiosmtplib.SMTP, address: SmtpAddress) -> None:
                 raise
 
 
-def _reply(error: Exception, phase: Phase, address: SmtpAddress) -> Reply:
+def _reply(error: Exception, phase: Phase, address: SmtpUrl) -> Reply:
     """Return what a failure to connect says: in which phase, and whether every letter would meet it again."""
     found = list(error.exceptions) if isinstance(error, ExceptionGroup) else [error]  # one for each address of the name
     for each in found:

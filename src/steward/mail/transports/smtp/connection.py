@@ -32,11 +32,11 @@ def words(said: bytes | str) -> str:
     return masked(_CONTROLS.sub(" ", text).strip())
 
 
-class LineLost(ConnectionError):
+class ConnectionLost(ConnectionError):
     """The connection ended, or what came over it was no SMTP."""
 
 
-class ServerReply(NamedTuple):
+class SmtpReply(NamedTuple):
     """A complete reply (RFC 5321, section 4.2), with its lines as they came."""
 
     code: int
@@ -48,14 +48,14 @@ class ServerReply(NamedTuple):
         return " ".join(map(words, self.lines))
 
 
-class SmtpLine(asyncio.Protocol):
+class SmtpConnection(asyncio.Protocol):
     """Takes over a transport after the connection is set up. Used by one sender at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._lines: list[bytes] = []
-        self._replies: deque[ServerReply] = deque()
+        self._replies: deque[SmtpReply] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = 0.0
         self._slow: tuple[Callable[[], None] | None, float] = (None, 0.0)
@@ -85,7 +85,7 @@ class SmtpLine(asyncio.Protocol):
         """Whether part of a reply has come."""
         return bool(self._lines or self._buffer)
 
-    def waiting(self) -> ServerReply | None:
+    def waiting(self) -> SmtpReply | None:
         """Return the last reply that has come and was not read, or None: a server's last word before it hung up."""
         return self._replies[-1] if self._replies else None
 
@@ -97,28 +97,28 @@ class SmtpLine(asyncio.Protocol):
         """Send `data`.
 
         Raises:
-            LineLost: the connection has ended.
+            ConnectionLost: the connection has ended.
         """
         if self._lost is not None or self._transport is None or self._transport.is_closing():
-            raise LineLost(self._lost or "the connection is closed")
+            raise ConnectionLost(self._lost or "the connection is closed")
         self._transport.write(data)
 
     async def drained(self, seconds: float) -> None:
         """Return when what was written has left this program.
 
         Raises:
-            LineLost: the connection ended first.
+            ConnectionLost: the connection ended first.
             TimeoutError: it did not within `seconds`.
         """
         await asyncio.wait_for(self._room.wait(), seconds)
         if self._lost is not None:
-            raise LineLost(self._lost)
+            raise ConnectionLost(self._lost)
 
-    async def reply(self, seconds: float, slow: Callable[[], None] | None = None) -> ServerReply:
+    async def reply(self, seconds: float, slow: Callable[[], None] | None = None) -> SmtpReply:
         """Return the next reply; `slow` is called once if it takes more than a second or two.
 
         Raises:
-            LineLost: the connection ended first.
+            ConnectionLost: the connection ended first.
             TimeoutError: none came within `seconds`.
         """
         if not self._replies:
@@ -127,7 +127,7 @@ class SmtpLine(asyncio.Protocol):
             self._watch(loop)
             while not self._replies:
                 if self._lost is not None:
-                    raise LineLost(self._lost)
+                    raise ConnectionLost(self._lost)
                 self._waiter = loop.create_future()
                 try:
                     await self._waiter
@@ -147,7 +147,7 @@ class SmtpLine(asyncio.Protocol):
         try:
             self.write(b"QUIT\r\n")
             await self.reply(2)
-        except (LineLost, TimeoutError):
+        except (ConnectionLost, TimeoutError):
             pass
         if self._transport is not None:
             self._transport.close()
@@ -177,7 +177,7 @@ class SmtpLine(asyncio.Protocol):
             code, more, text = found.groups()
             self._lines.append(text or b"")
             if more != b"-":
-                self._replies.append(ServerReply(int(code), tuple(self._lines)))
+                self._replies.append(SmtpReply(int(code), tuple(self._lines)))
                 self._lines = []
         if self._replies:
             self._wake()

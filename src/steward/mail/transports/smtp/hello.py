@@ -18,7 +18,7 @@ _FULL: Final = re.compile(
 _NOBODY: Final = ("localhost", ".localdomain", ".arpa")
 
 
-class Hello:
+class SmtpHeloName:
     """The name for every connection of a transport. Looking for the machine's own never blocks a start, nor a stop."""
 
     def __init__(self, name: str = "") -> None:

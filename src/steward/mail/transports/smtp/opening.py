@@ -7,19 +7,19 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from steward.mail.transports.smtp.connect import Opened
+from steward.mail.transports.smtp.connect import SmtpSession
 
 
-class Openings:
+class SmtpConnector:
     """What one transport opens; `connect` opens a connection, and may take the minutes that a greeting may take."""
 
-    def __init__(self, connect: Callable[[], Coroutine[Any, Any, Opened]]) -> None:
+    def __init__(self, connect: Callable[[], Coroutine[Any, Any, SmtpSession]]) -> None:
         self._connect = connect
-        self._since: dict[asyncio.Task[Opened], float] = {}
-        self._told: set[asyncio.Task[Opened]] = set()
+        self._since: dict[asyncio.Task[SmtpSession], float] = {}
+        self._told: set[asyncio.Task[SmtpSession]] = set()
 
-    async def one(self) -> Opened:
-        """Return a new connection. Raises `NotConnected`."""
+    async def one(self) -> SmtpSession:
+        """Return a new connection. Raises `ConnectFailed`."""
         while True:
             opening = asyncio.get_running_loop().create_task(self._connect())
             self._since[opening] = time.monotonic()

@@ -20,24 +20,24 @@ MUTE: Final = 30.0
 """Seconds after which it is tried if this one has taken the connection, and says nothing."""
 
 
-class Place(NamedTuple):
+class SmtpServerAddress(NamedTuple):
     """One address, as `socket` wants it."""
 
     family: int
     address: tuple[Any, ...]
 
 
-class Closable(Protocol):
+class ClosableConnection(Protocol):
     """What an attempt gives."""
 
     def close(self) -> None:
         """Give it up."""
 
 
-T = TypeVar("T", bound=Closable)
+T = TypeVar("T", bound=ClosableConnection)
 
 
-async def places(host: str, port: int, seconds: float) -> list[Place]:
+async def places(host: str, port: int, seconds: float) -> list[SmtpServerAddress]:
     """Return the addresses of `host`, by turns of each family, in the order in which the system prefers them.
 
     Raises:
@@ -46,13 +46,13 @@ async def places(host: str, port: int, seconds: float) -> list[Place]:
     """
     loop = asyncio.get_running_loop()
     found = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), seconds)
-    unique = list(dict.fromkeys(Place(family, address) for family, _, _, _, address in found))
+    unique = list(dict.fromkeys(SmtpServerAddress(family, address) for family, _, _, _, address in found))
     first = [place for place in unique if place.family == unique[0].family]
     others = [place for place in unique if place.family != unique[0].family]
     return [place for pair in zip_longest(first, others) for place in pair if place is not None]
 
 
-async def connected(place: Place, seconds: float) -> socket.socket:
+async def connected(place: SmtpServerAddress, seconds: float) -> socket.socket:
     """Return a socket that is connected to `place`.
 
     Raises:
@@ -70,7 +70,9 @@ async def connected(place: Place, seconds: float) -> socket.socket:
     return ours
 
 
-async def first_of(among: Sequence[Place], attempt: Callable[[Place, asyncio.Event], Awaitable[T]]) -> T:
+async def first_of(
+    among: Sequence[SmtpServerAddress], attempt: Callable[[SmtpServerAddress, asyncio.Event], Awaitable[T]]
+) -> T:
     """Return what the first successful `attempt` gives; it sets its event when its place has answered at all.
 
     Raises:

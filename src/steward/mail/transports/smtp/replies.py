@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from steward.mail.transport import Phase, Reply
-from steward.mail.transports.smtp.connection import ServerReply
+from steward.mail.transports.smtp.connection import SmtpReply
 from steward.model.results import Outcome
 
 SIGN_IN: Final = frozenset({530, 534, 535, 538})
@@ -63,7 +63,7 @@ _OURS_BEFORE_THE_LETTER: Final = _any(
 _TOO_MANY_WORDS: Final = re.compile(r"too many recipients", re.IGNORECASE)
 
 
-def meaning(reply: ServerReply, phase: Phase, recipient: str = "") -> Reply:
+def meaning(reply: SmtpReply, phase: Phase, recipient: str = "") -> Reply:
     """Return what `reply` says in `phase` about the letter to `recipient`; `text` is kept as it was said.
 
     `ours` where every other letter would meet the same: nobody was named yet, our sign-in or our sender does not do, or

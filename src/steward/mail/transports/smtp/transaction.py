@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from steward.errors import UnsafeMail
 from steward.mail.transport import BeforeDot, Parcel, Phase, Reply
-from steward.mail.transports.smtp.connect import Opened
-from steward.mail.transports.smtp.connection import LineLost, ServerReply
+from steward.mail.transports.smtp.connect import SmtpSession
+from steward.mail.transports.smtp.connection import ConnectionLost, SmtpReply
 from steward.mail.transports.smtp.replies import meaning
 from steward.model.results import Outcome
 
@@ -33,14 +33,14 @@ _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 
 
 @dataclass
-class Kept:
+class PooledConnection:
     """A connection that is used again.
 
     `dirty` after a refusal: the server must forget an envelope first. `prompt` if it answered the last dot at once;
     `finished` if no further letter may go over it.
     """
 
-    opened: Opened
+    opened: SmtpSession
     sent: int = 0
     dirty: bool = False
     prompt: bool = False
@@ -49,7 +49,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Order:
+class SmtpDelivery:
     """A parcel to send, what must be done before its dot, and where its reply is awaited."""
 
     parcel: Parcel
@@ -57,7 +57,7 @@ class Order:
     future: Future[Reply]
 
 
-class Talk:
+class SmtpTransaction:
     """One transaction. `heard` tells whether the server has answered anything in it.
 
     `asked` says that its commands were sent by the talk before. `look_ahead` gives the order that is next, if any; it
@@ -68,14 +68,14 @@ class Talk:
 
     def __init__(
         self,
-        kept: Kept,
-        order: Order,
+        kept: PooledConnection,
+        order: SmtpDelivery,
         command: float,
         final: float,
         *,
         asked: bool = False,
-        look_ahead: Callable[[Kept], Order | None] = lambda kept: None,
-        give_back: Callable[[Order], None] = lambda order: None,
+        look_ahead: Callable[[PooledConnection], SmtpDelivery | None] = lambda kept: None,
+        give_back: Callable[[SmtpDelivery], None] = lambda order: None,
         agreed: Callable[[], None] = lambda: None,
     ) -> None:
         self._kept, self._order, self._command, self._final = kept, order, command, final
@@ -83,7 +83,7 @@ class Talk:
         self._phase = Phase.MAIL
         self.asked, self.heard = asked, False
         self._left = b""
-        self.following: Order | None = None
+        self.following: SmtpDelivery | None = None
         self.withdrawn = False
 
     def lost(self, why: str) -> Reply:
@@ -105,7 +105,7 @@ class Talk:
         """Send the letter and return the reply that decides.
 
         Raises:
-            LineLost, TimeoutError: see `lost`. Whatever `before_dot` raises.
+            ConnectionLost, TimeoutError: see `lost`. Whatever `before_dot` raises.
             UnsafeMail: an address holds what could become another command.
         """
         parcel, opened, line = self._order.parcel, self._kept.opened, self._kept.opened.line
@@ -125,18 +125,18 @@ class Talk:
                 if decided is not None:
                     break
                 if line.waiting() is not None:
-                    raise LineLost("the server answered before it was asked")
+                    raise ConnectionLost("the server answered before it was asked")
                 line.write(command)
             prompt = self.asked and not self.heard
             try:
                 reply = await line.reply(min(self._command, FIRST_SECONDS) if prompt else self._command)
-            except (LineLost, TimeoutError):
+            except (ConnectionLost, TimeoutError):
                 if decided is None:
                     raise
                 line.abort()  # it has refused the letter, and then hung up
                 return decided
             if command == RSET and not 200 <= reply.code < 300:
-                raise LineLost("the server would not forget the letter before")
+                raise ConnectionLost("the server would not forget the letter before")
             self.heard = True
             wanted = 300 if phase is Phase.DATA else 200
             if decided is None and not wanted <= reply.code < wanted + 100:
@@ -159,10 +159,10 @@ class Talk:
             return self._meaning(refused, Phase.DATA)
         reply = await self._end()
         if not (200 <= reply.code < 300 or 400 <= reply.code < 600):
-            raise LineLost(f"the server answered {reply.code} {reply.text}, which says nothing about the letter")
+            raise ConnectionLost(f"the server answered {reply.code} {reply.text}, which says nothing about the letter")
         return self._meaning(reply, Phase.DOT)
 
-    async def _upload(self) -> ServerReply | None:
+    async def _upload(self) -> SmtpReply | None:
         """Send a large letter as far as its dot, and let the dot go; return what the server said against it meanwhile.
 
         A line that is lost on the way up is no uncertainty: without the dot nothing may be delivered.
@@ -183,19 +183,19 @@ class Talk:
             refusal = self._refusal()
         return refusal
 
-    def _refusal(self) -> ServerReply | None:
+    def _refusal(self) -> SmtpReply | None:
         """Return a refusal that has come before the dot. Whatever else has come answers nothing: nothing was asked.
 
         Raises:
-            LineLost: half of a reply has come; its other half would seem to answer the dot.
+            ConnectionLost: half of a reply has come; its other half would seem to answer the dot.
         """
         line = self._kept.opened.line
         if line.is_midway:
-            raise LineLost("the server began to answer before it was asked")
+            raise ConnectionLost("the server began to answer before it was asked")
         last = line.waiting()
         return last if last is not None and 400 <= last.code < 600 else None
 
-    async def _end(self) -> ServerReply:
+    async def _end(self) -> SmtpReply:
         """Send what is left of the letter and its dot, and return the reply to it."""
         opened, line = self._kept.opened, self._kept.opened.line
         trusted = line.is_open  # one that speaks unasked may do so again: it is not asked ahead, and left after this
@@ -213,14 +213,14 @@ class Talk:
         self._kept.finished = not trusted
         more = line.waiting()
         if not ahead and more is not None and more.code != 421:
-            raise LineLost(f"the server answered twice: {reply.code} {reply.text}, and {more.code} {more.text}")
+            raise ConnectionLost(f"the server answered twice: {reply.code} {reply.text}, and {more.code} {more.text}")
         return reply
 
-    def _meaning(self, reply: ServerReply, phase: Phase) -> Reply:
+    def _meaning(self, reply: SmtpReply, phase: Phase) -> Reply:
         return meaning(reply, phase, self._order.parcel.recipient)
 
 
-def envelope(parcel: Parcel, opened: Opened) -> tuple[bytes, bytes, bytes]:
+def envelope(parcel: Parcel, opened: SmtpSession) -> tuple[bytes, bytes, bytes]:
     """Return MAIL, RCPT and DATA for `parcel`.
 
     Raises:
@@ -237,13 +237,13 @@ def envelope(parcel: Parcel, opened: Opened) -> tuple[bytes, bytes, bytes]:
     )
 
 
-def can_be_asked(parcel: Parcel, opened: Opened) -> bool:
+def can_be_asked(parcel: Parcel, opened: SmtpSession) -> bool:
     """Return whether the server can be asked to take `parcel` at all."""
     fits = _ARGUMENT.fullmatch(parcel.sender) and _ARGUMENT.fullmatch(parcel.recipient)
     return bool(fits) and not too_large(parcel, opened)
 
 
-def too_large(parcel: Parcel, opened: Opened) -> bool:
+def too_large(parcel: Parcel, opened: SmtpSession) -> bool:
     """Return whether the server has said that it takes no letter of this size."""
     return opened.size is not None and len(parcel.wire) > opened.size
 

@@ -1,7 +1,7 @@
 """Sends mail over kept connections: who sends which letter over which of them.
 
-aiosmtplib connects, secures and signs in. The transaction is driven by `Talk`, because `send_message` cannot tell "lost
-before MAIL" from "lost after the final dot" (a measured finding), and because commands may share one packet.
+aiosmtplib connects, secures and signs in. The transaction is driven by `SmtpTransaction`, because `send_message` cannot
+tell "lost before MAIL" from "lost after the final dot" (a measured finding), and because commands may share one packet.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import cast
 
 from steward.mail.transport import BeforeDot, Parcel, Phase, Reply, nothing_before_dot
 from steward.mail.transports.smtp import url as smtp_address
-from steward.mail.transports.smtp.connect import CONNECT_SECONDS, GREETING_SECONDS, NotConnected, Opened, connect
-from steward.mail.transports.smtp.connection import LineLost
-from steward.mail.transports.smtp.hello import Hello
-from steward.mail.transports.smtp.opening import Openings
-from steward.mail.transports.smtp.transaction import Kept, Order, Talk, can_be_asked
+from steward.mail.transports.smtp.connect import CONNECT_SECONDS, GREETING_SECONDS, ConnectFailed, SmtpSession, connect
+from steward.mail.transports.smtp.connection import ConnectionLost
+from steward.mail.transports.smtp.hello import SmtpHeloName
+from steward.mail.transports.smtp.opening import SmtpConnector
+from steward.mail.transports.smtp.transaction import PooledConnection, SmtpDelivery, SmtpTransaction, can_be_asked
 from steward.model.results import Outcome
 from steward.system import masking
 
@@ -43,8 +43,8 @@ MOST_UNANSWERED = 3
 class _Asked:
     """A letter whose MAIL, RCPT and DATA were sent with the dot of the letter before, and the connection it is on."""
 
-    order: Order
-    kept: Kept
+    order: SmtpDelivery
+    kept: PooledConnection
 
 
 class SmtpTransport:
@@ -67,19 +67,19 @@ class SmtpTransport:
     ) -> None:
         self._address = smtp_address.parse(url)
         masking.hide(self._address.password)
-        self._ca_file, self._hello = ca_file, Hello(hello)
+        self._ca_file, self._hello = ca_file, SmtpHeloName(hello)
         self._connect_seconds, self._greeting_seconds = connect_seconds, greeting_seconds
         self._command_seconds, self._final_seconds = command_seconds, final_seconds
-        self._idle: list[Kept] = []
-        self._urgent: deque[Order] = deque()
-        self._waiting: deque[Order] = deque()
+        self._idle: list[PooledConnection] = []
+        self._urgent: deque[SmtpDelivery] = deque()
+        self._waiting: deque[SmtpDelivery] = deque()
         self._woken = False
         self._connections = connections
         self._talks = 0
         self._unanswered = 0
         self._proved = False
         self._proof: asyncio.TimerHandle | None = None
-        self._openings = Openings(self._connect)
+        self._new = SmtpConnector(self._connect)
         self._senders: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
@@ -89,7 +89,7 @@ class SmtpTransport:
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Send `parcel`; see `Transport.send`."""
         future: Future[Reply] = Future()
-        self._queue(parcel).append(Order(parcel, before_dot, future))
+        self._queue(parcel).append(SmtpDelivery(parcel, before_dot, future))
         if not self._woken:  # a batch wakes the loop once
             self._woken = True
             self._loop.call_soon_threadsafe(self._begin)
@@ -101,11 +101,11 @@ class SmtpTransport:
 
     def silent(self, seconds: float) -> int:
         """Count connections that no server has greeted; see `Transport.silent`."""
-        return self._openings.silent(seconds)
+        return self._new.silent(seconds)
 
     def reconnect(self) -> None:
         """Connect anew where a greeting is waited for; see `Transport.reconnect`."""
-        self._loop.call_soon_threadsafe(self._openings.anew)
+        self._loop.call_soon_threadsafe(self._new.anew)
 
     def close(self) -> None:
         """Say goodbye on the idle connections and stop. What is on the wire is waited for by its sender."""
@@ -119,16 +119,16 @@ class SmtpTransport:
 
     async def _check(self) -> Reply:
         try:
-            opened = await self._openings.one()
-        except NotConnected as error:
+            opened = await self._new.one()
+        except ConnectFailed as error:
             return error.reply
         await opened.line.quit()
         return Reply(Outcome.ACCEPTED, Phase.DONE, None, f"{self._address} answers")
 
-    def _queue(self, parcel: Parcel) -> deque[Order]:
+    def _queue(self, parcel: Parcel) -> deque[SmtpDelivery]:
         return self._urgent if parcel.urgent else self._waiting
 
-    async def _connect(self) -> Opened:
+    async def _connect(self) -> SmtpSession:
         return await connect(self._address, self._ca_file, self._connect_seconds, self._greeting_seconds, self._hello)
 
     def _begin(self) -> None:
@@ -150,7 +150,7 @@ class SmtpTransport:
                     reply, asked = await self._send(order, asked)
                     self._learn(reply)
                     future.set_result(reply)
-                except NotConnected:
+                except ConnectFailed:
                     # The server has no line left for us, and talks on others: whoever is done there takes this one.
                     self._queue(order.parcel).appendleft(order)
                     return
@@ -163,13 +163,15 @@ class SmtpTransport:
             # In the same step as the last look at what waits: the next letter finds this place free.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _send(self, order: Order, asked: _Asked | None) -> tuple[Reply, _Asked | None]:
+    async def _send(self, order: SmtpDelivery, asked: _Asked | None) -> tuple[Reply, _Asked | None]:
         """Return what became of a letter, and the letter that the same connection has been asked to take next."""
         while True:
             fresh = not self._idle and asked is None
             try:
-                kept = asked.kept if asked else self._idle.pop() if self._idle else Kept(await self._openings.one())
-            except NotConnected as error:
+                kept = (
+                    asked.kept if asked else self._idle.pop() if self._idle else PooledConnection(await self._new.one())
+                )
+            except ConnectFailed as error:
                 if self._talks and not error.reply.ours:
                     raise
                 self._answer_waiting(error.reply)
@@ -177,7 +179,7 @@ class SmtpTransport:
             if not asked and not kept.opened.line.is_open:
                 kept.opened.line.abort()
                 continue
-            talk = Talk(
+            talk = SmtpTransaction(
                 kept,
                 order,
                 self._command_seconds,
@@ -191,15 +193,15 @@ class SmtpTransport:
             self._talks += 1
             try:
                 reply = await talk.run()
-            except (LineLost, TimeoutError) as error:
+            except (ConnectionLost, TimeoutError) as error:
                 kept.opened.line.abort()
                 talk.withdraw()
                 if talk.asked and not talk.heard:
                     self._unanswered += 1  # no dot was sent: nothing is repeated
                     continue
-                if not fresh and not talk.heard and isinstance(error, LineLost):
+                if not fresh and not talk.heard and isinstance(error, ConnectionLost):
                     continue  # a kept connection had gone stale: nothing was asked yet, so nothing is repeated
-                why = str(error) if isinstance(error, LineLost) else "the server did not answer in time"
+                why = str(error) if isinstance(error, ConnectionLost) else "the server did not answer in time"
                 return talk.lost(why), None
             except BaseException:
                 # Cancelled, or told not to send: the connection looks usable and is not.
@@ -215,7 +217,7 @@ class SmtpTransport:
                 continue  # the server was about to end an idle connection (RFC 5321, section 3.8): another one
             return reply, following
 
-    def _next_for(self, kept: Kept) -> Order | None:
+    def _next_for(self, kept: PooledConnection) -> SmtpDelivery | None:
         """Return the letter whose commands may go with the dot that is about to go over `kept`.
 
         Only a server that answers a dot at once is asked ahead, and not one that has lost what was sent so.
@@ -232,7 +234,7 @@ class SmtpTransport:
             return None
         return order
 
-    def _give_back(self, order: Order) -> None:
+    def _give_back(self, order: SmtpDelivery) -> None:
         """Let another connection send a letter that was to be next on one which is slow, or lost."""
         self._waiting.appendleft(order)
         self._begin()
@@ -270,7 +272,7 @@ class SmtpTransport:
             if future.running() or future.set_running_or_notify_cancel():
                 future.set_result(shared)
 
-    async def _keep(self, kept: Kept, reply: Reply, talk: Talk) -> _Asked | None:
+    async def _keep(self, kept: PooledConnection, reply: Reply, talk: SmtpTransaction) -> _Asked | None:
         """Keep a connection for the next letter, or end it; return the letter that it has been asked to take."""
         kept.sent += 1
         kept.used = time.monotonic()

@@ -14,7 +14,7 @@ _PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 
 @dataclass(frozen=True, slots=True)
-class SmtpAddress:
+class SmtpUrl:
     """A mail server. `security` is `starttls` (required), `tls` (from the first byte), or `none` (loopback only)."""
 
     host: str
@@ -27,7 +27,7 @@ class SmtpAddress:
         return f"{self.host}:{self.port}"
 
 
-def parse(url: str) -> SmtpAddress:
+def parse(url: str) -> SmtpUrl:
     """Return the mail server that `url` names.
 
     Raises:
@@ -55,7 +55,7 @@ def parse(url: str) -> SmtpAddress:
                 "smtp+plain:// is for a mail server on this machine",
                 f"Use smtp:// (STARTTLS) or smtps:// (TLS): {EXAMPLE}",
             )
-    return SmtpAddress(
+    return SmtpUrl(
         parts.hostname,
         port or _PORTS[parts.scheme],
         security,
