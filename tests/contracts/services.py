@@ -15,7 +15,7 @@ from tests.journeys.installation import Installation
 from steward.installation.container import Steward
 from steward.model.results import TaskResult
 from steward.tasks.acceptance import LedgerTaskService
-from steward.web import performing
+from steward.web.router import performing
 from steward.worker.engines.background import during
 from steward.worker.engines.immediate import ImmediateTaskService
 from steward.worker.worker import Performer
@@ -127,7 +127,7 @@ class Background(Subject):
         self._paused = False
 
     def begin(self) -> None:
-        self._end = performing.begin(self.steward)
+        self._end = performing(self.steward)
 
     def pause(self) -> None:
         self._paused = True

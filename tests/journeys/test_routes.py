@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, computed_field
 from pydantic.alias_generators import to_camel
 from tests.journeys import web_site as site
@@ -24,6 +23,7 @@ from steward.model.service import Query
 from steward.plugins.registry import load as load_plugins
 from steward.storage.tasks import search
 from steward.web.api import openapi
+from steward.web.api.route import Route
 from steward.web.app import create
 from steward.web.pages import forms
 
@@ -213,14 +213,13 @@ def actions(place: Place, task_id: str) -> list[str]:
 
 
 def interface(place: Place) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return each method and address under /v1, with its query parameters as OpenAPI has them."""
-    found = []
-    for route in create(place.steward).router.routes:
-        if isinstance(route, APIRoute):
-            declared = (route.openapi_extra or {}).get("parameters", ())
-            query = {each["name"]: each["schema"] for each in declared if each["in"] == "query"}
-            found += [(method, route.path, query) for method in sorted(route.methods)]
-    return found
+    """Return each method and address under /v1, with its query parameters: true for what may come more than once."""
+    return [
+        (method, route.path, route.takes)
+        for route in create(place.steward).router.routes
+        if isinstance(route, Route) and route.path.startswith("/v1/")
+        for method in sorted(route.methods)
+    ]
 
 
 def test_what_no_parameter_can_mean_is_refused_at_every_route(place: Place) -> None:
@@ -228,9 +227,8 @@ def test_what_no_parameter_can_mean_is_refused_at_every_route(place: Place) -> N
     with place.client() as client:
         for method, path, declared in interface(place):
             cases = [("nonsense", "nonsense=1"), ("nonsense", "nonsense="), ("Run_At", "Run_At=2036-01-01T00:00:00Z")]
-            for name, schema in declared.items():
+            for name, many in declared.items():
                 cases += [(name, f"{name}="), (name, name), (name, f"{name}=%20"), (name, f"{name}=%00")]
-                many = schema["type"] == "array"
                 cases += [(name, f"{name}=1&{name}=")] + ([] if many else [(name, f"{name}=1&{name}=1")])
                 cases += [(name, f"{name}=failed,"), (name, f"{name}=,failed")] if many else []
             for name, query in cases:

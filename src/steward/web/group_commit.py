@@ -1,18 +1,41 @@
-"""Commits together what many requests hand over at the same moment: the disk is waited for once, not for each."""
+"""Requests that write: they have threads of their own, and what many hand over at the same moment is one commit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
 
 from steward.storage.database import Connection, Ledger
 from steward.storage.database.group_commit import GroupWriter
 
 T = TypeVar("T")
+MOST: Final = 40
+_places: Final = RunVar[CapacityLimiter]("places of requests that write")
+
+
+async def run_writing(function: Callable[..., T], *args: Any) -> T:
+    """Return what `function` returns, called in a thread; at most `MOST` of them at once, the others wait.
+
+    They are apart from the threads of requests that read, which never wait for a write.
+    """
+    try:
+        places = _places.get()
+    except LookupError:
+        places = CapacityLimiter(MOST)
+        _places.set(places)
+    return await anyio.to_thread.run_sync(partial(function, *args), limiter=places)
 
 
 class Intake(Ledger):
-    """The same ledger on the same connections. Between `begin` and `end` its `apply` groups commits."""
+    """The same ledger on the same connections. Between `begin` and `end` its `apply` groups commits.
+
+    So the disk is waited for once, however many hand over at the same moment.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.url, self.is_sqlite, self.path, self.engine = ledger.url, ledger.is_sqlite, ledger.path, ledger.engine

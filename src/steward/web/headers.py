@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -35,12 +35,16 @@ HSTS = "max-age=31536000"
 Explain = Callable[[Request, BaseException, str], Awaitable[Response]]
 
 
+def security_headers(public_url: str) -> dict[str, str]:
+    """Return the headers that an answer carries unless it sets them itself."""
+    return HEADERS | ({"Strict-Transport-Security": HSTS} if public_url.startswith("https:") else {})
+
+
 class Envelope:
     """The outermost layer. A header that a response sets itself stands."""
 
-    def __init__(self, app: ASGIApp, explain: Explain, secure: bool) -> None:
-        self._app, self._explain = app, explain
-        self._headers = HEADERS | ({"Strict-Transport-Security": HSTS} if secure else {})
+    def __init__(self, app: ASGIApp, explain: Explain, headers: Mapping[str, str]) -> None:
+        self._app, self._explain, self._headers = app, explain, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -61,14 +65,18 @@ class Envelope:
         try:
             await self._app(scope, receive, send_wrapped)
         except Exception as error:
-            number = f"urn:uuid:{new_id()}"
-            # The place, not the message: it may quote what somebody sent.
-            frames = traceback.extract_tb(error.__traceback__)[-4:]
-            place = " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))
-            log.error(
-                "%s %s failed with %s at %s (%s)", scope["method"], scope["path"], type(error).__name__, place, number
-            )
+            number = log_unforeseen(scope, error)
             if begun:
                 raise
             response = await self._explain(Request(scope, receive), error, number)
             await response(scope, receive, send_wrapped)
+
+
+def log_unforeseen(scope: Scope, error: Exception) -> str:
+    """Write to the log where `error` came from, and return the number under which it stands there."""
+    number = f"urn:uuid:{new_id()}"
+    # The place, not the message: it may quote what somebody sent.
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    place = " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))
+    log.error("%s %s failed with %s at %s (%s)", scope["method"], scope["path"], type(error).__name__, place, number)
+    return number

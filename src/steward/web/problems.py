@@ -223,6 +223,8 @@ def as_response(error: BaseException, base: str, instance: str = "") -> Response
     return Response(to_json(members), status, headers, MEDIA_TYPE)
 
 
-def wants_page(request: Request) -> bool:
-    """Whether a person is looking: the address is not the interface's, and the browser asks for HTML."""
-    return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
+def wants_page(request: Request, root: str = "") -> bool:
+    """Whether a person is looking: the address, below `root`, is not the interface's, and the browser asks for HTML."""
+    return not request.url.path.removeprefix(root).startswith("/v1/") and "text/html" in request.headers.get(
+        "accept", ""
+    )

@@ -14,7 +14,6 @@ from steward.model.results import TaskResult
 from steward.storage import access
 from steward.storage.encryption import token_hash
 from steward.storage.tasks import search
-from steward.web.api import query
 from steward.web.group_commit import Intake
 from steward.web.problems import NotSignedIn
 
@@ -37,7 +36,7 @@ class Doorkeeper:
     """Knows callers by their keys; remembers each for a moment, so that a hundred requests cost one look-up."""
 
     def __init__(self, ledger: Intake) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def admit(self, request: Request, *scopes: str) -> Caller:
@@ -46,7 +45,6 @@ class Doorkeeper:
         Raises:
             NotSignedIn: there is no key, or it is not in use.
             MissingScope: the key has none of the scopes.
-            InvalidOption: a query parameter is not one of the route's, is blank, or is given twice.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -63,7 +61,6 @@ class Doorkeeper:
                 presented=True,
             )
         require(caller, *scopes)
-        query.require_declared(request)
         return caller
 
     async def holder_of(self, token: str) -> Caller | None:
@@ -82,15 +79,15 @@ class Doorkeeper:
 
     def signed_in(self, token: str) -> Caller | None:
         """Return who is signed in with a session's token, with the scopes of this moment; None if it has ended."""
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             return access.signed_in(connection, token)
 
     def _look_up(self, token: str) -> Caller | None:
-        with self._ledger.read() as connection:
+        with self.ledger.read() as connection:
             caller, stale = access.caller_of(connection, token)
         if caller is not None and stale:
             # Not waited for: a read must not wait for whoever writes just now.
-            self._ledger.note(lambda connection: access.note_use(connection, caller.id))
+            self.ledger.note(lambda connection: access.note_use(connection, caller.id))
         return caller
 
 

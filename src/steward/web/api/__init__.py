@@ -1,1 +1,1 @@
-"""The HTTP interface, as JSON."""
+"""The interface under `/v1`: its routes, what they take and what they answer."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,30 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from steward.web.headers import Explain
 
 
-def add_heads(app: FastAPI) -> None:
-    """Let HEAD work wherever GET does (RFC 9110, section 9.1); Starlette's own routes have it already."""
-    for route in [r for r in app.router.routes if isinstance(r, APIRoute) and r.methods == {"GET"}]:
-        app.add_api_route(
-            route.path,
-            route.endpoint,
-            methods=["HEAD"],
-            response_class=Response,
-            openapi_extra=route.openapi_extra,
-            include_in_schema=False,
-        )
-
-
 class Methods:
-    """The layer that refuses methods, before anybody is asked for a key. What it lets through has a route.
+    """Answers OPTIONS and refuses methods, before anybody is asked for a key.
 
     A route without parameters is the only one of its address: `/v1/tasks/welcome_email` is no task's. Those whose
     names are `discreet` are told like any address of their shape, so that nothing can be learnt from `Allow`.
     """
 
-    def __init__(
-        self, app: ASGIApp, routes: Sequence[BaseRoute], explain: Explain, discreet: Collection[str] = ()
-    ) -> None:
-        self._app, self._explain = app, explain
+    def __init__(self, routes: Sequence[BaseRoute], explain: Explain, discreet: Collection[str] = ()) -> None:
+        self._explain = explain
         self._plain: dict[str, set[str]] = {}
         self._shared: list[Route] = []
         for route in (r for r in routes if isinstance(r, Route)):
@@ -50,23 +33,38 @@ class Methods:
             else:
                 self._plain.setdefault(route.path, set()).update(route.methods or ())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer OPTIONS and what is not allowed; hand on the rest, also what no route is for."""
-        allowed = self.allowed(scope) if scope["type"] == "http" else ""
-        if not allowed or (scope["method"] != "OPTIONS" and scope["method"] in allowed.split(", ")):
-            await self._app(scope, receive, send)
-            return
-        headers = {"Allow": allowed}
-        if scope["method"] == "OPTIONS":
-            response = Response(status_code=204, headers=headers)
-        else:
-            response = await self._explain(Request(scope, receive), HTTPException(405, headers=headers), "")
-        await response(scope, receive, send)
+    async def answer(self, request: Request, path: str) -> Response | None:
+        """Return the answer to OPTIONS and to what is not allowed at `path`.
 
-    def allowed(self, scope: Scope) -> str:
-        """Return the methods that work at the address, as `Allow` has them; nothing if there is no such address."""
-        found = self._plain.get(scope["path"])
+        None for whatever has a route, and where there is no such address.
+        """
+        allowed = self.allowed(path)
+        if not allowed or (request.method != "OPTIONS" and request.method in allowed.split(", ")):
+            return None
+        headers = {"Allow": allowed}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        return await self._explain(request, HTTPException(405, headers=headers), "")
+
+    def allowed(self, path: str) -> str:
+        """Return the methods that work at `path`, as `Allow` has them; nothing if there is no such address."""
+        found = self._plain.get(path)
         if found is None:
+            scope = {"type": "http", "method": "GET", "path": path}
             matching = (route for route in self._shared if route.matches(scope)[0] is not Match.NONE)
             found = {method for route in matching for method in route.methods or ()}
         return ", ".join(sorted(found | {"OPTIONS"})) if found else ""
+
+
+class MethodsLayer:
+    """The layer of our own application that asks `Methods` first. What it lets through has a route, or no address."""
+
+    def __init__(self, app: ASGIApp, methods: Methods) -> None:
+        self._app, self._methods = app, methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it on."""
+        response = None
+        if scope["type"] == "http":
+            response = await self._methods.answer(Request(scope, receive), scope["path"])
+        await (response or self._app)(scope, receive, send)

@@ -1,211 +1,27 @@
-"""Describes the HTTP interface: each handler's payload schema, its example, and what may come back."""
+"""Describes the HTTP interface: what each handler takes, as FastAPI is told of it, and the whole for each caller."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, create_model
+from pydantic.json_schema import JsonSchemaValue, models_json_schema
+from pydantic_core import CoreSchema
 
+from steward.installation.container import Steward
 from steward.model.caller import Caller
 from steward.model.content import MASK
 from steward.model.declaration.handler import Handler
 from steward.model.payload import as_sent
-from steward.model.periods import PERIODS
-from steward.model.results import Outcome
-from steward.model.states import State
 
-if TYPE_CHECKING:
-    from steward.installation.container import Steward
-
-TIME = {"type": "string", "format": "date-time"}
 PRIVATE = ("choices_query",)
 """What a schema tells only our own forms: statements for the application's database."""
 
-
-def _maybe(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": sorted(properties)}
-
-
-_TEXT = {"type": "string"}
-_DAY = {"type": "string", "format": "date"}
-_WHOLE = {"type": "integer"}
-
-SCHEMAS: dict[str, Any] = {
-    "Delivery": _object(
-        {
-            "to": _TEXT,
-            "outcome": {"type": "string", "enum": [o.value for o in Outcome]},
-            "code": _maybe(_WHOLE),
-            "reply": _TEXT,
-            "message_id": _TEXT,
-            "subject": _TEXT,
-            "possible_duplicate": {"type": "boolean"},
-            "at": _maybe(TIME),
-        }
-    ),
-    "Artifact": _object({"n": _WHOLE, "name": _TEXT, "media_type": _TEXT, "size": _WHOLE, "sha256": _TEXT}),
-    "Task": _object(
-        {
-            "id": _TEXT,
-            "name": _TEXT,
-            "state": {"type": "string", "enum": [s.value for s in State]},
-            "attempt": _WHOLE,
-            "created_at": TIME,
-            "due_at": TIME,
-            "started_at": _maybe(TIME),
-            "finished_at": _maybe(TIME),
-            "expires_at": _maybe(TIME),
-            "progress": _maybe({"type": "number", "minimum": 0, "maximum": 1}),
-            "progress_text": _TEXT,
-            "error": _maybe(_TEXT),
-            "note": _maybe(_TEXT),
-            "figures": {
-                "type": "object",
-                "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
-            },
-            "deliveries": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}},
-            "artifacts": {"type": "array", "items": {"$ref": "#/components/schemas/Artifact"}},
-        }
-    ),
-    "Tasks": _object(
-        {
-            "tasks": {"type": "array", "items": {"$ref": "#/components/schemas/Task"}},
-            "next_cursor": _maybe(_TEXT),
-        }
-    ),
-    "Firing": _object(
-        {
-            "due_at": TIME,
-            "outcome": {"type": "string", "enum": ["fired", "missed", "refused", "by hand"]},
-            "task_id": _maybe(_TEXT),
-        }
-    ),
-    "Schedule": _object(
-        {
-            "id": _TEXT,
-            "name": _TEXT,
-            "origin": {"type": "string", "enum": ["plugin", "setting", "person"]},
-            "cron": _TEXT,
-            "zone": _TEXT,
-            "missed": {"type": "string", "enum": ["skip", "once", "all"]},
-            "period": {"type": "string", "enum": ["", *PERIODS]},
-            "payload": {"type": "object"},
-            "owner": _TEXT,
-            "created_at": TIME,
-            "paused_at": _maybe(TIME),
-            "paused_by": _maybe(_TEXT),
-            "next_at": _maybe(TIME),
-            "ended_at": _maybe(TIME),
-            "ended": _maybe(_TEXT),
-            "words": _TEXT,
-            "about": _TEXT,
-            "next": {"type": "array", "items": TIME},
-            "next_days": _maybe(_object({"first": _DAY, "last": _DAY})),
-            "last": _maybe({"$ref": "#/components/schemas/Firing"}),
-        }
-    ),
-    "Schedules": _object({"schedules": {"type": "array", "items": {"$ref": "#/components/schemas/Schedule"}}}),
-    "Ids": _object({"ids": {"type": "array", "items": _TEXT}, "count": _WHOLE}),
-    "Problem": {
-        "type": "object",
-        "description": "A problem document (RFC 9457).",
-        "properties": {
-            "type": {"type": "string", "format": "uri"},
-            "title": _TEXT,
-            "status": _WHOLE,
-            "detail": _TEXT,
-            "remedy": _TEXT,
-            "instance": _TEXT,
-            "errors": {
-                "type": "array",
-                "items": _object({"field": _TEXT, "message": _TEXT, "nearest": _maybe(_TEXT)}),
-            },
-            "errors_left_out": _WHOLE,
-        },
-        "required": ["type", "title", "status", "detail"],
-    },
-}
-
-_WORDS = {
-    400: "The body cannot be read.",
-    401: "No key, or one that is not in use.",
-    403: "The key lacks the scope.",
-    404: "No such task, or not yours.",
-    409: "The present state, or an idempotency key, does not allow it.",
-    413: "The body is too large.",
-    415: "The body is not JSON.",
-    422: "The payload or an option is not valid; `errors` names each field.",
-    503: "The store cannot be used just now; nothing was accepted.",
-    429: "There would be more for one recipient than is taken; `Retry-After` says when it is.",
-    507: "There is no room left; nothing was accepted.",
-}
-
-
-def problems(*statuses: int) -> dict[str, Any]:
-    """Return the responses of these statuses, each a problem document."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": _WORDS[status], "content": content} for status in statuses}
-
-
-def answer(schema: str, description: str) -> dict[str, Any]:
-    """Return a response whose body is the named schema."""
-    return {
-        "description": description,
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
-    }
-
-
-def parameter(name: str, schema: dict[str, Any], description: str, where: str = "query") -> dict[str, Any]:
-    """Return one parameter."""
-    return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": description}
-
-
-_KEY = parameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255},
-    "Your own: a repeat under it is answered with what it made, another request with 409.",
-    "header",
-)
-OPTIONS = [
-    parameter("run_at", TIME, "Start then, not now."),
-    parameter("expires_at", TIME, "Nothing is sent after this time."),
-    parameter("priority", {"type": "integer", "minimum": -100, "maximum": 100}, "Higher goes first."),
-]
-
-
-def submission(handler: Handler) -> dict[str, Any]:
-    """Return what OpenAPI says of handing over one task of this kind."""
-    body = {"schema": {"$ref": f"#/components/schemas/{handler.name}"}, "example": example(handler)}
-    accepted = answer("Task", "The task is on disk and will not be lost.")
-    accepted["headers"] = {"Location": {"description": "Where the task is found.", "schema": _TEXT}}
-    return {
-        "parameters": [_KEY, *OPTIONS],
-        "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"202": accepted, **problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507)},
-    }
-
-
-def bulk(handler: Handler, most: int) -> dict[str, Any]:
-    """Return what OpenAPI says of handing over many tasks of this kind."""
-    items = {"type": "array", "maxItems": most, "items": {"$ref": f"#/components/schemas/{handler.name}"}}
-    return {
-        "parameters": [_KEY, *OPTIONS],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": items, "example": [example(handler)]}},
-        },
-        "responses": {
-            "202": answer("Ids", "All are on disk, in one commit; the ids are in the order of the array."),
-            **problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507),
-        },
-    }
+_DEFINITIONS = "#/$defs/"
 
 
 def example(handler: Handler) -> Any:
@@ -218,8 +34,7 @@ def example(handler: Handler) -> Any:
 
 def payload_schema(handler: Handler) -> dict[str, Any]:
     """Return the JSON schema of the handler's payload, without what only our forms may know."""
-    schema: dict[str, Any] = public(handler.payload.model_json_schema(by_alias=True))
-    return schema
+    return cast(dict[str, Any], public(handler.payload.model_json_schema(by_alias=True)))
 
 
 def public(schema: Any) -> Any:
@@ -233,6 +48,64 @@ def _dots(key: str, value: Any) -> bool:
     """Whether it is a value of the schema with a secret in it, which nobody is told and nobody may send back."""
     is_field = isinstance(value, dict) and not value.keys().isdisjoint(("type", "$ref", "anyOf"))  # so named
     return key in ("default", "examples", "const") and not is_field and MASK in str(value)
+
+
+class Told(BaseModel):
+    """A model that only describes: `told` is its schema. Its fields, if any, are the models that `told` refers to."""
+
+    told: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return `told`, its references as the document that is made just now calls them."""
+        found = handler.resolve_ref_schema(handler(core))
+        names = {str(each.alias): found["properties"][each.alias]["$ref"] for each in cls.model_fields.values()}
+        found.clear()
+        found.update(_renamed(cls.told, names))
+        return found
+
+
+def described(handler: Handler) -> type[BaseModel]:
+    """Return a model for FastAPI that is described as the handler's payload is to everybody.
+
+    It is named for the handler, and a nested model `<handler>-<model>`: two plugins may both call one "Request". The
+    payload's own model would be described with what only our forms may know.
+    """
+    whole = payload_schema(handler)
+    nested: dict[str, dict[str, Any]] = whole.pop("$defs", {})
+    models = {name: _model(f"{handler.name}-{name}", told) for name, told in nested.items()}
+    top = _model(handler.name, whole)
+    for model in (*models.values(), top):
+        model.model_rebuild(_types_namespace={f"Told_{name}": each for name, each in models.items()})
+    return top
+
+
+def _model(name: str, told: dict[str, Any]) -> type[BaseModel]:
+    used = sorted({reference.removeprefix(_DEFINITIONS) for reference in _references(told)})
+    fields: dict[str, Any] = {f"f{i}": (f"Told_{each}", Field(alias=each)) for i, each in enumerate(used)}
+    model = create_model(name, __base__=Told, __module__=__name__, **fields)
+    model.told = told
+    return model
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if str(schema.get("$ref", "")).startswith(_DEFINITIONS):
+            yield schema["$ref"]
+        schema = list(schema.values())
+    for each in schema if isinstance(schema, list) else ():
+        yield from _references(each)
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(schema, dict):
+        return {
+            key: names[value.removeprefix(_DEFINITIONS)]
+            if key == "$ref" and str(value).startswith(_DEFINITIONS)
+            else _renamed(value, names)
+            for key, value in schema.items()
+        }
+    return [_renamed(each, names) for each in schema] if isinstance(schema, list) else schema
 
 
 def component_schemas(handlers: dict[str, Handler]) -> dict[str, Any]:
@@ -280,15 +153,23 @@ def _whole(app: FastAPI, steward: Steward) -> dict[str, Any]:
             routes=app.routes,
             servers=[{"url": steward.settings.public_url}],
         )
-        for route in app.routes:  # null is left out there, and may be needed
+        for route in app.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
-                for kind, content in ((route.openapi_extra or {}).get("requestBody", {}).get("content", {})).items():
-                    for method in route.methods or ():
-                        said = document["paths"][route.path_format][method.lower()]["requestBody"]["content"][kind]
-                        said |= {"example": content["example"]} if "example" in content else {}
-        components = document.setdefault("components", {})
-        components["schemas"] = {**SCHEMAS, **component_schemas(steward.registry.handlers)}
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}]
+                for method in route.methods or ():
+                    _finish(document["paths"][route.path_format][method.lower()], route)
+        schemas = document["components"]["schemas"]
+        ours = {name: schema for name, schema in schemas.items() if "-" not in name}  # not a payload's nested model
+        document["components"]["schemas"] = ours | component_schemas(steward.registry.handlers)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _finish(operation: dict[str, Any], route: APIRoute) -> None:
+    """Put back the null that FastAPI leaves out of an example, and leave out the titles that it makes of names."""
+    for each in operation.get("parameters", ()):
+        each["schema"].pop("title", None)
+        each["schema"].pop("description", None)
+    shown = (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        content["schema"].pop("title", None)
+        content |= shown.get(kind, {})

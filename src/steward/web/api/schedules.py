@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, Body, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from steward.model.caller import Caller
 from steward.model.cron import LONGEST, Missed
+from steward.model.declaration.handler import Handler
 from steward.model.periods import Period
-from steward.system.clock import moment
 from steward.tasks.payloads import as_model
-from steward.tasks.schedules.schedules import ScheduleStatus
-from steward.web.access.keys import CHANGERS, SEERS, Doorkeeper
-from steward.web.api import openapi, query
 from steward.web.api.body import read_json
+from steward.web.api.dependencies import Changer, IdempotencyKey, Installation, Seer
+from steward.web.api.models.problems import problems
+from steward.web.api.models.schedules import PastFiringModel, ScheduleHistoryModel, ScheduleModel, SchedulesModel
+from steward.web.api.models.tasks import TaskModel
+from steward.web.api.openapi import example, hidden
+from steward.web.api.route import root
 
-if TYPE_CHECKING:
-    from steward.installation.container import Steward
+ScheduleId = Annotated[str, Path(description="The schedule's id.")]
 
 
-class Order(BaseModel):
+class ScheduleOrder(BaseModel):
     """The body of `POST /v1/schedules`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -41,118 +41,124 @@ class Order(BaseModel):
     )
 
 
-def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
-    """Add the routes under `/v1/schedules`."""
-    timetable = steward.timetable
+async def _order(
+    request: Request,
+    key: IdempotencyKey,
+    told: Annotated[ScheduleOrder, Body()] = None,  # type: ignore[assignment]  # FastAPI never has it
+) -> ScheduleOrder:
+    """Return the body. FastAPI is told of it, and we read: see `dependencies.body_of`."""
+    return as_model(ScheduleOrder, await read_json(request), "The schedule is not valid")
 
-    def route(path: str, method: str, summary: str, endpoint: Any, extra: dict[str, Any], status: int = 200) -> None:
-        app.add_api_route(
-            path,
-            endpoint,
-            methods=[method],
-            status_code=status,
-            summary=summary,
-            operation_id=endpoint.__name__,
-            response_class=Response,
-            openapi_extra=extra,
-            tags=["schedules"],
-        )
 
-    async def list_schedules(request: Request) -> Response:
-        caller = await keeper.admit(request, *SEERS)
-        found = await run_in_threadpool(timetable.find, caller)
-        return _json({"schedules": [each.as_json() for each in found]})
+def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
+    """Add the routes under `/v1/schedules`; one of `handlers` is the example."""
+    shown: dict[str, Any] = {"required": True}
+    for name in sorted(handlers.keys() - hidden(handlers, None))[:1]:
+        order = {"name": name, "payload": example(handlers[name]), "cron": "0 6 1 * *"}
+        shown["content"] = {"application/json": {"example": order}}
 
-    async def make_schedule(request: Request) -> Response:
-        caller = await keeper.admit(request, *CHANGERS)
-        key = query.key(request)
-        order = as_model(Order, await read_json(request), "The schedule is not valid")
+    @router.get(
+        "/v1/schedules",
+        tags=["schedules"],
+        summary="List schedules",
+        response_description="Listed by name.",
+        responses=problems(401, 403, 422, 503),
+    )
+    async def list_schedules(caller: Seer, steward: Installation) -> SchedulesModel:
+        found = await run_in_threadpool(steward.timetable.find, caller)
+        return SchedulesModel.model_construct(schedules=[ScheduleModel.of(each) for each in found])
+
+    @router.post(
+        "/v1/schedules",
+        tags=["schedules"],
+        summary="Have a task made again and again",
+        status_code=201,
+        response_description="It is kept.",
+        responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        openapi_extra={"requestBody": shown},
+    )
+    async def make_schedule(
+        request: Request,
+        response: Response,
+        caller: Changer,
+        key: IdempotencyKey,
+        order: Annotated[ScheduleOrder, Depends(_order)],
+        steward: Installation,
+    ) -> ScheduleModel:
         handler = steward.registry.get(order.name)
         caller.require_ask(handler.name, handler.scope)
-
-        def make() -> ScheduleStatus:
-            return timetable.make(
-                order.name,
-                order.payload,
-                order.cron,
-                order.zone,
-                missed=order.missed,
-                period=order.period,
-                key=key,
-                caller=caller,
-            )
-
+        make = partial(
+            steward.timetable.make,
+            order.name,
+            order.payload,
+            order.cron,
+            order.zone,
+            missed=order.missed,
+            period=order.period,
+            key=key,
+            caller=caller,
+        )
         made = await run_in_threadpool(make)
-        return _json(made.as_json(), 201, {"Location": f"/v1/schedules/{made.entry.id}"})
+        response.headers["Location"] = f"{root(request)}/v1/schedules/{made.entry.id}"
+        return ScheduleModel.of(made)
 
-    async def get_schedule(request: Request) -> Response:
-        caller = await keeper.admit(request, *SEERS)
+    @router.get(
+        "/v1/schedules/{schedule_id}",
+        tags=["schedules"],
+        summary="See a schedule with its firings",
+        response_description="As it stands.",
+        responses=problems(401, 403, 404, 422, 503),
+    )
+    async def get_schedule(caller: Seer, schedule_id: ScheduleId, steward: Installation) -> ScheduleHistoryModel:
+        def look() -> ScheduleHistoryModel:
+            standing = steward.timetable.get(schedule_id, caller)
+            firings = steward.timetable.history(standing.entry.id)
+            return ScheduleHistoryModel.of(standing, firings=[PastFiringModel.of(each) for each in firings])
 
-        def look() -> dict[str, Any]:
-            standing = timetable.get(request.path_params["schedule_id"], caller)
-            firings = [
-                {"due_at": moment(f.due_at), "outcome": f.outcome, "at": moment(f.at), "task_id": f.task_id}
-                for f in timetable.history(standing.entry.id)
-            ]
-            return standing.as_json() | {"firings": firings}
+        return await run_in_threadpool(look)
 
-        return _json(await run_in_threadpool(look))
+    @router.post(
+        "/v1/schedules/{schedule_id}/pause",
+        tags=["schedules"],
+        summary="Let it rest",
+        response_description="It rests.",
+        responses=problems(401, 403, 404, 422, 503),
+    )
+    async def pause_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> ScheduleModel:
+        return ScheduleModel.of(await run_in_threadpool(steward.timetable.pause, schedule_id, caller=caller))
 
-    async def pause_schedule(request: Request) -> Response:
-        return await change(request, lambda i, caller: timetable.pause(i, caller=caller).as_json())
+    @router.post(
+        "/v1/schedules/{schedule_id}/resume",
+        tags=["schedules"],
+        summary="Let it go on",
+        response_description="It goes on from now.",
+        responses=problems(401, 403, 404, 409, 422, 503),
+    )
+    async def resume_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> ScheduleModel:
+        return ScheduleModel.of(await run_in_threadpool(steward.timetable.resume, schedule_id, caller=caller))
 
-    async def resume_schedule(request: Request) -> Response:
-        return await change(request, lambda i, caller: timetable.resume(i, caller=caller).as_json())
+    @router.post(
+        "/v1/schedules/{schedule_id}/run",
+        tags=["schedules"],
+        summary="Make its task now",
+        status_code=202,
+        response_description="The task.",
+        responses=problems(401, 403, 404, 422, 503),
+    )
+    async def run_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> TaskModel:
+        def run() -> TaskModel:
+            return TaskModel.of(steward.service.get_status(steward.timetable.run(schedule_id, caller=caller)))
 
-    async def run_schedule(request: Request) -> Response:
-        def run(schedule_id: str, caller: Caller) -> dict[str, Any]:
-            return steward.service.get_status(timetable.run(schedule_id, caller=caller)).as_json()
+        return await run_in_threadpool(run)
 
-        return await change(request, run, 202)
-
-    async def delete_schedule(request: Request) -> Response:
-        await change(request, lambda i, caller: timetable.remove(i, caller=caller))
+    @router.delete(
+        "/v1/schedules/{schedule_id}",
+        tags=["schedules"],
+        summary="Delete it",
+        status_code=204,
+        response_description="It is gone; the tasks that it has made stay.",
+        responses=problems(401, 403, 404, 409, 422, 503),
+    )
+    async def delete_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> Response:
+        await run_in_threadpool(steward.timetable.remove, schedule_id, caller=caller)
         return Response(status_code=204)
-
-    async def change(request: Request, act: Callable[[str, Caller], Any], status: int = 200) -> Response:
-        caller = await keeper.admit(request, *CHANGERS)
-
-        return _json(await run_in_threadpool(act, request.path_params["schedule_id"], caller), status)
-
-    number = openapi.parameter("schedule_id", {"type": "string"}, "The schedule's id.", "path")
-    key = openapi.parameter(
-        "Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255}, "Makes a repeat harmless.", "header"
-    )
-
-    def says(
-        status: int, schema: str, words: str, *problems: int, takes: tuple[Any, ...] = (number,)
-    ) -> dict[str, Any]:
-        answers = {str(status): openapi.answer(schema, words), **openapi.problems(401, 403, *problems)}
-        return {"parameters": list(takes), "responses": answers}
-
-    content: dict[str, Any] = {"schema": Order.model_json_schema()}
-    registered = steward.registry.handlers
-    for name in sorted(registered.keys() - openapi.hidden(registered, None))[:1]:
-        content["example"] = {"name": name, "payload": openapi.example(registered[name]), "cron": "0 6 1 * *"}
-    body = {"required": True, "content": {"application/json": content}}
-    made = says(201, "Schedule", "It is kept.", 400, 404, 409, 413, 415, 422, 503, takes=(key,)) | {"requestBody": body}
-    deleted = says(204, "Schedule", "", 404, 409)
-    deleted["responses"]["204"] = {"description": "It is gone; the tasks that it has made stay."}
-    one, path = "/v1/schedules/{schedule_id}", "/v1/schedules"
-    route(path, "GET", "List schedules", list_schedules, says(200, "Schedules", "Listed by name.", 422, takes=()))
-    route(path, "POST", "Have a task made again and again", make_schedule, made, 201)
-    route(one, "GET", "See a schedule with its firings", get_schedule, says(200, "Schedule", "As it stands.", 404))
-    route(f"{one}/pause", "POST", "Let it rest", pause_schedule, says(200, "Schedule", "It rests.", 404))
-    route(
-        f"{one}/resume",
-        "POST",
-        "Let it go on",
-        resume_schedule,
-        says(200, "Schedule", "It goes on from now.", 404, 409),
-    )
-    route(f"{one}/run", "POST", "Make its task now", run_schedule, says(202, "Task", "The task.", 404, 422, 503), 202)
-    route(one, "DELETE", "Delete it", delete_schedule, deleted, 204)
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(to_json(value), status, headers, "application/json")

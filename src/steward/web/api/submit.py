@@ -1,81 +1,141 @@
 """Routes that hand tasks over: one per handler and one for its bulk, so that each carries its payload's schema."""
 
-from __future__ import annotations
+# No postponed annotations here: they are evaluated in the module, and would not find what a closure holds.
 
-import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Final
 
-from fastapi import BackgroundTasks, FastAPI
-from fastapi.routing import APIRoute
-from pydantic_core import to_json
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
+from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
 from steward.errors import InvalidOption
+from steward.installation.container import Steward
+from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
-from steward.model.service import Options
-from steward.web.access.keys import ASKERS, Doorkeeper, require
-from steward.web.api import openapi, query
-from steward.web.api.body import Array, read_array, read_json
-from steward.web.threads import run_writing
+from steward.web.access.keys import ASKERS, require
+from steward.web.api.body import Array
+from steward.web.api.dependencies import (
+    MOST_AT_ONCE,
+    AnyCaller,
+    Installation,
+    Interface,
+    KeyHeader,
+    Submission,
+    many_of,
+    one_of,
+)
+from steward.web.api.models.problems import problems
+from steward.web.api.models.tasks import IdsModel, TaskModel
+from steward.web.api.openapi import described, example
+from steward.web.api.query import SubmissionQuery
+from steward.web.api.route import Route, bound, root
+from steward.web.group_commit import run_writing
 from steward.worker.engines.background import during
 
-if TYPE_CHECKING:
-    from steward.installation.container import Steward
-
-MOST_AT_ONCE = 10_000
-BULKS = 2
-"""Bulks of one key in hand at once; further ones wait before they are read. A body may take 64 MB of memory."""
-JSON = "application/json"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REFUSED: Final = problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507)
+_ACCEPTED: Final = {"headers": {"Location": {"description": "Where the task is found.", "schema": {"type": "string"}}}}
 
 
-def add_routes(app: FastAPI, steward: Steward, keeper: Doorkeeper) -> None:
-    """Add `POST /v1/tasks/{name}` and `/bulk` for every handler, and for names that nobody has registered."""
-    rooms: dict[str, asyncio.Semaphore] = {}
+def add_routes(router: APIRouter, interface: Interface, hidden: Collection[str]) -> None:
+    """Add `POST /v1/tasks/{name}` and `/bulk` for every handler, and for names that nobody has registered.
+
+    Those of the `hidden` handlers are not described.
+    """
+    steward = interface.steward
     for handler in steward.registry.handlers.values():
-        app.add_api_route(
-            f"/v1/tasks/{handler.name}",
-            _one(steward, keeper, handler.name),
-            methods=["POST"],
-            status_code=202,
-            response_class=Response,
-            name=handler.name,
-            operation_id=handler.name,
-            tags=["hand over"],
-            summary=handler.summary or handler.title,
-            description=handler.description,
-            openapi_extra=openapi.submission(handler),
-        )
-        app.add_api_route(
-            f"/v1/tasks/{handler.name}/bulk",
-            _many(steward, keeper, handler.name, rooms),
-            methods=["POST"],
-            status_code=202,
-            response_class=Response,
-            name=f"{handler.name}_bulk",
-            operation_id=f"{handler.name}_bulk",
-            tags=["hand over many"],
-            summary=f"{handler.summary or handler.title} (many at once)",
-            openapi_extra=openapi.bulk(handler, MOST_AT_ONCE),
-        )
+        model = described(handler)
+        _add_one(router, steward, handler, model, handler.name not in hidden)
+        _add_many(router, steward, handler, model, handler.name not in hidden)
     for path in ("/v1/tasks/{name}", "/v1/tasks/{name}/bulk"):
-        app.router.add_api_route(
+        router.add_api_route(
             path,
-            _unknown(steward, keeper),
+            _refuse,
             methods=["POST"],
-            openapi_extra={"parameters": openapi.OPTIONS},
             include_in_schema=False,
-            route_class_override=_ForNames,
+            route_class_override=bound(interface, RouteForNames),
         )
 
 
-class _ForNames(APIRoute):
+def _add_one(router: APIRouter, steward: Steward, handler: Handler, model: type[BaseModel], told: bool) -> None:
+
+    @router.post(
+        f"/v1/tasks/{handler.name}",
+        name=handler.name,
+        operation_id=handler.name,
+        tags=["hand over"],
+        summary=handler.summary or handler.title,
+        description=handler.description,
+        status_code=202,
+        response_description="The task is on disk and will not be lost.",
+        responses={202: _ACCEPTED, **_REFUSED},
+        openapi_extra=_body(example(handler)),
+        include_in_schema=told,
+    )
+    async def submit(
+        request: Request,
+        response: Response,
+        later: BackgroundTasks,
+        asked: Annotated[Submission, Depends(one_of(handler, model))],
+    ) -> TaskModel:
+        service = steward.service
+
+        def accept() -> TaskResult:
+            accepted = service.submit(handler.name, asked.body, asked.options)
+            return accepted.result or service.get_status(accepted.id)
+
+        with during(later):
+            task = await run_writing(accept)
+        response.headers["Location"] = f"{root(request)}/v1/tasks/{task.id}"
+        return TaskModel.of(task)
+
+
+def _add_many(router: APIRouter, steward: Steward, handler: Handler, model: type[BaseModel], told: bool) -> None:
+
+    @router.post(
+        f"/v1/tasks/{handler.name}/bulk",
+        name=f"{handler.name}_bulk",
+        operation_id=f"{handler.name}_bulk",
+        tags=["hand over many"],
+        summary=f"{handler.summary or handler.title} (many at once)",
+        status_code=202,
+        response_description="All are on disk, in one commit; the ids are in the order of the array.",
+        responses=_REFUSED,
+        openapi_extra=_body([example(handler)]),
+        include_in_schema=told,
+    )
+    async def submit_many(
+        request: Request,
+        later: BackgroundTasks,
+        asked: Annotated[Submission, Depends(many_of(handler, model), scope="function")],
+    ) -> IdsModel:
+        payloads = _at_most(asked.body, MOST_AT_ONCE)
+        with during(later):
+            async with asked.body.watched(request):
+                ids = await run_writing(
+                    partial(steward.service.enqueue_many, handler.name, payloads, options=asked.options)
+                )
+        return IdsModel.model_construct(ids=ids, count=len(ids))
+
+
+def _body(shown: Any) -> dict[str, Any]:
+    """Return what is said of a body beside its model."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"example": shown}}}}
+
+
+def _at_most(payloads: Array, most: int) -> Iterator[Any]:
+    for count, payload in enumerate(payloads, 1):
+        if count > most:
+            raise InvalidOption(f"More than {most:,} payloads are too many at once", remedy="Send less at once")
+        yield payload
+
+
+class RouteForNames(Route):
     """A route for what could be a handler's name; a task's id, which shares its address, never is one."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -86,69 +146,15 @@ class _ForNames(APIRoute):
         return found, child
 
 
-async def hand_over(steward: Steward, name: str, payload: Any, options: Options) -> tuple[TaskResult, BackgroundTasks]:
-    """Accept one task and return it, with what is to run after the response (for the engine that needs it).
-
-    Raises:
-        StewardError: as `TaskService.submit`.
-    """
-    service = steward.service
-
-    def accept() -> TaskResult:
-        accepted = service.submit(name, payload, options)
-        return accepted.result or service.get_status(accepted.id)
-
-    later = BackgroundTasks()
-    with during(later):
-        return await run_writing(accept), later
+async def _nobody(name: str, caller: AnyCaller, steward: Installation) -> None:
+    require(caller, *ASKERS)
+    steward.registry.get(name)  # a registered handler has a route of its own: this refuses
 
 
-def _one(steward: Steward, keeper: Doorkeeper, name: str) -> Callable[..., Any]:
-    handler = steward.registry.get(name)
-
-    async def submit(request: Request) -> Response:
-        caller = await keeper.admit(request)
-        caller.require_ask(handler.name, handler.scope)  # before a body of 64 MB is read
-        options = query.options(request, caller)
-        payload = await read_json(request)
-        task, later = await hand_over(steward, name, payload, options)
-        headers = {"Location": f"/v1/tasks/{task.id}"}
-        return Response(to_json(task.as_json()), 202, headers, JSON, later)
-
-    return submit
-
-
-def _many(steward: Steward, keeper: Doorkeeper, name: str, rooms: dict[str, asyncio.Semaphore]) -> Callable[..., Any]:
-    handler = steward.registry.get(name)
-
-    async def submit_many(request: Request) -> Response:
-        caller = await keeper.admit(request)
-        caller.require_ask(handler.name, handler.scope)  # before a body of 64 MB is read
-        options = query.options(request, caller)
-        later = BackgroundTasks()
-        async with rooms.setdefault(caller.id, asyncio.Semaphore(BULKS)):
-            payloads = await read_array(request)
-            with during(later):
-                async with payloads.watched(request):
-                    ids = await run_writing(
-                        partial(steward.service.enqueue_many, name, _at_most(payloads, MOST_AT_ONCE), options=options)
-                    )
-        return Response(to_json({"ids": ids, "count": len(ids)}), 202, None, JSON, later)
-
-    return submit_many
-
-
-def _at_most(payloads: Array, most: int) -> Iterator[Any]:
-    for count, payload in enumerate(payloads, 1):
-        if count > most:
-            raise InvalidOption(f"More than {most:,} payloads are too many at once", remedy="Send less at once")
-        yield payload
-
-
-def _unknown(steward: Steward, keeper: Doorkeeper) -> Callable[..., Any]:
-    async def refuse(request: Request) -> Response:
-        require(await keeper.admit(request), *ASKERS)
-        steward.registry.get(request.path_params["name"])
-        raise AssertionError("a registered handler has a route of its own")
-
-    return refuse
+async def _refuse(
+    name: str,
+    unknown: Annotated[None, Depends(_nobody)],
+    wanted: Annotated[SubmissionQuery, Query()],
+    key: KeyHeader = None,
+) -> None:
+    """Stand where a handler would."""

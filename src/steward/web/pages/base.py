@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,22 +12,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from steward.errors import MissingScope, StewardError
 from steward.model import figures
 from steward.model.caller import Caller
 from steward.model.cron import find_zone
+from steward.web import problems
 from steward.web.access.keys import SEERS, Doorkeeper, require
 from steward.web.access.sessions import Session, Sessions
 from steward.web.api.body import read_form
+from steward.web.api.route import root
 from steward.web.pages import wording
 from steward.web.problems import NoSuchPage
 from steward.worker.conditions import Condition, conditions
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
+
+log = logging.getLogger(__name__)
 
 Fields = Mapping[str, Sequence[str]]
 Draw = Callable[[Request, Session], Response]
@@ -63,11 +71,16 @@ def sees_outbox(caller: Caller) -> bool:
     return caller.operates and caller.only is None
 
 
+def leading(request: Request, path: str, later: BackgroundTask | None = None) -> RedirectResponse:
+    """Return what leads a browser to a page of ours, after which `later` is done."""
+    return RedirectResponse(f"{root(request)}{path}", 303, background=later)
+
+
 class Site:
     """Wraps what pages do: `get` for looking, `post` for acting; both turn strangers to the sign-in page."""
 
-    def __init__(self, steward: Steward, keeper: Doorkeeper, sessions: Sessions) -> None:
-        self.steward, self.keeper, self.sessions = steward, keeper, sessions
+    def __init__(self, steward: Steward, keeper: Doorkeeper, sessions: Sessions, base: str | None) -> None:
+        self.steward, self.keeper, self.sessions, self._base = steward, keeper, sessions, base
         zone = find_zone(steward.settings.time_zone)
         timed = {name: partial(_SPEECH[name], zone=zone) for name in ("headline", "time_tag")}
         self._speech = {**_SPEECH, **timed}
@@ -101,17 +114,27 @@ class Site:
     def to_sign_in(self, request: Request) -> Response:
         """Return the way to the sign-in page, and back here afterwards."""
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        way_back = "" if request.method != "GET" or wanted == "/" else f"?next={quote(wanted, safe='/')}"
-        return RedirectResponse(f"/sign-in{way_back}", 303)
+        is_start = wanted == f"{root(request)}/"
+        way_back = "" if request.method != "GET" or is_start else f"?next={quote(wanted, safe='/')}"
+        return leading(request, f"/sign-in{way_back}")
 
     def page(
-        self, name: str, session: Session | None, *, title: str, here: str = "", status: int = 200, **context: Any
+        self,
+        request: Request,
+        name: str,
+        session: Session | None,
+        *,
+        title: str,
+        here: str = "",
+        status: int = 200,
+        **context: Any,
     ) -> Response:
         """Return the page `pages/<name>.html.j2`. `here` names the entry of the menu that it belongs to."""
         settings = self.steward.settings
         scopes = session.caller.scopes if session else frozenset()
         common = {
             "title": title,
+            "root": root(request),
             "here": here,
             "organization": settings.organization,
             "captures_mail": settings.captures_mail,
@@ -130,6 +153,44 @@ class Site:
         return HTMLResponse(
             self.steward.templates.render(f"pages/{name}.html.j2", {**common, **self._speech, **context}), status
         )
+
+    async def explain(self, request: Request, error: BaseException, instance: str = "") -> Response:
+        """Return what is answered for `error`: a page to whoever looks at one, and else a problem document."""
+        if not isinstance(error, HTTPException) and problems.status_of(error) >= 500:
+            log.error("%s %s: %s", request.method, request.url.path, problems.in_words(error).what)
+        base = root(request) if self._base is None else self._base
+        if not problems.wants_page(request, root(request)):
+            return problems.as_response(error, base, instance)
+        try:
+            return await run_in_threadpool(self._error_page, request, error, base, instance)
+        except Exception as second:  # the page itself cannot be drawn: plain words are better than none
+            log.error("the page of an error could not be drawn: %s", type(second).__name__)
+            return problems.as_response(error, base, instance)
+
+    def _error_page(self, request: Request, error: BaseException, base: str, instance: str) -> Response:
+        status, members, headers = problems.document(error, base, instance)
+        said, session = problems.in_words(error), self._present(request)
+        if isinstance(said, MissingScope) and session is not None:
+            instance = f"scope {said.scope.replace(' ', ' or ')}"
+            said = problems.refusal(said, session.caller.name, session.caller.scopes)
+        what = members["title"] if status == 405 else said.what.rstrip(".")
+        words: dict[str, Any] = {
+            "what": what,
+            "why": problems.sentences(said.why),
+            "remedy": problems.sentences(said.remedy),
+            "instance": instance,
+            "number": status,
+        }
+        page = self.page(request, "error", session, title=what, status=status, **words)
+        page.headers.update({name: value for name, value in headers.items() if name != "WWW-Authenticate"})
+        return page
+
+    def _present(self, request: Request) -> Session | None:
+        """Return who is signed in, or None if the ledger cannot be asked: the page of an error must not fail for it."""
+        try:
+            return self.session(request)
+        except StewardError:
+            return None
 
     @cached_property
     def style(self) -> str:

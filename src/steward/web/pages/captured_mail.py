@@ -60,12 +60,14 @@ class Outbox:
         """Return the list of letters, newest first."""
         folder = self._steward.outbox_folder
         found = messages(folder, MOST) if folder.is_dir() else []
-        return self._site.page("outbox", session, title="Outbox", here="outbox", letters=found, most=MOST)
+        return self._site.page(request, "outbox", session, title="Outbox", here="outbox", letters=found, most=MOST)
 
     def letter(self, request: Request, session: Session) -> Response:
         """Return one letter with its parts."""
         letter = self._letter(request)
-        return self._site.page("letter", session, title=letter.subject or "No subject", here="outbox", letter=letter)
+        return self._site.page(
+            request, "letter", session, title=letter.subject or "No subject", here="outbox", letter=letter
+        )
 
     def looks(self, request: Request, session: Session) -> Response:
         """Return the letter's HTML alone, for the frame on its page."""

@@ -13,9 +13,10 @@ from steward.model.caller import Caller
 from steward.storage import access
 from steward.web.access.throttle import Attempts
 from steward.web.api.body import read_form
-from steward.web.pages.base import Site
+from steward.web.api.route import root
+from steward.web.group_commit import run_writing
+from steward.web.pages.base import Site, leading
 from steward.web.problems import NoSuchPage
-from steward.web.threads import run_writing
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Entrance:
         """Return the page that asks for a key; who is signed in goes where they wanted to."""
         wanted = request.query_params.get("next", "")
         if await run_in_threadpool(self._site.session, request) is not None:
-            return RedirectResponse(local(wanted) or "/", 303)
+            return RedirectResponse(local(wanted) or f"{root(request)}/", 303)
         return self._form(request, wanted)
 
     async def with_key(self, request: Request) -> Response:
@@ -58,7 +59,7 @@ class Entrance:
                 attempt.fail()
         if caller is None:
             return self._form(request, wanted, "This key is not known. Copy the whole of it; it starts with stw_.", 422)
-        return await run_writing(self._enter, caller, wanted)
+        return await run_writing(self._enter, request, caller, wanted)
 
     async def show_link(self, request: Request) -> Response:
         """Return a page with one button: mail scanners open links, and must not use this one up."""
@@ -72,7 +73,7 @@ class Entrance:
             raise _over()
         response = Response()
         form_token = self._sessions.first_form_token(request, response)
-        page = self._site.page("sign_in_link", None, title="Sign in", form_token=form_token)
+        page = self._site.page(request, "sign_in_link", None, title="Sign in", form_token=form_token)
         return _carry(response, page)
 
     async def with_link(self, request: Request) -> Response:
@@ -86,7 +87,7 @@ class Entrance:
                 attempt.fail()
         if caller is None:
             raise _over()
-        return await run_writing(self._enter, caller, "/")
+        return await run_writing(self._enter, request, caller, "")
 
     async def leave(self, request: Request) -> Response:
         """Sign out, on the server too: a copy of the cookie is of no use any more."""
@@ -95,12 +96,12 @@ class Entrance:
             values = await read_form(request)
             self._sessions.check_form(request, (values.get("form_token") or [""])[0], session)
             await run_writing(self._ledger.apply, lambda c: access.end_session(c, session.token))
-        response = RedirectResponse("/sign-in", 303)
+        response = leading(request, "/sign-in")
         self._sessions.end(response)
         return response
 
-    def _enter(self, caller: Caller, wanted: str) -> Response:
-        response = RedirectResponse(wanted or "/", 303)
+    def _enter(self, request: Request, caller: Caller, wanted: str) -> Response:
+        response = RedirectResponse(wanted or f"{root(request)}/", 303)
         token, until = self._sessions.open(response)
         self._ledger.apply(lambda c: access.open_session(c, caller, token, until))
         log.info("signed in: %s", caller.name)
@@ -110,7 +111,14 @@ class Entrance:
         response = Response()
         token = self._sessions.first_form_token(request, response)
         page = self._site.page(
-            "sign_in", None, title="Sign in", form_token=token, wanted=local(wanted), error=error, status=status
+            request,
+            "sign_in",
+            None,
+            title="Sign in",
+            form_token=token,
+            wanted=local(wanted),
+            error=error,
+            status=status,
         )
         return _carry(response, page)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import BackgroundTasks
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from steward.errors import FieldProblem, InvalidPayload, InvalidRequest, KeyConflict, SourceUnavailable, StateConflict
@@ -21,7 +21,7 @@ from steward.tasks.schedules.occurrences import moves_along
 from steward.web.access.sessions import Session
 from steward.web.api import openapi
 from steward.web.pages import forms
-from steward.web.pages.base import SENDERS, Fields, Site
+from steward.web.pages.base import SENDERS, Fields, Site, leading
 from steward.web.pages.schedules import ABOUT, REPEATS
 from steward.web.problems import NoSuchPage
 from steward.worker.engines.background import during
@@ -49,12 +49,12 @@ class Asking:
         """Return the list of what may be asked for."""
         known = sorted(self._steward.registry.handlers.items())
         theirs = [h for name, h in known if h.staff and session.caller.may_ask(name, h.scope)]
-        return self._site.page("ask", session, title="Ask for a report", here="ask", handlers=theirs)
+        return self._site.page(request, "ask", session, title="Ask for a report", here="ask", handlers=theirs)
 
     def form(self, request: Request, session: Session) -> Response:
         """Return the empty form of one kind."""
         handler = self._handler(request, session)
-        return self._draw(session, handler, self._fields(handler))
+        return self._draw(request, session, handler, self._fields(handler))
 
     def ask(self, request: Request, session: Session, values: Fields) -> Response:
         """Hand the request over and show its task; or the form again, with what is wrong beside each field."""
@@ -71,20 +71,27 @@ class Asking:
             later = BackgroundTasks()
             try:
                 if how_often:
-                    return self._repeat(handler, payload, how_often, about, ticket, session)
+                    return self._repeat(request, handler, payload, how_often, about, ticket, session)
                 with during(later):
                     task_id = self._hand_over(handler, payload, ticket, session.caller)
-                return RedirectResponse(f"/tasks/{task_id}", 303, background=later)
+                return leading(request, f"/tasks/{task_id}", later)
             except InvalidPayload as error:
                 problems = list(error.problems)
             except (InvalidRequest, StateConflict) as error:  # what was filled in stands
                 words = [str(error)]
         kept = forms.filled(drawn, values, problems)
         chosen = (values.get("how_often") or [""])[0]
-        return self._draw(session, handler, kept, words + forms.elsewhere(drawn, problems), 422, chosen, about)
+        return self._draw(request, session, handler, kept, words + forms.elsewhere(drawn, problems), 422, chosen, about)
 
     def _repeat(
-        self, handler: Handler, payload: dict[str, Any], cron: str, about: str, ticket: str, session: Session
+        self,
+        request: Request,
+        handler: Handler,
+        payload: dict[str, Any],
+        cron: str,
+        about: str,
+        ticket: str,
+        session: Session,
     ) -> Response:
         """Keep it as a schedule and show that; a second press of the button finds the first one's."""
         period = about if moves_along(handler) else ""
@@ -93,7 +100,7 @@ class Asking:
             made = make(key=f"form:{ticket}" if ticket.isalnum() else None)
         except KeyConflict:  # as below
             made = make()
-        return RedirectResponse(f"/schedules?new={made.entry.id}#s-{made.entry.id}", 303)
+        return leading(request, f"/schedules?new={made.entry.id}#s-{made.entry.id}")
 
     def _hand_over(self, handler: Handler, payload: dict[str, Any], ticket: str, caller: Caller) -> str:
         submit = self._steward.service.submit
@@ -132,6 +139,7 @@ class Asking:
 
     def _draw(
         self,
+        request: Request,
         session: Session,
         handler: Handler,
         drawn: list[forms.Field],
@@ -141,6 +149,7 @@ class Asking:
         about: str = "",
     ) -> Response:
         return self._site.page(
+            request,
             "ask_one",
             session,
             title=handler.title,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from steward.model import cron as calendar
@@ -21,7 +21,7 @@ from steward.web.access.keys import CHANGERS, SEERS
 from steward.web.access.sessions import Session
 from steward.web.api import openapi
 from steward.web.pages import wording
-from steward.web.pages.base import Fields, Site
+from steward.web.pages.base import Fields, Site, leading
 
 OUTCOMES: Final = {
     "fired": ("Done as planned", "good"),
@@ -73,6 +73,7 @@ class SchedulePages:
         """Return the list of schedules; without `operate` only one's own."""
         abilities = self._steward.service.abilities
         return self._site.page(
+            request,
             "schedules",
             session,
             title="Schedules",
@@ -86,22 +87,22 @@ class SchedulePages:
     def pause(self, request: Request, session: Session, values: Fields) -> Response:
         """Let a schedule rest."""
         self._steward.timetable.pause(request.path_params["schedule_id"], caller=session.caller)
-        return RedirectResponse("/schedules", 303)
+        return leading(request, "/schedules")
 
     def resume(self, request: Request, session: Session, values: Fields) -> Response:
         """Let a schedule go on."""
         self._steward.timetable.resume(request.path_params["schedule_id"], caller=session.caller)
-        return RedirectResponse("/schedules", 303)
+        return leading(request, "/schedules")
 
     def run(self, request: Request, session: Session, values: Fields) -> Response:
         """Make its task now and show that."""
         task_id = self._steward.timetable.run(request.path_params["schedule_id"], caller=session.caller)
-        return RedirectResponse(f"/tasks/{task_id}", 303)
+        return leading(request, f"/tasks/{task_id}")
 
     def delete(self, request: Request, session: Session, values: Fields) -> Response:
         """Delete a schedule."""
         self._steward.timetable.remove(request.path_params["schedule_id"], caller=session.caller)
-        return RedirectResponse("/schedules", 303)
+        return leading(request, "/schedules")
 
     def _card(self, standing: ScheduleStatus) -> dict[str, Any]:
         entry = standing.entry

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from steward.model.results import TaskResult
@@ -20,7 +20,7 @@ from steward.web.access.keys import CHANGERS, SEERS, own
 from steward.web.access.sessions import Session
 from steward.web.api import downloads, openapi
 from steward.web.pages import wording
-from steward.web.pages.base import Fields, Site
+from steward.web.pages.base import Fields, Site, leading
 from steward.web.problems import KINDS, NoSuchPage
 from steward.worker.engines.background import during
 
@@ -71,6 +71,7 @@ class Pages:
         kept = {"show": shown if group else "", "name": name, "q": text}
         handlers = self._steward.registry.handlers
         return self._site.page(
+            request,
             "tasks",
             session,
             title="Tasks",
@@ -93,6 +94,7 @@ class Pages:
             history = search.history(connection, task.id)
         handler = self._steward.registry.handlers.get(task.name)
         return self._site.page(
+            request,
             "task",
             session,
             title=handler.title if handler else wording.label(task.name),
@@ -110,14 +112,14 @@ class Pages:
     def cancel(self, request: Request, session: Session, values: Fields) -> Response:
         """Cancel a task and show it."""
         task = self._steward.service.cancel(request.path_params["task_id"], caller=session.caller)
-        return RedirectResponse(f"/tasks/{task.id}", 303)
+        return leading(request, f"/tasks/{task.id}")
 
     def retry(self, request: Request, session: Session, values: Fields) -> Response:
         """Try a task again and show it."""
         later = BackgroundTasks()
         with during(later):
             task = self._steward.service.retry(request.path_params["task_id"], caller=session.caller)
-        return RedirectResponse(f"/tasks/{task.id}", 303, background=later)
+        return leading(request, f"/tasks/{task.id}", later)
 
     def file(self, request: Request, session: Session) -> Response:
         """Return a file of a task."""
@@ -129,6 +131,7 @@ class Pages:
         registry = self._steward.registry
         cards = sorted((p.shown_to(session.caller) for p in registry.plugins), key=lambda p: (not p.error, p.name))
         return self._site.page(
+            request,
             "plugins",
             session,
             title="Plugins",
@@ -148,7 +151,8 @@ class Pages:
         meaning, advice = KINDS[kind]
 
         def draw() -> Response:
-            return self._site.page("problem_kind", self._site.session(request), title=meaning, kind=kind, advice=advice)
+            session = self._site.session(request)
+            return self._site.page(request, "problem_kind", session, title=meaning, kind=kind, advice=advice)
 
         return await run_in_threadpool(draw)
 
