@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +17,7 @@ from tests.servers.ports import wait_until
 from tests.servers.scripted_smtp import DROP, RESET, SILENCE, Act, ScriptedSmtp, say
 from tests.servers.smtp_sink import SmtpSink
 
+from steward.contracts.transport import SOON, WIRE, TransportContract, parcel
 from steward.errors import ConfigurationError, UnsafeMail
 from steward.mail.transport import Parcel, Phase, Reply, Transport
 from steward.mail.transports.captured import OutboxTransport, messages
@@ -26,95 +25,53 @@ from steward.mail.transports.smtp import reach
 from steward.mail.transports.smtp.transport import MOST_UNANSWERED, SmtpTransport
 from steward.model.results import Outcome
 
-WIRE = b"Subject: dots\r\n\r\n.\r\n..\r\n.begins with one\r\nno more\r\n"
-SOON = 10.0
 SHORT = {"connect_seconds": 0.5, "greeting_seconds": 0.5, "command_seconds": 0.5, "final_seconds": 0.5}
 
 
-def parcel(to: str = "ada@example.org", wire: bytes = WIRE, n: int = 1) -> Parcel:
-    return Parcel("office@example.org", to, wire, f"<{n}@example.org>")
+class TestSmtp(TransportContract):
+    @pytest.fixture
+    def server(self) -> Iterator[ScriptedSmtp]:
+        with ScriptedSmtp() as server:
+            yield server
+
+    @pytest.fixture
+    def transport(self, server: ScriptedSmtp) -> Iterator[Transport]:
+        made = SmtpTransport(server.url())
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def carried(self, server: ScriptedSmtp) -> Callable[[], list[bytes]]:
+        return lambda: [transaction.message or b"" for transaction in server.accepted]
+
+    @pytest.fixture
+    def unreachable(self) -> Iterator[Transport]:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        made = SmtpTransport(f"smtp+plain://127.0.0.1:{port}", connect_seconds=0.5)
+        yield made
+        made.close()
 
 
-@dataclass
-class Carried:
-    transport: Transport
-    what: Callable[[], list[tuple[str, bytes]]]
-    outcome: Outcome
+class TestCaptured(TransportContract):
+    outcome = Outcome.CAPTURED
 
+    @pytest.fixture
+    def transport(self, tmp_path: Path) -> Iterator[Transport]:
+        made = OutboxTransport(tmp_path / "outbox")
+        yield made
+        made.close()
 
-@pytest.fixture(params=["smtp", "outbox"])
-def carrier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Carried]:
-    """Each transport, and what has come out at its other end."""
-    if request.param == "outbox":
-        outbox = OutboxTransport(tmp_path / "outbox")
+    @pytest.fixture
+    def carried(self, tmp_path: Path) -> Callable[[], list[bytes]]:
+        return lambda: [message.path.read_bytes() for message in messages(tmp_path / "outbox")]
 
-        def captured() -> list[tuple[str, bytes]]:
-            return [("", m.path.read_bytes()) for m in messages(tmp_path / "outbox")]
-
-        yield Carried(outbox, captured, Outcome.CAPTURED)
-        outbox.close()
-        return
-    with ScriptedSmtp() as server:
-        smtp = SmtpTransport(server.url())
-
-        def received() -> list[tuple[str, bytes]]:
-            return [(t.recipients[0].decode(), t.message or b"") for t in server.accepted]
-
-        yield Carried(smtp, received, Outcome.ACCEPTED)
-        smtp.close()
-
-
-class TestEveryTransport:
-    def test_carries_a_message_byte_for_byte_and_says_so(self, carrier: Carried) -> None:
-        reply = carrier.transport.send(parcel()).result(SOON)
-        assert (reply.outcome, reply.phase, reply.ours) == (carrier.outcome, Phase.DONE, False)
-        assert [wire for _, wire in carrier.what()] == [WIRE]
-
-    def test_asks_before_the_last_byte_goes(self, carrier: Carried) -> None:
-        there_before: list[int] = []
-
-        async def before_dot() -> None:
-            await asyncio.sleep(0.02)
-            there_before.append(len(carrier.what()))
-
-        carrier.transport.send(parcel(), before_dot).result(SOON)
-        assert there_before == [0]
-        assert len(carrier.what()) == 1
-
-    def test_sends_nothing_if_told_not_to_and_goes_on_with_the_next(self, carrier: Carried) -> None:
-        class NotNow(Exception):
-            pass
-
-        async def before_dot() -> None:
-            raise NotNow
-
-        with pytest.raises(NotNow):
-            carrier.transport.send(parcel(), before_dot).result(SOON)
-        assert carrier.what() == []
-        assert carrier.transport.send(parcel()).result(SOON).outcome is carrier.outcome
-        assert len(carrier.what()) == 1
-
-    def test_keeps_copies_apart_when_many_go_at_once(self, carrier: Carried) -> None:
-        wires = [b"Subject: %d\r\n\r\n%d\r\n" % (n, n) for n in range(60)]
-        replies = [carrier.transport.send(parcel(wire=wire, n=n)) for n, wire in enumerate(wires)]
-        wait_for(replies, SOON)
-        assert {r.result().outcome for r in replies} == {carrier.outcome}
-        assert sorted(wire for _, wire in carrier.what()) == sorted(wires)
-
-    def test_keeps_a_repeat_beside_the_first(self, carrier: Carried) -> None:
-        for _ in range(2):
-            carrier.transport.send(parcel()).result(SOON)
-        assert [wire for _, wire in carrier.what()] == [WIRE, WIRE]
-
-    def test_checks_itself_without_sending(self, carrier: Carried) -> None:
-        reply = carrier.transport.check()
-        assert (reply.outcome, reply.phase) == (Outcome.ACCEPTED, Phase.DONE)
-        assert carrier.what() == []
-
-    def test_gives_up_its_threads(self, carrier: Carried) -> None:
-        carrier.transport.send(parcel()).result(SOON)
-        carrier.transport.close()
-        assert not [t for t in threading.enumerate() if t.name == carrier.transport.name and t.is_alive()]
+    @pytest.fixture
+    def unreachable(self, tmp_path: Path) -> Iterator[Transport]:
+        made = OutboxTransport(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        yield made
+        made.close()
 
 
 @pytest.fixture

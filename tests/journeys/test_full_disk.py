@@ -13,6 +13,8 @@ from tests.journeys.sending import account, sending
 from tests.servers.smtp_sink import SmtpSink
 from tests.servers.tmpfs import fill, small_disk
 
+from steward.storage.archive import checksum
+
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]
 
@@ -112,5 +114,5 @@ def test_a_report_that_finds_no_room_is_made_later_and_leaves_no_half_file(
         ballast.unlink()
         task = house.wait_for(task_id, seconds=40)
         assert task.state == "succeeded", task.error
-        assert house.steward.archive.checksum(task.artifacts[0].location) == task.artifacts[0].sha256
+        assert checksum(house.steward.archive, task.artifacts[0].location) == task.artifacts[0].sha256
         assert worker.alive

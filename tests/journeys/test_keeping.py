@@ -13,6 +13,8 @@ from tests.servers.postgres import Postgres
 from tests.servers.smtp_sink import SmtpSink
 from tests.servers.stores import contents
 
+from steward.storage.archive import checksum
+
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]
 
@@ -39,7 +41,7 @@ def test_a_backup_made_under_load_is_whole_and_can_be_restored(
     other.work()
     other.wait_settled()
     assert other.task(report).artifacts == house.task(report).artifacts
-    assert other.steward.archive.checksum(other.task(report).artifacts[0].location)
+    assert checksum(other.steward.archive, other.task(report).artifacts[0].location)
     assert other.broken_rules() == []
     assert 30 < sum(other.counts().values()) <= len(sender.accepted) + 1
 

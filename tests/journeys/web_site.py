@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,9 +148,7 @@ def holder(steward: Steward, name: str) -> Caller:
 
 def add_file(steward: Steward, task_id: str, n: int, name: str, content: bytes, media_type: str = "text/csv") -> None:
     """Keep a file for a task as a worker would."""
-    source = steward.settings.data_dir / "file"
-    source.write_bytes(content)
-    stored = steward.archive.store(task_id, name, source)
+    stored = steward.archive.store(task_id, name, BytesIO(content))
     row = {"task_id": task_id, "n": n, "name": name, "media_type": media_type, "created_at": now()}
     facts = {"size": stored.size, "sha256": stored.sha256, "location": stored.location}
     steward.ledger.apply(lambda c: c.execute(artifacts.insert().values(**row, **facts)))

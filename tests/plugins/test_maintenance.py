@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ def run(place: Trial, name: str, **payload: Any) -> TaskResult:
 
 def keep_file(place: Trial, task_id: str) -> Path:
     """Keep a file for a task, as its handler would have."""
-    source = place.steward.settings.data_dir / "file"
-    source.write_bytes(b"figures")
-    stored = place.steward.archive.store(task_id, "report.csv", source)
+    stored = place.steward.archive.store(task_id, "report.csv", BytesIO(b"figures"))
     facts = {"size": stored.size, "sha256": stored.sha256, "location": stored.location, "created_at": now()}
     row = {"task_id": task_id, "n": 1, "name": "report.csv", "media_type": "text/csv", **facts}
     place.steward.ledger.apply(lambda c: c.execute(artifacts.insert().values(**row)))

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from steward.documents.pdf.glyphs import SAMPLES, remedy
-from steward.documents.pdf.renderer import Layout
-from steward.documents.pdf.weasyprint import WeasyRenderer
-from steward.errors import Rejected, RenderFailed, StewardError
+from steward.documents.pdf.renderer import Layout, Renderer
+from steward.errors import Rejected, RenderFailed, StewardError, StorageUnavailable
 from steward.installation import former_engine
 from steward.installation.container import Steward
 from steward.installation.settings import hostname_of
@@ -20,6 +19,7 @@ from steward.model.email_address import address
 from steward.model.formats import counted
 from steward.model.results import Outcome
 from steward.model.states import OPEN
+from steward.storage.archive import Archive
 from steward.storage.database import postgres
 from steward.storage.fleet import workers
 from steward.storage.tasks import artifacts, retention, search
@@ -75,6 +75,7 @@ def settings(steward: Steward) -> Found:
     """Whether the settings fit each other."""
     chosen = steward.settings
     letters, _ = steward.letters, chosen.key
+    steward.require_parts()
     yield "ok", f"{chosen.env}, engine {chosen.engine}, people reach the pages at {chosen.public_url}"
     if chosen.production and not chosen.base_url:
         yield "warn", "Links in letters lead to host and port", "Set STEWARD_BASE_URL to the address people type"
@@ -125,7 +126,7 @@ def files(steward: Steward) -> Found:
     """Whether every kept file is there; that each is unaltered is the task `integrity_check`'s to prove."""
     with steward.ledger.read() as connection:
         kept = artifacts.every(connection)
-    missing = [file for file in kept if not steward.archive.path(file.location).is_file()]
+    missing = [file for file in kept if not _is_there(steward.archive, file.location)]
     if missing:
         are = "is" if len(missing) == 1 else "are"
         of_all = f"{len(missing):,} of {counted(len(kept), 'file')} {are} missing"
@@ -133,6 +134,14 @@ def files(steward: Steward) -> Found:
         yield "FAIL", words, "Restore them from a backup: see docs/operations"
     else:
         yield "ok", f"{counted(len(kept), 'file')}, all there"
+
+
+def _is_there(archive: Archive, location: str) -> bool:
+    try:
+        with archive.open(location):
+            return True
+    except StorageUnavailable:
+        return False
 
 
 def working(steward: Steward) -> Found:
@@ -180,7 +189,7 @@ def templates(steward: Steward) -> Found:
 
 def layout(steward: Steward) -> Found:
     """Whether PDFs can be laid out: WeasyPrint needs the system's Pango."""
-    renderer = WeasyRenderer({}, processes=1)
+    renderer = steward.renderer(1)
     try:
         with tempfile.TemporaryDirectory(prefix="steward-check-") as folder:
             page = Layout("<p>Is Pango there?</p>", "Check", present())
@@ -200,7 +209,7 @@ def layout(steward: Steward) -> Found:
         renderer.close()
 
 
-def _is_lacking(renderer: WeasyRenderer, word: str, folder: Path) -> bool:
+def _is_lacking(renderer: Renderer, word: str, folder: Path) -> bool:
     found: list[str] = []
     renderer.render(Layout(f"<p>{word}</p>", "Check", present()), folder / "check.pdf", lacking=found.append)
     return bool(found)
@@ -214,16 +223,15 @@ def mail(steward: Steward) -> Found:
         reply = transport.check()
     finally:
         transport.close()
-    where = hostname_of(chosen.smtp_url) if chosen.smtp_url else "the outbox"
+    where = "the outbox" if chosen.captures_mail else hostname_of(chosen.carrier_url)
     if reply.outcome is Outcome.ACCEPTED:
-        yield (
-            "ok",
-            f"{where} takes our mail" if chosen.smtp_url else f"Nothing is sent: {steward.outbox_folder} captures it",
-        )
+        captured = f"Nothing is sent: {steward.outbox_folder} captures it"
+        yield "ok", captured if chosen.captures_mail else f"{where} takes our mail"
     else:
         reason = " ".join(str(part) for part in (reply.code, reply.text) if part)
         named = where in reply.text
-        yield "FAIL", reason if named else f"{where} does not take our mail: {reason}", "Check STEWARD_SMTP_URL"
+        words = reason if named else f"{where} does not take our mail: {reason}"
+        yield "FAIL", words, f"Check {chosen.carrier_setting}"
 
 
 def source(steward: Steward) -> Found:

@@ -244,7 +244,7 @@ def _tell(steward: Steward, results: list[TaskResult], say: Callable[[str], None
             from steward.storage.tasks import artifacts
 
             for file in artifacts.stored(connection, task.id):
-                say(f"    {file.name}: {steward.archive.path(file.location)}")
+                say(f"    {file.name}: {steward.settings.data_dir / 'archive' / file.location}")
 
 
 def _tell_ways(chosen: Settings, key: str, link: str, say: Callable[[str], None]) -> None:

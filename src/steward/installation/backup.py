@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from steward.errors import ConfigurationError, StorageUnavailable
 from steward.installation import secret_key
 from steward.storage import copying
-from steward.storage.archives.folder import FolderArchive
+from steward.storage.archive import Archive, pieces
 from steward.storage.database import Connection, Ledger
 from steward.storage.encryption import Seal
 from steward.storage.tasks import artifacts, retention, search
@@ -38,6 +38,8 @@ _ABANDONED: Final = 6 * 3600.0
 class Backup:
     """A finished copy: its folder, how many tasks and files it holds, and its size in bytes.
 
+    `elsewhere` is how many files it does not hold: they stay in an archive that keeps copies of its own.
+
     `key` says whether the key that opens what is sealed is inside, or kept apart because a setting holds it; `sealed`
     how many values it opened, and `lost` how many were sealed with an earlier key, and cannot be opened anywhere.
     """
@@ -49,11 +51,12 @@ class Backup:
     key: Literal["inside", "apart"] = "inside"
     sealed: int = 0
     lost: int = 0
+    elsewhere: int = 0
 
 
 def make(
     ledger: Ledger,
-    archive: FolderArchive,
+    archive: Archive,
     key_file: Path,
     target: Path,
     moment: datetime,
@@ -83,10 +86,8 @@ def make(
         with copied.read() as connection:
             files = artifacts.every(connection)
         copied.close()
-        for file in files:
-            source, place = archive.path(file.location), draft / "archive" / file.location
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place)
+        for file in files if archive.in_backup else ():
+            _copy_file(archive, file.location, draft / "archive")
         inside = key_file.is_file() and key in (None, _key_in(key_file))
         if inside:
             shutil.copyfile(key_file, draft / secret_key.FILE)
@@ -97,6 +98,7 @@ def make(
         told = {
             "made_at": moment.isoformat(),
             "key": "inside" if inside else "apart",
+            "archive": "inside" if archive.in_backup else "apart",
             "proof": base64.b64encode(Seal(in_use).close(_PROOF.encode(), _PROOF)).decode(),
             "files": sums,
         }
@@ -104,8 +106,8 @@ def make(
         (draft / MANIFEST).chmod(0o600)
         _sync(draft)
         draft.rename(folder)
-    except FileNotFoundError as error:
-        raise StorageUnavailable("An archived file is missing", str(error.filename), "Run: steward check") from error
+    except StorageUnavailable:
+        raise
     except OSError as error:
         raise StorageUnavailable("The backup could not be written", error.strerror or str(error)) from error
     finally:
@@ -151,14 +153,30 @@ def verify(folder: Path, key: bytes | None = None) -> Backup:
         raise _another_key(folder.name)
     if broken:
         raise ConfigurationError(f"The backup {folder.name} breaks a rule", "; ".join(b.rule for b in broken))
-    for file in files:
+    # Said by the backup itself, which is proved alone: the archive that has them may be out of reach here.
+    elsewhere = len(files) if told.get("archive") == "apart" else 0
+    for file in files if not elsewhere else ():
         path = folder / "archive" / file.location
         if not path.is_file() or _checksum(path) != file.sha256:
             raise ConfigurationError(
                 f"The backup {folder.name} lacks a report", f"{file.location} is missing or altered"
             )
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    return Backup(folder, sum(counts.values()), len(files), size, "inside" if inside else "apart", opened, lost)
+    held, tasks = len(files) - elsewhere, sum(counts.values())
+    return Backup(folder, tasks, held, size, "inside" if inside else "apart", opened, lost, elsewhere)
+
+
+def _copy_file(archive: Archive, location: str, folder: Path) -> None:
+    place = (folder / location).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise StorageUnavailable("An archived file cannot be copied", f"'{location}' is no place below a folder")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        content = pieces(archive, location)
+    except StorageUnavailable as error:
+        raise StorageUnavailable("An archived file is missing", f"{location}: {error}", "Run: steward check") from error
+    with place.open("xb") as file:
+        file.writelines(content)
 
 
 def _given(key: bytes | None, name: str) -> bytes:

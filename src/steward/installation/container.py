@@ -8,27 +8,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from steward.documents.pdf.renderer import Renderer, RendererOptions
 from steward.documents.templates import Templates
 from steward.errors import StorageFull
 from steward.installation.settings import Settings
 from steward.mail.message import message
 from steward.mail.message.letter import Letters
-from steward.mail.transport import Transport
-from steward.mail.transports.captured import OutboxTransport
-from steward.mail.transports.smtp.transport import SmtpTransport
+from steward.mail.transport import Transport, TransportOptions
 from steward.plugins import registry as plugins
+from steward.plugins.factories import EngineFactory, scheme_of
 from steward.plugins.registry import Registry
 from steward.plugins.run import Preparer
 from steward.plugins.source import Source
 from steward.plugins.sync_cursor import LedgerCursor
-from steward.storage.archives.folder import FolderArchive
+from steward.storage.archive import Archive, ArchiveOptions
 from steward.storage.database import Ledger
 from steward.storage.database.ledger import store_path
 from steward.storage.encryption import Seal
 from steward.system import masking, private_files
 from steward.tasks.acceptance import LedgerTaskService
 from steward.tasks.alerts import Alerts
-from steward.tasks.durable import DurableTaskService
 from steward.tasks.schedules.scheduler import Clockwork
 from steward.tasks.schedules.schedules import Timetable
 
@@ -38,8 +37,9 @@ class Steward:
 
     def __init__(self, settings: Settings, *, extra_plugins: tuple[object, ...] = ()) -> None:
         self.settings = settings
-        urls = (settings.smtp_url, settings.broker_url, settings.database_url, settings.source_url)
-        masking.hide_passwords_of(*urls, *settings.alert_urls.split())
+        masking.hide_passwords_of(settings.broker_url, settings.database_url, settings.source_url)
+        masking.hide_passwords_of(*settings.alert_urls.split())
+        masking.hide_secrets_of(settings.carrier_url, settings.archive_url)
         masking.hide(settings.secret_key)
         self._extra = extra_plugins
         self._space_seen = (0.0, 0)
@@ -99,9 +99,18 @@ class Steward:
         return Source(self.settings.source_url) if self.settings.source_url else None
 
     @cached_property
-    def archive(self) -> FolderArchive:
-        """Where finished files are kept."""
-        return FolderArchive(self.settings.data_dir / "archive")
+    def archive(self) -> Archive:
+        """Where finished files are kept.
+
+        Raises:
+            ConfigurationError: STEWARD_ARCHIVE_URL cannot be used.
+        """
+        url, setting = self.settings.archive_url, "STEWARD_ARCHIVE_URL"
+        if not url:
+            url = (self.settings.data_dir / "archive").as_uri()
+        scheme = scheme_of(url, f"{setting} is not the address of an archive", "file:///srv/archive")
+        made: Archive = self.registry.archives.make(scheme, setting, ArchiveOptions(url))
+        return made
 
     @property
     def outbox_folder(self) -> Path:
@@ -113,26 +122,25 @@ class Steward:
         """Where reports in the making lie."""
         return self.settings.data_dir / "spool"
 
+    @property
+    def engine(self) -> EngineFactory:
+        """The engine that the settings choose: its two ends, built when they are needed.
+
+        Raises:
+            ConfigurationError: no plugin offers an engine of this name.
+        """
+        return self.registry.engines.factory(self.settings.engine, "STEWARD_ENGINE")
+
+    @property
+    def accepting(self) -> dict[str, Any]:
+        """What every engine's service is given to accept tasks with, beside ledger, registry and seal."""
+        return {"source": self.source, "calendar": self.settings.calendar, "guard": self.require_space}
+
     @cached_property
     def service(self) -> LedgerTaskService:
         """The service that the settings choose, for accepting tasks. Performing them is the worker's."""
-        shared: dict[str, Any] = {
-            "source": self.source,
-            "calendar": self.settings.calendar,
-            "guard": self.require_space,
-        }
-        if self.settings.engine == "background":
-            from steward.worker.engines.background import BackgroundTaskService  # it loads FastAPI
-
-            return BackgroundTaskService(
-                self.ledger, self.registry, self.seal, allow_important=self.settings.allow_interruptible, **shared
-            )
-        if self.settings.engine == "celery":
-            from steward.worker.engines.celery import app  # an extra that not everybody installs
-
-            app.application(self.settings)  # a broker that cannot be meant is refused here, in words
-            return app.CeleryTaskService(self.ledger, self.registry, self.seal, **shared)
-        return DurableTaskService(self.ledger, self.registry, self.seal, **shared)
+        made: LedgerTaskService = self.registry.engines.service(self.settings.engine, self)
+        return made
 
     @cached_property
     def timetable(self) -> Timetable:
@@ -173,22 +181,55 @@ class Steward:
         )
 
     def transport(self) -> Transport:
-        """Return a new transport: the mail server, or outside production the outbox.
+        """Return a new transport: what the settings send by, or outside production what captures mail.
 
         Raises:
             ConfigurationError: production without a mail server, or an address that cannot be used.
         """
         _ = self.letters  # a sender that cannot be used is refused before anything is sent
-        if self.settings.captures_mail:
-            return OutboxTransport(self.outbox_folder)
-        self.settings.require_mail_server()
-        return SmtpTransport(
-            self.settings.smtp_url,
-            connections=self.settings.smtp_connections,
-            in_flight=self.settings.smtp_in_flight,
-            ca_file=self.settings.smtp_ca_file,
-            hello=self.settings.smtp_hello_name,
+        chosen = self.settings
+        options = TransportOptions(
+            chosen.carrier_url,
+            folder=self.outbox_folder,
+            connections=chosen.smtp_connections,
+            in_flight=chosen.smtp_in_flight,
+            ca_file=chosen.smtp_ca_file,
+            hello=chosen.smtp_hello_name,
         )
+        made: Transport = self.registry.transports.make(self._carrier(), chosen.carrier_setting, options)
+        return made
+
+    def renderer(self, processes: int | None = None) -> Renderer:
+        """Return a new renderer, of `processes` documents at a time or as many as is set.
+
+        Raises:
+            ConfigurationError: no plugin offers it, or it cannot be made.
+        """
+        chosen = self.settings
+        options = RendererOptions(
+            self.templates.assets, processes or chosen.render_processes, chosen.render_seconds, chosen.render_memory_mb
+        )
+        made: Renderer = self.registry.renderers.make(chosen.renderer, "STEWARD_RENDERER", options)
+        return made
+
+    def require_parts(self) -> None:
+        """Return if every part that the settings choose is there, and can be made of its address.
+
+        Raises:
+            ConfigurationError: one is not, or cannot.
+        """
+        _ = self.engine, self.archive
+        self.registry.renderers.factory(self.settings.renderer, "STEWARD_RENDERER")
+        self.registry.transports.factory(self._carrier(), self.settings.carrier_setting)
+
+    def _carrier(self) -> str:
+        """Return the name of the transport that the settings choose."""
+        chosen = self.settings
+        if chosen.captures_mail:
+            return "captured"
+        chosen.require_mail_server()
+        what = f"{chosen.carrier_setting} is not the address of a mail server"
+        return scheme_of(chosen.carrier_url, what, "smtp://user:password@mail.example.org:587")
 
     def require_space(self) -> None:
         """Return if there is room to keep what is accepted; looked at most once a second.
@@ -210,6 +251,8 @@ class Steward:
 
     def close(self) -> None:
         """Free what was opened."""
+        if "archive" in self.__dict__:
+            self.archive.close()
         if "source" in self.__dict__ and self.source is not None:
             self.source.close()
         if "ledger" in self.__dict__:

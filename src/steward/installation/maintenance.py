@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from steward.errors import StewardError, StorageUnavailable
 from steward.installation import backup, erasure, secret_key
 from steward.model.content import Secret
+from steward.storage.archive import checksum
 from steward.storage.tasks import artifacts, search
 from steward.storage.tasks import retention as upkeep
 from steward.system.clock import micros, present
@@ -44,7 +45,7 @@ class Operations:
             files = artifacts.every(connection)
         for file in files:
             try:
-                sound = self._steward.archive.checksum(file.location) == file.sha256
+                sound = checksum(self._steward.archive, file.location) == file.sha256
             except StorageUnavailable:
                 problems.append(f"a file of task {file.task_id} is missing: {file.location}")
             else:

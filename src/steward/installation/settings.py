@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from steward.errors import ConfigurationError
@@ -22,6 +22,8 @@ from steward.system import strict_json
 from steward.tasks.schedules.planned import Planned, as_value_error
 
 PACKAGE = Path(__file__).parent.parent
+CAPTURED: Final = "captured://"
+"""The address of mail that is captured instead of sent."""
 _HELLO: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
     r"|\[(IPv6:)?[0-9A-Fa-f.:]+\]"
@@ -47,13 +49,23 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("steward-data"), description="Folder of the ledger, the archive and the outbox.")
     database_url: str = Field("", description="SQLAlchemy URL of the ledger. Empty: SQLite in the data folder.")
-    engine: Literal["durable", "celery", "background"] = Field("durable", description="Who performs tasks.")
+    engine: str = Field(
+        "durable", description="Who performs tasks: `durable`, `celery`, `background`, or the engine of a plugin."
+    )
     broker_url: str = Field("", description="RabbitMQ or Redis for the engine `celery`.")
-    smtp_url: str = Field(
+    mail_url: str = Field(
         "",
         description="`smtp://user:password@host:587` (STARTTLS required), `smtps://host:465` (TLS), "
-        "`smtp+plain://127.0.0.1:25` (no TLS, loopback only). Empty outside production: the outbox captures mail.",
+        "`smtp+plain://127.0.0.1:25` (no TLS, loopback only), or the scheme of a plugin. Empty outside production: the "
+        "outbox captures mail.",
     )
+    smtp_url: str = Field("", description="Earlier name of `STEWARD_MAIL_URL`; it stays valid.")
+    archive_url: str = Field(
+        "",
+        description="Where finished files are kept: `file:///srv/archive`, or the scheme of a plugin. Empty: the "
+        "folder `archive` in the data folder.",
+    )
+    renderer: str = Field("weasyprint", description="What lays out PDFs: `weasyprint`, or the renderer of a plugin.")
     smtp_connections: int = Field(
         8, ge=1, le=64, description="Connections kept open to the mail server, by each worker."
     )
@@ -132,6 +144,15 @@ class Settings(BaseSettings):
         "text", description="Lines of the log for people, or one JSON object each, with task, name and attempt."
     )
 
+    @model_validator(mode="after")
+    def _one_mail_url(self) -> Settings:
+        if self.mail_url and self.smtp_url and self.mail_url != self.smtp_url:
+            raise ValueError(
+                "STEWARD_MAIL_URL and STEWARD_SMTP_URL name two mail servers. They are the new and the earlier name of "
+                "one setting: keep STEWARD_MAIL_URL alone"
+            )
+        return self
+
     @field_validator("schedules", "retry_delays", mode="before")
     @classmethod
     def _decoded(cls, given: Any) -> Any:
@@ -198,9 +219,19 @@ class Settings(BaseSettings):
         return proxies.networks(self.trusted_proxies)
 
     @property
+    def carrier_url(self) -> str:
+        """Address of what carries mail, by the new name of the setting or the earlier one; empty if none is set."""
+        return self.mail_url or self.smtp_url
+
+    @property
+    def carrier_setting(self) -> str:
+        """The name under which `carrier_url` was set, or is best set."""
+        return "STEWARD_SMTP_URL" if self.smtp_url and not self.mail_url else "STEWARD_MAIL_URL"
+
+    @property
     def captures_mail(self) -> bool:
         """Whether letters go to the outbox instead of a mail server."""
-        return not self.smtp_url and not self.production
+        return not self.production and (self.carrier_url or CAPTURED).startswith(CAPTURED)
 
     def require_mail_server(self) -> None:
         """Return if letters have somewhere to go.
@@ -208,11 +239,12 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: production without a mail server.
         """
-        if not self.smtp_url and not self.captures_mail:
+        if self.production and (self.carrier_url or CAPTURED).startswith(CAPTURED):
             raise ConfigurationError(
                 "No mail server is set",
                 "In production mail is sent, never captured",
-                "Set STEWARD_SMTP_URL, for example smtp://user:password@mail.example.org:587",
+                "Set STEWARD_MAIL_URL (or STEWARD_SMTP_URL, its earlier name), for example "
+                "smtp://user:password@mail.example.org:587",
             )
 
     @property
@@ -253,12 +285,14 @@ def load(env_file: Path | None = None, **overrides: Any) -> Settings:
         return Settings(_env_file=env_file, **overrides)  # type: ignore[call-arg]  # pydantic-settings reads this name; its stub does not
     except ValidationError as error:
         problems = "; ".join(
-            f"STEWARD_{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            f"STEWARD_{'_'.join(map(str, e['loc'])).upper()}: ".removeprefix("STEWARD_: ")
+            + e["msg"].removeprefix("Value error, ")
             for e in error.errors()
         )
         raise ConfigurationError("A setting cannot be used", problems, "See docs/settings.md") from error
 
 
 def hostname_of(url: str) -> str:
-    """Return the host of `url`, for messages that must not show a password."""
-    return urlsplit(url).hostname or url
+    """Return the host of `url`, or its scheme where it has none, for messages that must not show a password."""
+    parts = urlsplit(url)
+    return parts.hostname or parts.scheme or url

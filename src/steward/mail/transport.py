@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from steward.model.results import Outcome
@@ -74,25 +75,70 @@ async def nothing_before_dot() -> None:
 
 
 class Transport(Protocol):
-    """Carries parcels. Implementations stand in `transports/`."""
+    """Carries parcels. Implementations stand in `transports/`.
+
+    One is made by each worker, from `TransportOptions`, in its main thread, and is used until `close`. A transport has
+    an event loop in a thread of its own (named `name`), which owns its connections: there `before_dot` is awaited, and
+    nothing may block it. The methods are called from other threads, several at a time.
+
+    What went wrong is told by a `Reply`, never raised: `Outcome.REFUSED` for what no repeat can mend (the task fails),
+    `DEFERRED` for what may pass and `UNCERTAIN` for what was perhaps taken (both are tried again), `ours` for what lies
+    with our account or the line (mail as a whole stands still, nothing fails, and `check` is asked every half minute).
+    The texts of replies are shown to people and kept; passwords of the URL are masked in them, nothing else is.
+    """
 
     name: str
 
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Start carrying `parcel` and return at once; the future gives the reply and never raises for SMTP faults.
 
-        `before_dot` is awaited after the server has agreed to take the message and before its last byte is sent:
-        the caller records "uncertain" there. If it raises, the message is not sent and the future raises the same.
+        At most `TransportOptions.in_flight` are on their way at a time, by the caller's care; more may wait, and one
+        that is `urgent` goes before them. A caller that has lost interest cancels the future: a parcel that waits is
+        then left out, and one that is being carried goes on. The future's callbacks run in the transport's thread.
+
+        `before_dot` is awaited in the transport's loop, once, after the server has agreed to take the message and
+        before its last byte is sent (for a request over HTTP: before the request): the caller records "uncertain"
+        there, which takes a few milliseconds. If it raises, the message is not sent and the future raises the same.
+        It is not awaited where the parcel is refused or deferred before. A parcel is never sent twice by one call:
+        what may have arrived is `UNCERTAIN`, and the caller decides.
         """
 
     def check(self) -> Reply:
-        """Connect, secure and authenticate without sending, and return what became of it (phase DONE if well)."""
+        """Connect, secure and authenticate without sending, and return what became of it (phase DONE if well).
+
+        It may block for as long as connecting may take; it is called from a thread that waits for nothing else.
+        """
 
     def silent(self, seconds: float) -> int:
-        """Return how many connections have been waiting for a greeting for longer than that, each counted once."""
+        """Return how many connections have been waiting for a greeting for longer than that, each counted once.
+
+        Called each second. Where no connection can wait so (HTTP has limits of its own): 0.
+        """
 
     def reconnect(self) -> None:
         """Connect anew where a greeting is still waited for: the server is known to answer others now."""
 
     def close(self) -> None:
-        """Finish what is on the wire, say goodbye, and free the connections."""
+        """Finish what is on the wire, say goodbye, and free the connections and the thread, within five seconds.
+
+        Called once at the end, or again, when nothing is handed over any more. What waits is not sent.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """What a transport is made from: `url` is STEWARD_MAIL_URL, whose scheme has chosen it; the rest is as set.
+
+    `folder` is where captured mail lies. `in_flight` is the most that is handed over before a reply has come.
+    """
+
+    url: str
+    folder: Path = Path("outbox")
+    connections: int = 8
+    in_flight: int = 16
+    ca_file: Path | None = None
+    hello: str = ""
+
+
+TransportFactory = Callable[[TransportOptions], Transport]
+"""Makes a transport. It does not connect yet: what a URL cannot mean is refused here, with `ConfigurationError`."""

@@ -16,15 +16,21 @@ from typing import Any
 
 import pluggy
 
+from steward.documents.pdf.renderer import RendererFactory
 from steward.errors import NotAHandler, PluginError, StewardError, UnknownHandler
+from steward.mail.transport import TransportFactory
 from steward.model.caller import Caller
 from steward.model.declaration.handler import Handler
 from steward.model.declaration.injection import settings_in
 from steward.model.declaration.plugin_settings import PluginSettings
-from steward.plugins import hooks
+from steward.plugins import factories, hooks
+from steward.plugins.factories import EngineFactory, Factories
+from steward.storage.archive import ArchiveFactory
 
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "steward"
+SHIPPED = ("steward.plugins.shipped", "steward.worker.engines.shipped")
+"""What ships without being listed, through the same hooks; by dotted name, since engines stand above this chapter."""
 BROKEN = "It could not be loaded; operators see why: steward plugins"
 
 
@@ -37,6 +43,8 @@ class Plugin:
     handlers: tuple[str, ...] = ()
     error: str = ""
     settings: tuple[type[PluginSettings], ...] = ()
+    parts: tuple[str, ...] = ()
+    """What else it offers, such as "mail transport ses"."""
 
     def shown_to(self, caller: Caller) -> Plugin:
         """Return it as `caller` may see it: where this machine keeps it, and what broke, are for operators."""
@@ -45,12 +53,25 @@ class Plugin:
         return replace(self, origin=Path(self.origin).name, error=BROKEN if self.error else "")
 
 
-class Registry:
-    """The handlers by name, and the plugins they came from. Built anew for each application, never global."""
+Parts = dict[factories.Kind, Factories[Any]]
 
-    def __init__(self, handlers: Mapping[str, Handler], plugins: Iterable[Plugin]) -> None:
+
+class Registry:
+    """The handlers by name, and the plugins they came from. Built anew for each application, never global.
+
+    `transports`, `archives`, `renderers` and `engines` are the factories of the parts that the settings choose.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], plugins: Iterable[Plugin], parts: Parts | None = None) -> None:
         self.handlers = dict(handlers)
         self.plugins = tuple(plugins)
+        found = parts if parts is not None else _Loader().parts
+        self.transports: Factories[TransportFactory] = found[factories.TRANSPORTS]
+        self.archives: Factories[ArchiveFactory] = found[factories.ARCHIVES]
+        self.renderers: Factories[RendererFactory] = found[factories.RENDERERS]
+        self.engines: Factories[EngineFactory] = found[factories.ENGINES]
+        for each in found.values():
+            each.broken = {p.name: p.error for p in self.plugins if p.error}
         self._by_function: dict[Callable[..., Any], Handler] = {h.function: h for h in self.handlers.values()}
 
     def get(self, name: str) -> Handler:
@@ -117,7 +138,7 @@ def load(directories: Iterable[Path], *, entry_points: bool = True, extra: Itera
             loader.add(point.name, point.value, point.load)
     for module in extra:
         loader.add(getattr(module, "__name__", repr(module)).rpartition(".")[2], "given", lambda module=module: module)  # type: ignore[misc]
-    return Registry(loader.handlers, loader.plugins)
+    return Registry(loader.handlers, loader.plugins, loader.parts)
 
 
 def _is_plugin(path: Path) -> bool:
@@ -132,6 +153,11 @@ class _Loader:
         self.manager.add_hookspecs(hooks)
         self.handlers: dict[str, Handler] = {}
         self.plugins: list[Plugin] = []
+        self.parts: Parts = {kind: Factories(kind) for kind in factories.KINDS}
+        for name in SHIPPED:
+            module = importlib.import_module(name)
+            self.manager.register(module, name)
+            self._add_parts(module, factories.SHIPPED)
 
     def add(self, name: str, origin: str, importer: Callable[[], object]) -> None:
         unique = name
@@ -145,7 +171,7 @@ class _Loader:
             if not self.manager.get_hookcallers(module):
                 raise PluginError(
                     f"{origin} offers nothing",
-                    "It has no register_handlers with @hookimpl",
+                    "It has no register_handlers with @hookimpl, nor another hook",
                     "Write one that returns its handlers; a file that is no plugin begins with an underscore",
                 )
             added = self._handlers_of(module, unique)
@@ -159,6 +185,7 @@ class _Loader:
             declared = list(dict.fromkeys([*declared, *asked]))
             for kind in dict.fromkeys(asked):
                 kind()  # what cannot be used is told now, not by the first task
+            offered = self._add_parts(module, origin)
         # A plugin is a stranger's code: whatever it raises (SystemExit too) must not stop the rest.
         except (Exception, SystemExit) as error:
             if self.manager.has_plugin(unique):
@@ -168,12 +195,27 @@ class _Loader:
             self.plugins.append(Plugin(name, origin, error=words, settings=tuple(declared)))
         else:
             self.handlers |= {h.name: h for h in added}
-            self.plugins.append(Plugin(name, origin, tuple(h.name for h in added), settings=tuple(declared)))
+            handlers = tuple(h.name for h in added)
+            self.plugins.append(Plugin(name, origin, handlers, settings=tuple(declared), parts=tuple(offered)))
+
+    def _only(self, hook: str, module: object) -> list[Any]:
+        """Return what `hook` of `module` alone returns, in a list; empty if it has none."""
+        if hook not in {caller.name for caller in self.manager.get_hookcallers(module) or ()}:
+            return []
+        others = [p for p in self.manager.get_plugins() if p is not module]
+        return list(self.manager.subset_hook_caller(hook, others)()) or [None]  # pluggy leaves None out
+
+    def _add_parts(self, module: object, origin: str) -> list[str]:
+        """Take the factories that `module` offers and return them in words; all or none."""
+        given = {kind: answer for kind in factories.KINDS for answer in self._only(kind.hook, module)}
+        for kind, answer in given.items():
+            self.parts[kind].check(answer, origin)
+        names = {kind: self.parts[kind].add(answer, origin) for kind, answer in given.items()}
+        return [f"{kind.called} {name}" for kind, added in names.items() for name in added]
 
     def _handlers_of(self, module: object, name: str) -> list[Handler]:
-        others = [p for p in self.manager.get_plugins() if p is not module]
-        answers = self.manager.subset_hook_caller("register_handlers", others)()
-        if not answers or not all(isinstance(answer, (list, tuple)) for answer in answers):
+        answers = self._only("register_handlers", module)
+        if not all(isinstance(answer, (list, tuple)) for answer in answers):
             raise PluginError(f"register_handlers of {name} returned no list", remedy="Return [handler, …]")
         found = [h for answer in answers for h in answer]
         if len({getattr(h, "name", h) for h in found}) < len(found):

@@ -11,7 +11,7 @@ import string
 import threading
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 STARS: Final = "***"
 SHORTEST: Final = 4
@@ -33,6 +33,9 @@ _ALWAYS: Final = (
     ),
 )
 """Passwords in addresses of servers, keys, and sign-in links. The word "password" itself stands in examples."""
+
+_SECRET: Final = re.compile(r"key|token|secret|passw|pwd|credential|signature|sig$|auth", re.IGNORECASE)
+"""A parameter of an address with such a name is secret."""
 
 _lock = threading.Lock()
 _hidden: set[str] = set()
@@ -61,6 +64,23 @@ def hide_passwords_of(*urls: str) -> None:
         except ValueError:
             continue
         hide(password, unquote(password))
+
+
+def hide_secrets_of(*urls: str) -> None:
+    """Hide what is secret in the addresses of parts that plugins may make, whatever their schemes put where.
+
+    That is the password, a user's name that stands without one (a key, mostly), and each parameter whose name says so.
+    """
+    hide_passwords_of(*urls)
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            alone = "" if parts.password or parts.scheme.startswith("smtp") else parts.username or ""
+        except ValueError:
+            continue
+        given = re.findall(r"([^&=]*)=([^&]*)", parts.query)
+        secrets = [alone, *(value for name, value in given if _SECRET.search(name))]
+        hide(*secrets, *map(unquote, secrets), *map(unquote_plus, secrets))
 
 
 def masked(text: str) -> str:

@@ -14,12 +14,12 @@ from typing import Final
 
 from steward.documents.pdf import glyphs
 from steward.documents.pdf.renderer import Layout, Renderer
-from steward.errors import LateWriter
+from steward.errors import LateWriter, StorageUnavailable
 from steward.mail.message.message import Enclosed
 from steward.model.results import Artifact
 from steward.model.states import Task
 from steward.plugins.run_result import PDF, Document
-from steward.storage.archive import Archive
+from steward.storage.archive import Archive, pieces
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.tasks import artifacts, attempts
 from steward.system.clock import moment, now
@@ -108,7 +108,8 @@ class Keeping:
 
     def _keep(self, file: _Wanted, others: Sequence[Artifact]) -> Artifact:
         # The place names the content: one that is written anew never lies where another's record points.
-        stored = self.archive.store(self.task.id, f"{file.source[:16]}-{file.name}", file.path)
+        with file.path.open("rb") as content:
+            stored = self.archive.store(self.task.id, f"{file.source[:16]}-{file.name}", content)
         name = apart(file.name, [other.name for other in others])
         taken = {other.n for other in others}
         n = next(n for n in range(1, len(taken) + 2) if n not in taken)
@@ -120,8 +121,21 @@ class Keeping:
         return artifact
 
     def _enclosed(self, file: _Wanted) -> Enclosed:
-        path = file.path if file.kept is None else self.archive.path(file.kept.location)
-        return Enclosed(file.name, file.media_type.partition(";")[0], path)
+        if file.kept is not None and file.media_type == PDF and file.path.suffix != ".pdf":
+            file.path = self._fetched(file.kept, file.path.with_suffix(".pdf"))
+        return Enclosed(file.name, file.media_type.partition(";")[0], file.path)
+
+    def _fetched(self, kept: Artifact, target: Path) -> Path:
+        """Bring a document that an earlier attempt has kept into this one's folder, and return where it lies now."""
+        digest = hashlib.sha256()
+        with target.open("xb") as file:
+            for piece in pieces(self.archive, kept.location):
+                file.write(piece)
+                digest.update(piece)
+        if digest.hexdigest() != kept.sha256:
+            what = f"The file '{kept.name}' was altered in the archive"
+            raise StorageUnavailable(what, "It is not what was kept", "Restore it from a backup")
+        return target
 
     def _forget(self, numbers: set[int]) -> None:
         if numbers and not self.sent:

@@ -177,7 +177,7 @@ def _standing_still(connection: Connection) -> Iterator[Condition]:
         elif lane == MAIL:
             words = "Mail stands still; letters wait, and go out by themselves when the mail server takes them again"
             yield Condition(
-                "mail", words, reason, "See that the mail server runs, and check STEWARD_SMTP_URL", moment(since)
+                "mail", words, reason, "See that the mail server runs, and check STEWARD_MAIL_URL", moment(since)
             )
         else:
             yield Condition("lane", f"The lane '{lane}' stands still", reason, since=moment(since))

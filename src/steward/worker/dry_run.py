@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import Settings
@@ -20,6 +19,8 @@ from steward.model.payload import write
 from steward.model.results import TaskResult
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Request
+from steward.storage.archive import pieces
+from steward.storage.archives.folder import FolderArchive
 from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
 from steward.worker.engines.immediate import ImmediateTaskService
@@ -36,12 +37,7 @@ class Trial:
         settings = steward.settings
         self._writer = GroupWriter(steward.ledger)
         self._transport = OutboxTransport(steward.outbox_folder)
-        self._renderer = WeasyRenderer(
-            steward.templates.assets,
-            processes=1,
-            seconds=settings.render_seconds,
-            memory_mb=settings.render_memory_mb,
-        )
+        self._renderer = steward.renderer(1)
         self._children = HostedPreparer(settings, steward.registry) if hosted else None
         self._preparing = self._children or steward.preparer({"operations": operations_for(steward)})
         self._runner = Runner(
@@ -92,7 +88,18 @@ class Trial:
 
     def files(self, task: TaskResult) -> dict[str, Path]:
         """Return the files of a task: name to path."""
-        return {each.name: self.steward.archive.path(each.location) for each in task.artifacts}
+        return {each.name: self._place(each.location) for each in task.artifacts}
+
+    def _place(self, location: str) -> Path:
+        """Return where a file lies: in the archive's folder, or a copy of what another archive keeps."""
+        archive = self.steward.archive
+        if isinstance(archive, FolderArchive):
+            return archive.path(location)
+        place = self.steward.spool_folder / "files" / location.replace("/", "_")[-200:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("wb") as file:
+            file.writelines(pieces(archive, location))
+        return place
 
     def close(self) -> None:
         """Stop what was started."""
@@ -112,7 +119,9 @@ def apart(settings: Settings, folder: Path) -> Settings:
             "data_dir": folder.absolute(),
             "database_url": "",
             "engine": "durable",
+            "mail_url": "",
             "smtp_url": "",
+            "archive_url": "",
             "free_space_mb": 0,
             "secret_key": secrets.token_urlsafe(32),
         }

@@ -43,7 +43,7 @@ class MailQuestions:
     def look(self) -> None:
         """Learn what other workers know of mail, and put the next question if it is due and nobody else does."""
         lane = self._runner.lane
-        where = hostname_of(self._steward.settings.smtp_url)
+        where = hostname_of(self._steward.settings.carrier_url)
         for _ in range(self._transport.silent(SILENCE)):
             self._writer.apply(lambda c: lane.silent(c, where))
         moment = now()

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import StewardError, StorageBusy
 from steward.installation.container import Steward
 from steward.installation.former_engine import FormerEngine
@@ -60,12 +59,7 @@ class Performer:
         self.writer = GroupWriter(ledger, linger=0.003, enough=settings.smtp_in_flight)
         self._transport: Transport = steward.transport()
         self._preparing = HostedPreparer(settings, steward.registry)
-        self._renderer = WeasyRenderer(
-            steward.templates.assets,
-            processes=settings.render_processes,
-            seconds=settings.render_seconds,
-            memory_mb=settings.render_memory_mb,
-        )
+        self._renderer = steward.renderer()
         self.runner = Runner(
             self.id,
             self.writer,

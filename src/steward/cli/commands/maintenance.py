@@ -67,6 +67,7 @@ def backup(
     """Make a copy of everything, and prove that it can be restored.
 
     It holds the ledger, the kept files and the key, all of one moment, and may be made while the service runs.
+    Files that a plugin's archive keeps elsewhere may stay there: then it says how many it does not hold.
     A key that STEWARD_SECRET_KEY holds is not copied; a copy without its key is proved with the one that is set.
     """
     if verify is not None:
@@ -185,7 +186,8 @@ def _key_here(chosen: Settings) -> bytes | None:
 def _say_backup(done: Backup, as_json: bool) -> None:
     if as_json:
         said = {"folder": str(done.folder), "tasks": done.tasks, "files": done.files, "size": done.size}
-        say_json(said | {"key": done.key, "sealed": done.sealed, "lost": done.lost, "verified": True})
+        said |= {"key": done.key, "sealed": done.sealed, "lost": done.lost, "elsewhere": done.elsewhere}
+        say_json(said | {"verified": True})
         return
     from steward.model.formats import counted
 
@@ -193,5 +195,8 @@ def _say_backup(done: Backup, as_json: bool) -> None:
     say(f"{done.folder}: {counted(done.tasks, 'task')}, {counted(done.files, 'file')}, {size}; it can be restored")
     if done.key == "apart":
         say("Its key is not in it: keep what STEWARD_SECRET_KEY holds, in another place.")
+    if done.elsewhere:
+        are = counted(done.elsewhere, "file is", "files are")
+        say(f"{are} not in it: the archive that STEWARD_ARCHIVE_URL names keeps copies of its own.")
     if done.lost:
         say(f"{counted(done.lost, 'sealed value was', 'sealed values were')} sealed with an earlier key.")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import socket
 
     from steward.installation.settings import Settings
+    from steward.plugins.factories import EngineFactory
 
 Parent = Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")]
 
@@ -40,7 +41,7 @@ def up(
 
     _die_with(parent)
     chosen = setup.long_running(context)
-    _require_mail(chosen)
+    engine = _require_parts(chosen)
     listener = _listen(chosen)
     chosen = _at(chosen, listener)
     _ = chosen.key  # made once here, before two processes could
@@ -48,7 +49,7 @@ def up(
     env_file = context.find_root().obj
     options = ["--env-file", str(env_file)] if env_file else []
     programs = [supervisor.Program("web", (*options, "serve", "--fd", str(listener.fileno())), listener.fileno())]
-    if chosen.engine != "background":  # its tasks run inside the web process
+    if not engine.in_web:  # else its tasks run inside the web process
         programs += [
             supervisor.Program("worker" if count == 1 else f"worker {n}", (*options, "work"))
             for n in range(1, count + 1)
@@ -80,6 +81,7 @@ def serve(
 
     steward = Steward(chosen)
     setup.tell_unread(context, steward.registry)
+    steward.require_parts()
 
     def say() -> None:
         if fd is None:  # not before: what cannot work as it is set up has been refused by now
@@ -99,35 +101,28 @@ def serve(
 
 def work(
     context: typer.Context,
-    engine: Annotated[str | None, typer.Option("--engine", help="durable or celery. [default: STEWARD_ENGINE]")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="Its name. [default: STEWARD_ENGINE]")] = None,
     parent: Parent = 0,
 ) -> int:
     """Run one worker, which performs tasks until SIGTERM or Ctrl-C. Start as many as you like."""
-
     from steward.errors import InvalidOption
+    from steward.installation.container import Steward
 
     _die_with(parent)
     chosen = setup.long_running(context)
     if engine is not None:
         chosen = setup.settings_of(context, engine=engine)
-    if chosen.engine == "background":
+    steward = Steward(chosen)
+    if steward.engine.in_web:
         raise InvalidOption(
-            "The engine 'background' has no workers",
+            f"The engine '{chosen.engine}' has no workers",
             "Its tasks are performed by the web server that took them",
             "Run steward serve, or set STEWARD_ENGINE=durable",
         )
-    if chosen.engine == "celery":
-        from steward.worker.engines.celery import worker as celery_worker  # an extra that not everybody installs
-
-        return celery_worker.run(chosen)
-
-    from steward.installation.container import Steward
-    from steward.worker.engines.embedded import worker
-
-    steward = Steward(chosen)
     if not parent:  # else the web server beside it tells
         setup.tell_unread(context, steward.registry)
-    return worker.run(steward)
+    steward.require_parts()
+    return steward.engine.work(steward)
 
 
 def _die_with(parent: int) -> None:
@@ -137,13 +132,30 @@ def _die_with(parent: int) -> None:
         die_with(parent)
 
 
-def _require_mail(chosen: Settings) -> None:
-    """Refuse now what every worker would refuse at its start, when the address has been told already."""
+def _require_parts(chosen: Settings) -> EngineFactory:
+    """Refuse now what every worker would refuse at its start, when the address has been told already.
+
+    Plugins are loaded here only if one is asked for by name: this process watches others, and is to stay small.
+    """
+    from steward.errors import ConfigurationError
+    from steward.installation.container import Steward
     from steward.mail.transports.smtp import url
+    from steward.plugins import registry
 
     chosen.require_mail_server()
-    if chosen.smtp_url:
-        url.parse(chosen.smtp_url)
+    steward = Steward(chosen)
+    steward.registry = registry.load([], entry_points=False)
+    try:
+        steward.require_parts()
+    except ConfigurationError:
+        del steward.registry
+        steward.require_parts()
+        if not chosen.captures_mail:
+            steward.transport().close()
+    else:
+        if not chosen.captures_mail:
+            url.parse(chosen.carrier_url)
+    return steward.engine
 
 
 def _at(chosen: Settings, listener: socket.socket) -> Settings:

@@ -45,7 +45,7 @@ class OutboxTransport:
 
     def check(self) -> Reply:
         """Say that the folder can be written."""
-        writable = os.access(self._folder, os.W_OK)
+        writable = self._folder.is_dir() and os.access(self._folder, os.W_OK)
         return Reply(Outcome.ACCEPTED if writable else Outcome.DEFERRED, Phase.DONE, None, f"{self._folder}")
 
     def silent(self, seconds: float) -> int:

@@ -12,15 +12,15 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import BinaryIO, Final
+from urllib.parse import unquote, urlsplit
 
-from steward.errors import StorageFull, StorageUnavailable
-from steward.storage.archive import Stored
+from steward.errors import ConfigurationError, StorageFull, StorageUnavailable
+from steward.storage.archive import PIECE, Stored
 from steward.system import private_files, processes
 from steward.system.clock import SECOND, now
 from steward.system.filenames import LONGEST, harmless, split
 
-_CHUNK: Final = 1 << 18
 _DRAFT: Final = ".draft-"
 _STALE: Final = 3600.0  # seconds; a process on another host may be writing a younger draft
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -29,11 +29,30 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class FolderArchive:
     """Keeps files as `root/<first two of the task id>/<task id>/<name>`; locations are relative to `root`."""
 
+    in_backup = True
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def store(self, task_id: str, name: str, source: Path) -> Stored:
-        """Keep a copy of `source` and return where. The same name for the same task replaces it.
+    @classmethod
+    def at(cls, url: str) -> FolderArchive:
+        """Return the archive at `url`, such as `file:///srv/archive` (RFC 8089).
+
+        Raises:
+            ConfigurationError: it names no folder of this machine.
+        """
+        parts = urlsplit(url)
+        root = Path(unquote(parts.path))
+        if parts.netloc not in ("", "localhost") or not root.is_absolute() or parts.query or parts.fragment:
+            raise ConfigurationError(
+                "STEWARD_ARCHIVE_URL names no folder of this machine",
+                "After file:// comes the whole path, which begins with a third stroke",
+                "For example file:///srv/archive",
+            )
+        return cls(root)
+
+    def store(self, task_id: str, name: str, content: BinaryIO) -> Stored:
+        """Keep what `content` holds and return where. The same name for the same task replaces it.
 
         `name` may be anything: what is unsafe in it is replaced, so keep it elsewhere for people to read.
 
@@ -46,7 +65,7 @@ class FolderArchive:
         with _in_words(f"The file '{place.name}' could not be kept"):
             self._make(folder)
             try:
-                with source.open("rb") as content, draft.open("xb") as file:
+                with draft.open("xb") as file:
                     os.fchmod(file.fileno(), 0o600)
                     size, sha256 = _copy(content, file)
                     file.flush()
@@ -58,16 +77,15 @@ class FolderArchive:
                     draft.unlink(missing_ok=True)
         return Stored(str(place.relative_to(self.root)), size, sha256)
 
-    def open(self, location: str) -> Iterator[bytes]:
-        """Return the content in chunks. The file is opened at once, so that what is missing is known at once.
+    def open(self, location: str) -> BinaryIO:
+        """Return the content as a stream; what is missing is known at once.
 
         Raises:
             StorageUnavailable: the file is gone or cannot be read.
         """
         path = self.path(location)
         with _in_words(f"The file '{path.name}' cannot be read"):
-            file = path.open("rb")
-        return _chunks(file, path.name)
+            return path.open("rb")
 
     def path(self, location: str) -> Path:
         """Return the file on this machine.
@@ -79,17 +97,6 @@ class FolderArchive:
         if len(Path(location).parts) != 3 or ".." in path.parts or Path(location).is_absolute():
             raise StorageUnavailable("The file cannot be read", f"'{location}' is no place in this archive")
         return path
-
-    def checksum(self, location: str) -> str:
-        """Return the SHA-256 of what is stored now, read afresh.
-
-        Raises:
-            StorageUnavailable: the file is gone or cannot be read.
-        """
-        digest = hashlib.sha256()
-        for chunk in self.open(location):
-            digest.update(chunk)
-        return digest.hexdigest()
 
     def remove(self, task_id: str) -> int:
         """Delete every file of the task and return how many there were.
@@ -119,6 +126,9 @@ class FolderArchive:
                     draft.unlink()
                     count += 1
         return count
+
+    def close(self) -> None:
+        """Do nothing: nothing is held open."""
 
     def _folder(self, task_id: str) -> Path:
         if not re.fullmatch(r"[0-9A-Za-z_-]{2,64}", task_id):
@@ -178,19 +188,13 @@ def _in_words(what: str) -> Iterator[None]:
         ) from error
 
 
-def _copy(content: IO[bytes], file: IO[bytes]) -> tuple[int, str]:
+def _copy(content: BinaryIO, file: BinaryIO) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    while chunk := content.read(_CHUNK):
+    while chunk := content.read(PIECE):
         file.write(chunk)
         digest.update(chunk)
         size += len(chunk)
     return size, digest.hexdigest()
-
-
-def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    with file, _in_words(f"The file '{name}' cannot be read"):
-        while chunk := file.read(_CHUNK):
-            yield chunk
 
 
 def _sync(folder: Path) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from steward.errors import UnknownFile
 from steward.model.caller import Caller
 from steward.model.results import Artifact
+from steward.storage.archive import pieces
 from steward.storage.tasks import acceptance, search
 from steward.system.clock import new_id, now
 from steward.web.access.keys import own
@@ -42,7 +43,7 @@ def respond(steward: Steward, caller: Caller, task_id: str, n: str, request: Req
         return Response(status_code=304, headers={"ETag": tag})
     if request.method == "HEAD":  # nothing is taken
         return Response(None, 200, _headers(artifact), _media_type(artifact))
-    chunks = steward.archive.open(artifact.location)
+    chunks = pieces(steward.archive, artifact.location)
     first = next(chunks, b"")  # a file that is gone must be told before the headers have left
     moment, action = now(), new_id()
     steward.ledger.apply(

@@ -161,14 +161,14 @@ def registered(app: Celery, perform: Perform) -> Celery:
     return app
 
 
-def run(settings: Settings) -> int:
+def run(steward: Steward) -> int:
     """Work until SIGTERM or SIGINT, then leave within half a minute; does not return but ends the process."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     for noisy in ("celery.worker.strategy", "celery.app.trace", "celery.worker.consumer.connection"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    worker = CeleryWorker(Steward(settings), ended)
+    worker = CeleryWorker(steward, ended)
     worker.begin()
     while not ended.wait(0.5):
         if worker.failed.is_set():  # the supervisor starts another

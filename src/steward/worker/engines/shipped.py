@@ -1,0 +1,78 @@
+"""The engines that ship, through the same hook as anybody's own; each is loaded when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from steward.model.service import TaskService
+from steward.plugins.factories import EngineFactory
+from steward.plugins.hooks import hookimpl
+
+
+@hookimpl
+def register_engines() -> Mapping[str, EngineFactory]:
+    """Return the ledger's own workers, Celery, and FastAPI's background tasks."""
+    return {"durable": Durable(), "celery": Celery(), "background": Background()}
+
+
+class Durable:
+    """Worker processes that take due tasks from the ledger."""
+
+    in_web = False
+
+    def service(self, installation: Any) -> TaskService:
+        """Return what accepts tasks and wakes a worker."""
+        from steward.tasks.durable import DurableTaskService
+
+        return DurableTaskService(
+            installation.ledger, installation.registry, installation.seal, **installation.accepting
+        )
+
+    def work(self, installation: Any) -> int:
+        """Run one worker."""
+        from steward.worker.engines.embedded import worker
+
+        return worker.run(installation)
+
+
+class Celery:
+    """Celery's workers, to which a relay publishes ids."""
+
+    in_web = False
+
+    def service(self, installation: Any) -> TaskService:
+        """Return what accepts tasks; a broker that cannot be meant is refused here, in words."""
+        celery: Any = import_module("steward.worker.engines.celery.app")  # an extra that not everybody installs
+        celery.application(installation.settings)
+        made: TaskService = celery.CeleryTaskService(
+            installation.ledger, installation.registry, installation.seal, **installation.accepting
+        )
+        return made
+
+    def work(self, installation: Any) -> int:
+        """Run one Celery worker with a relay beside it."""
+        return int(import_module("steward.worker.engines.celery.worker").run(installation))
+
+
+class Background:
+    """FastAPI's `BackgroundTasks`, in the web process."""
+
+    in_web = True
+
+    def service(self, installation: Any) -> TaskService:
+        """Return what accepts tasks and performs them after the response."""
+        from steward.worker.engines.background import BackgroundTaskService  # it loads FastAPI
+
+        return BackgroundTaskService(
+            installation.ledger,
+            installation.registry,
+            installation.seal,
+            allow_important=installation.settings.allow_interruptible,
+            **installation.accepting,
+        )
+
+    def work(self, installation: Any) -> int:
+        """Refuse: whoever accepts performs."""
+        raise NotImplementedError
