@@ -8,7 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from steward.errors import Rejected, StewardError, UnreadableData
+    from steward.documents.pdf.renderer import Layout, Renderer, RendererOptions
+    from steward.errors import (
+        ConfigurationError,
+        Rejected,
+        RenderFailed,
+        RenderLimitExceeded,
+        StewardError,
+        StorageFull,
+        StorageUnavailable,
+        UnreadableData,
+    )
+    from steward.mail.transport import BeforeDot, Parcel, Phase, Reply, Transport, TransportOptions
+    from steward.mail.transports.queued import QueuedTransport
     from steward.model.content import Attachment, Column, Cursor, Email, Note, Private, Progress, Report, Secret, Table
     from steward.model.cron import Schedule
     from steward.model.declaration.handler import Handler, handler
@@ -22,12 +34,26 @@ if TYPE_CHECKING:
     from steward.plugins.hooks import hookimpl
     from steward.plugins.records import Record, to_date, to_decimal
     from steward.plugins.source import Source
+    from steward.storage.archive import Archive, ArchiveOptions, Stored
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "model.email_address": ("EmailAddress",),
-    "errors": ("Rejected", "StewardError", "UnreadableData"),
+    "errors": (
+        "ConfigurationError",
+        "Rejected",
+        "RenderFailed",
+        "RenderLimitExceeded",
+        "StewardError",
+        "StorageFull",
+        "StorageUnavailable",
+        "UnreadableData",
+    ),
+    "documents.pdf.renderer": ("Layout", "Renderer", "RendererOptions"),
+    "mail.transports.queued": ("QueuedTransport",),
+    "mail.transport": ("BeforeDot", "Parcel", "Phase", "Reply", "Transport", "TransportOptions"),
+    "storage.archive": ("Archive", "ArchiveOptions", "Stored"),
     "model.formats": ("money", "number", "percent"),
     "model.declaration.handler": ("Handler", "handler"),
     "model.declaration.retry": ("NO_RETRY", "RetryPolicy"),
@@ -56,33 +82,51 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "NO_RETRY",
+    "Archive",
+    "ArchiveOptions",
     "Artifact",
     "Attachment",
+    "BeforeDot",
     "Calendar",
     "Column",
+    "ConfigurationError",
     "Cursor",
     "Delivery",
     "Email",
     "EmailAddress",
     "Handler",
+    "Layout",
     "Note",
     "Options",
     "Outcome",
+    "Parcel",
+    "Phase",
     "PluginSettings",
     "Private",
     "Progress",
     "Query",
+    "QueuedTransport",
     "Record",
     "Rejected",
+    "RenderFailed",
+    "RenderLimitExceeded",
+    "Renderer",
+    "RendererOptions",
+    "Reply",
     "Report",
     "RetryPolicy",
     "Schedule",
     "Secret",
     "Source",
     "StewardError",
+    "StorageFull",
+    "StorageUnavailable",
+    "Stored",
     "Table",
     "TaskResult",
     "TaskService",
+    "Transport",
+    "TransportOptions",
     "UnreadableData",
     "handler",
     "hookimpl",

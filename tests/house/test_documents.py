@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from steward.installation.settings import Settings
 from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins import hooks as hookspecs
+from steward.plugins import registry
 
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
@@ -46,6 +49,7 @@ def test_every_hook_is_described_for_those_who_write_plugins() -> None:
 
 def test_every_hook_is_used_by_a_plugin_that_ships() -> None:
     shipped = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "plugins").glob("*.py"))
+    shipped += "".join(inspect.getsource(importlib.import_module(module)) for module in registry.SHIPPED)
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
     manager.add_hookspecs(hookspecs)
     for hook in (each for each in vars(manager.hook) if not each.startswith("_")):
