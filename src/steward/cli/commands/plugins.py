@@ -31,7 +31,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def plugins(context: typer.Context, as_json: Json = False) -> int:
-    """List the plugins and the tasks that they offer.
+    """List the plugins and what they offer: tasks, and ways to send, keep, lay out and perform.
 
     A broken one is shown with file and line.
     """
@@ -41,12 +41,16 @@ def plugins(context: typer.Context, as_json: Json = False) -> int:
         handlers = steward.registry.handlers
     if as_json:
         listed = [
-            {"name": p.name, "origin": p.origin, "handlers": list(p.handlers), "error": p.error or None} for p in found
+            {"name": p.name, "origin": p.origin, "handlers": list(p.handlers), "error": p.error or None}
+            | ({"parts": list(p.parts)} if p.parts else {})
+            for p in found
         ]
         say_json({"plugins": listed})
         return 0
     rows = [(name, p.name, handlers[name].summary) for p in found for name in p.handlers]
     say_table(("TASK", "PLUGIN", "WHAT IT DOES"), rows)
+    for plugin in (p for p in found if p.parts):
+        say(f"{plugin.name} offers: {', '.join(plugin.parts)}")
     for plugin in (p for p in found if p.error):
         tell(f"The plugin {plugin.name} cannot be used", plugin.error, "Its tasks wait until it is mended")
     return 0
