@@ -23,6 +23,7 @@ from steward.model.service import Query
 from steward.plugins.registry import load as load_plugins
 from steward.storage.tasks import search
 from steward.web.api import openapi
+from steward.web.api.models.problems import ProblemModel
 from steward.web.api.route import Route
 from steward.web.app import create
 from steward.web.pages import forms
@@ -298,6 +299,47 @@ def test_every_example_of_the_document_is_accepted_as_it_stands(place: Place) ->
     assert not wrong
     assert {f"/v1/tasks/{name}{bulk}" for name in asked for bulk in ("", "/bulk")} | {"/v1/schedules"} == tried
     assert "/v1/tasks/visit" in tried
+
+
+def test_every_answer_is_what_its_model_describes(place: Place) -> None:
+    caller = site.holder(place.steward, "everything")
+    task = place.steward.service.submit("welcome_email", ADA, Options(caller=caller)).id
+    site.add_file(place.steward, task, 1, "figures.csv", b"x")
+    site.add_delivery(place.steward, task, 1, "ada@example.org", "accepted", 250, "ok")
+    schedule = place.steward.timetable.make("membership_summary", {"start": "2026-01-01", "end": "2026-01-31"},
+                                            "0 6 1 * *", caller=caller).entry.id  # fmt: skip
+    place.steward.timetable.run(schedule, caller=caller)
+    things = {"task_id": task, "schedule_id": schedule, "n": "1"}
+    seen: set[type] = set()
+    with place.client() as client:
+        for route in create(place.steward).router.routes:
+            if not isinstance(route, Route) or route.response_model is None or route.methods != {"GET"}:
+                continue
+            answer = client.get(route.path.format(**things))
+            model = route.response_model
+            assert model.model_validate_json(answer.content).model_dump_json(by_alias=True) == answer.text
+            seen.add(model)
+    assert {"TaskModel", "TasksModel", "ScheduleHistoryModel", "SchedulesModel", "HandlersModel", "PluginsModel"} == {
+        each.__name__ for each in seen
+    }
+
+
+def test_the_document_names_each_operation_once_and_no_error_of_another_shape(place: Place) -> None:
+    with place.client() as client:
+        document = client.get("/openapi.json").json()
+        said = [each for methods in document["paths"].values() for each in methods.values()]
+        assert len({each["operationId"] for each in said}) == len(said)
+        assert all(each["operationId"].isidentifier() for each in said)
+        assert all(each["security"] == [{"key": []}] for each in said)
+        assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
+        for each in said:
+            assert {"401", "422", "503"} <= each["responses"].keys(), each["operationId"]
+            for status, answer in each["responses"].items():
+                content = answer.get("content", {})
+                assert (list(content) == ["application/problem+json"]) == (status >= "4"), (each["operationId"], status)
+        problem = client.get("/v1/tasks?limit=0")
+        assert ProblemModel.model_validate_json(problem.content).status == 422
+        assert problem.json().keys() <= ProblemModel.model_fields.keys()
 
 
 def test_the_list_of_handlers_shows_the_same_examples(place: Place) -> None:

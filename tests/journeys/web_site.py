@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
+from fastapi import FastAPI
 from pydantic import BaseModel, EmailStr, Field
 
 from steward import Email, Note, Options, Rejected, Report, Secret, Source, handler, hookimpl
@@ -173,12 +174,12 @@ def hand_over(steward: Steward, name: str, payload: dict[str, Any], by: str) -> 
 
 
 @contextmanager
-def serving(steward: Steward) -> Iterator[str]:
-    """Serve an installation on a free port and give its address."""
+def serving(steward: Steward, app: FastAPI | None = None) -> Iterator[str]:
+    """Serve an installation on a free port, in an application of its own or in `app`, and give its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        server = Server(create(steward), steward.settings)
+        server = Server(app or create(steward), steward.settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         paused = threading.Event()

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -62,10 +61,12 @@ class Route(APIRoute):
                 response = Response(status_code=400)
             except RequestValidationError as error:
                 response = await interface.explain(request, query.refused(error), "")
-            except (StewardError, HTTPException) as error:
+            except StewardError as error:
                 response = await interface.explain(request, error, "")
             except Exception as error:
-                if not interface.guest:  # the outermost layer of our own application does the same for all
+                # The outermost layer of our own application does the same; and what a dependency of theirs raises is
+                # theirs to explain.
+                if not interface.guest or _is_foreseen(request, error):
                     raise
                 number = log_unforeseen(request.scope, error)
                 response = await interface.explain(request, error, number)
@@ -88,6 +89,12 @@ class Route(APIRoute):
         for name, value in self.interface.headers.items():
             response.headers.setdefault(name, value)
         return response
+
+
+def _is_foreseen(request: Request, error: Exception) -> bool:
+    """Whether the application that we are a guest of has a handler for `error`."""
+    handlers = request.scope.get("starlette.exception_handlers", ({}, {}))[0]
+    return any(kind in handlers for kind in type(error).__mro__)
 
 
 def bound(interface: Interface, kind: type[Route] = Route) -> type[Route]:
