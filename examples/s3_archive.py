@@ -17,7 +17,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from steward import Archive, ArchiveOptions, ConfigurationError, StorageUnavailable, Stored, hookimpl
+from steward import Archive, ArchivedFile, ArchiveOptions, ConfigurationError, StorageUnavailable, hookimpl
 
 WAYS = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 3})
 PARTS = TransferConfig(use_threads=False)  # a stream is read by one thread, 8 MB at a time
@@ -37,12 +37,12 @@ class S3Archive:
         self._bucket, self._prefix = parts.netloc, f"{parts.path.strip('/')}/".lstrip("/")
         self._s3: Any = boto3.client("s3", endpoint_url=endpoint, config=WAYS)
 
-    def store(self, task_id: str, name: str, content: BinaryIO) -> Stored:
+    def store(self, task_id: str, name: str, content: BinaryIO) -> ArchivedFile:
         """Upload what is left in `content`; it appears under its name when the last byte is there."""
         key, counted = self._folder(task_id) + _safe(name), _Counted(content)
         with _in_words("The file could not be kept"):
             self._s3.upload_fileobj(counted, self._bucket, key, Config=PARTS)
-        return Stored(key, counted.size, counted.digest.hexdigest())
+        return ArchivedFile(key, counted.size, counted.digest.hexdigest())
 
     def open(self, location: str) -> BinaryIO:
         """Return the object's body, which is read from the network as it is asked for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from steward.installation.settings import Planned, Settings
+from steward.installation.settings import PlannedSchedule, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
@@ -60,7 +60,7 @@ def _values(kind: object) -> str:
         return ", ".join(f"`{part}`" for part in parts)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(_values, parts))
-    if origin in (tuple, list) and parts == [Planned]:
+    if origin in (tuple, list) and parts == [PlannedSchedule]:
         return "JSON"
     if origin in (tuple, list):
         return f"list of {_values(parts[0])}s, for example `[30, 120]`"

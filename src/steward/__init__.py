@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from steward.plugins.hooks import hookimpl
     from steward.plugins.records import Record, to_date, to_decimal
     from steward.plugins.source import Source
-    from steward.storage.archive import Archive, ArchiveOptions, Stored
+    from steward.storage.archive import Archive, ArchivedFile, ArchiveOptions
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _HOMES = {
     "documents.pdf.renderer": ("Layout", "Renderer", "RendererOptions"),
     "mail.transports.queued": ("QueuedTransport",),
     "mail.transport": ("BeforeDot", "Parcel", "Phase", "Reply", "Transport", "TransportOptions"),
-    "storage.archive": ("Archive", "ArchiveOptions", "Stored"),
+    "storage.archive": ("Archive", "ArchiveOptions", "ArchivedFile"),
     "model.formats": ("money", "number", "percent"),
     "model.declaration.handler": ("Handler", "handler"),
     "model.declaration.retry": ("NO_RETRY", "RetryPolicy"),
@@ -84,6 +84,7 @@ __all__ = [
     "NO_RETRY",
     "Archive",
     "ArchiveOptions",
+    "ArchivedFile",
     "Artifact",
     "Attachment",
     "BeforeDot",
@@ -121,7 +122,6 @@ __all__ = [
     "StewardError",
     "StorageFull",
     "StorageUnavailable",
-    "Stored",
     "Table",
     "TaskResult",
     "TaskService",

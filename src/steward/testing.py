@@ -12,24 +12,24 @@ import pytest
 # A test run that has nothing to do with Steward loads this file as well: it imports nothing heavy until it is used.
 if TYPE_CHECKING:
     from steward.installation.settings import Settings
-    from steward.mail.transports.captured import Captured
-    from steward.worker.dry_run import Trial
+    from steward.mail.transports.captured import CapturedMessage
+    from steward.worker.dry_run import DryRun
     from steward.worker.engines.immediate import ImmediateTaskService
 
 
 class Outbox:
     """The letters that a test's tasks have sent. Iterate it, take `[-1]`, or clear it between two steps."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: DryRun) -> None:
         self._trial, self._seen = trial, 0
 
-    def __iter__(self) -> Iterator[Captured]:
+    def __iter__(self) -> Iterator[CapturedMessage]:
         return iter(self._trial.messages()[self._seen :])
 
     def __len__(self) -> int:
         return len(self._trial.messages()) - self._seen
 
-    def __getitem__(self, index: int) -> Captured:
+    def __getitem__(self, index: int) -> CapturedMessage:
         return list(self)[index]
 
     def clear(self) -> None:
@@ -79,7 +79,7 @@ def steward_settings(
 
 
 @pytest.fixture
-def steward_installation(steward_settings: Settings) -> Iterator[Trial]:
+def steward_installation(steward_settings: Settings) -> Iterator[DryRun]:
     """An installation of this test's own; `.steward`, `.service`, `.messages()` and `.files(task)`."""
     from steward.worker.dry_run import trial
 
@@ -88,12 +88,12 @@ def steward_installation(steward_settings: Settings) -> Iterator[Trial]:
 
 
 @pytest.fixture
-def steward_service(steward_installation: Trial) -> ImmediateTaskService:
+def steward_service(steward_installation: DryRun) -> ImmediateTaskService:
     """Hands tasks over; each is performed before the call returns."""
     return steward_installation.service
 
 
 @pytest.fixture
-def outbox(steward_installation: Trial) -> Outbox:
+def outbox(steward_installation: DryRun) -> Outbox:
     """The letters that were sent."""
     return Outbox(steward_installation)

@@ -20,7 +20,7 @@ from tests.servers.smtp_sink import SmtpSink
 from steward.contracts.transport import SOON, WIRE, TransportContract, parcel
 from steward.errors import ConfigurationError, UnsafeMail
 from steward.mail.transport import Parcel, Phase, Reply, Transport
-from steward.mail.transports.captured import OutboxTransport, messages
+from steward.mail.transports.captured import CaptureTransport, messages
 from steward.mail.transports.smtp import reach
 from steward.mail.transports.smtp.transport import MOST_UNANSWERED, SmtpTransport
 from steward.model.results import Outcome
@@ -58,7 +58,7 @@ class TestCaptured(TransportContract):
 
     @pytest.fixture
     def transport(self, tmp_path: Path) -> Iterator[Transport]:
-        made = OutboxTransport(tmp_path / "outbox")
+        made = CaptureTransport(tmp_path / "outbox")
         yield made
         made.close()
 
@@ -68,7 +68,7 @@ class TestCaptured(TransportContract):
 
     @pytest.fixture
     def unreachable(self, tmp_path: Path) -> Iterator[Transport]:
-        made = OutboxTransport(tmp_path / "gone")
+        made = CaptureTransport(tmp_path / "gone")
         (tmp_path / "gone").rmdir()
         yield made
         made.close()

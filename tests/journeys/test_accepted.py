@@ -21,7 +21,7 @@ from steward import Options, Query, StewardError, cli
 from steward.errors import InvalidRequest
 from steward.installation.settings import load
 from steward.storage.database.tables import tasks
-from steward.worker.dry_run import Trial, trial
+from steward.worker.dry_run import DryRun, trial
 
 PLUGIN = '''
 """Takes what it is given."""
@@ -91,7 +91,7 @@ PAYLOADS = st.fixed_dictionaries({}, optional={**PLAIN, "private": TEXTS, "secre
 class House:
     """An installation whose tasks are performed here, and its doors."""
 
-    def __init__(self, made: Trial, base: str) -> None:
+    def __init__(self, made: DryRun, base: str) -> None:
         self.trial, self.steward = made, made.steward
         token = site.key(self.steward, "Olga", "send", "read", "reports", "operate")
         self.web = httpx.Client(base_url=base, timeout=30)

@@ -17,7 +17,7 @@ from steward.installation.settings import load
 from steward.model.caller import COMMAND_LINE, SCOPES, Caller
 from steward.plugins.run_result import Request
 from steward.system.clock import new_id, now
-from steward.worker.dry_run import Trial, apart, trial
+from steward.worker.dry_run import DryRun, apart, trial
 
 TOLD = {
     "what": "Backup failed",
@@ -28,18 +28,18 @@ TOLD = {
 
 
 @pytest.fixture
-def told_at(tmp_path: Path) -> Iterator[Callable[[str], Trial]]:
+def told_at(tmp_path: Path) -> Iterator[Callable[[str], DryRun]]:
     """Return an installation whose alerts go to these addresses."""
     with ExitStack() as stack:
         yield lambda urls: stack.enter_context(trial(apart(load(alert_urls=urls), tmp_path)))
 
 
 @pytest.fixture
-def place(told_at: Callable[[str], Trial]) -> Trial:
+def place(told_at: Callable[[str], DryRun]) -> DryRun:
     return told_at("")
 
 
-def test_the_letter_names_what_failed_why_and_where_to_look(place: Trial) -> None:
+def test_the_letter_names_what_failed_why_and_where_to_look(place: DryRun) -> None:
     hostile = TOLD | {
         "what": "Roster failed 3 times",
         "reason": "<b>{{ 7*7 }}</b>",
@@ -58,7 +58,7 @@ def test_the_letter_names_what_failed_why_and_where_to_look(place: Trial) -> Non
 
 
 def test_without_apprise_the_task_says_what_to_type(
-    told_at: Callable[[str], Trial], monkeypatch: pytest.MonkeyPatch
+    told_at: Callable[[str], DryRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     task = tell(told_at("json://127.0.0.1"))
@@ -66,24 +66,24 @@ def test_without_apprise_the_task_says_what_to_type(
     assert "pip install 'steward-tasks[alerts]'" in (task.error or "")
 
 
-def tell(place: Trial, number: int = 1) -> TaskResult:
+def tell(place: DryRun, number: int = 1) -> TaskResult:
     return place.service.get_status(place.service.enqueue("alert_webhook", number=number, title="x", body="y"))
 
 
-def test_an_address_that_does_not_answer_is_tried_again_and_not_shown(told_at: Callable[[str], Trial]) -> None:
+def test_an_address_that_does_not_answer_is_tried_again_and_not_shown(told_at: Callable[[str], DryRun]) -> None:
     task = tell(told_at(f"json://127.0.0.1:{free_port()}/s3cret-token"))
     assert task.state == "retrying"
     assert "s3cret" not in f"{task.error}{task.payload}"
 
 
-def test_an_address_that_is_none_is_refused_for_good(told_at: Callable[[str], Trial]) -> None:
+def test_an_address_that_is_none_is_refused_for_good(told_at: Callable[[str], DryRun]) -> None:
     task = tell(told_at("nonsense-s3cret"))
     assert task.state == "failed"
     assert "Apprise" in (task.error or "")
     assert "s3cret" not in (task.error or "")
 
 
-def test_an_address_is_one_of_the_settings_or_none(told_at: Callable[[str], Trial]) -> None:
+def test_an_address_is_one_of_the_settings_or_none(told_at: Callable[[str], DryRun]) -> None:
     place = told_at(f"json://127.0.0.1:{free_port()}")
     task = tell(place, 2)
     assert task.state == "failed"
@@ -93,7 +93,7 @@ def test_an_address_is_one_of_the_settings_or_none(told_at: Callable[[str], Tria
             place.service.enqueue("alert_webhook", payload | {"title": "x", "body": "y"})
 
 
-def test_a_task_of_before_goes_to_an_address_of_the_settings(told_at: Callable[[str], Trial]) -> None:
+def test_a_task_of_before_goes_to_an_address_of_the_settings(told_at: Callable[[str], DryRun]) -> None:
     place, heard = told_at("nonsense"), now()
     stored = '{"url": {"$secret": 0}, "title": "x", "body": "y"}'
     request = Request(new_id(), "alert_webhook", stored, ["json://evil.example/"], heard)
@@ -102,7 +102,7 @@ def test_a_task_of_before_goes_to_an_address_of_the_settings(told_at: Callable[[
 
 
 @pytest.mark.parametrize("name", ["alert", "alert_webhook"])
-def test_nobody_asks_for_an_alert_from_outside(place: Trial, name: str) -> None:
+def test_nobody_asks_for_an_alert_from_outside(place: DryRun, name: str) -> None:
     handler = place.steward.registry.get(name)
     assert handler.scope == "internal"
     everything = Caller("k", "k", frozenset(SCOPES))

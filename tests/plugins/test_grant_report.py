@@ -33,7 +33,7 @@ from steward.errors import InvalidRequest
 from steward.installation import settings
 from steward.plugins.run_result import Failure, Prepared, Request
 from steward.system.clock import micros
-from steward.worker.dry_run import Trial, trial
+from steward.worker.dry_run import DryRun, trial
 
 GRANT = "DOL-ABA-2025-0417"
 START, END = "2025-10-01", "2026-09-30"
@@ -65,7 +65,7 @@ SECTIONS = [
 class Made:
     """One report, made once for all the tests that read it."""
 
-    trial: Trial
+    trial: DryRun
     task: TaskResult
     pdf: Path
     pages: list[str]

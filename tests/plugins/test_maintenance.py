@@ -15,18 +15,18 @@ from steward.installation.settings import load
 from steward.model.results import TaskResult
 from steward.storage.database.tables import artifacts, tasks
 from steward.system.clock import SECOND, now
-from steward.worker.dry_run import Trial, apart, trial
+from steward.worker.dry_run import DryRun, apart, trial
 
 DAY = 24 * 3600 * SECOND
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., DryRun]]:
     opened: list[Any] = []
 
-    def start(**settings: Any) -> Trial:
+    def start(**settings: Any) -> DryRun:
         opened.append(trial(apart(load(**settings), tmp_path / "data")))
-        made: Trial = opened[-1].__enter__()
+        made: DryRun = opened[-1].__enter__()
         return made
 
     yield start
@@ -34,11 +34,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
         each.__exit__(None, None, None)
 
 
-def run(place: Trial, name: str, **payload: Any) -> TaskResult:
+def run(place: DryRun, name: str, **payload: Any) -> TaskResult:
     return place.service.get_status(place.service.enqueue(name, payload))
 
 
-def keep_file(place: Trial, task_id: str) -> Path:
+def keep_file(place: DryRun, task_id: str) -> Path:
     """Keep a file for a task, as its handler would have."""
     stored = place.steward.archive.store(task_id, "report.csv", BytesIO(b"figures"))
     facts = {"size": stored.size, "sha256": stored.sha256, "location": stored.location, "created_at": now()}
@@ -47,20 +47,20 @@ def keep_file(place: Trial, task_id: str) -> Path:
     return place.steward.archive.path(stored.location)
 
 
-def test_each_has_a_daily_schedule(start: Callable[..., Trial]) -> None:
+def test_each_has_a_daily_schedule(start: Callable[..., DryRun]) -> None:
     handlers = start().steward.registry.handlers
     crons = {name: handlers[name].schedules[0].cron for name in ("integrity_check", "backup", "purge")}
     assert len(set(crons.values())) == 3
     assert all(cron.endswith("* * *") for cron in crons.values())
 
 
-def test_a_sound_installation_passes_the_check(start: Callable[..., Trial]) -> None:
+def test_a_sound_installation_passes_the_check(start: Callable[..., DryRun]) -> None:
     place = start()
     keep_file(place, run(place, "purge").id)
     assert run(place, "integrity_check").note == "2 tasks and 1 file checked, no problem found."
 
 
-def test_an_altered_file_fails_the_check_by_name(start: Callable[..., Trial]) -> None:
+def test_an_altered_file_fails_the_check_by_name(start: Callable[..., DryRun]) -> None:
     place = start()
     task = run(place, "purge")
     keep_file(place, task.id).write_bytes(b"other figures")
@@ -69,7 +69,7 @@ def test_an_altered_file_fails_the_check_by_name(start: Callable[..., Trial]) ->
     assert f"a file of task {task.id} was altered" in found.error
 
 
-def test_a_backup_is_kept_where_and_as_often_as_the_settings_say(start: Callable[..., Trial], tmp_path: Path) -> None:
+def test_a_backup_is_kept_where_and_as_often_as_the_settings_say(start: Callable[..., DryRun], tmp_path: Path) -> None:
     place = start(backup_dir=tmp_path / "elsewhere", backups_kept=2)
     for old in ("steward-20200101T000000Z", "steward-20200102T000000Z"):
         (tmp_path / "elsewhere" / old).mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_a_backup_is_kept_where_and_as_often_as_the_settings_say(start: Callable
     assert backup.verify(tmp_path / "elsewhere" / kept[1], place.steward.settings.key).tasks == 1
 
 
-def test_purge_follows_the_settings_and_deletes_the_files_too(start: Callable[..., Trial]) -> None:
+def test_purge_follows_the_settings_and_deletes_the_files_too(start: Callable[..., DryRun]) -> None:
     place = start(retention_days=30)
     old, recent = run(place, "purge"), run(place, "purge")
     file = keep_file(place, old.id)
@@ -96,5 +96,5 @@ def test_purge_follows_the_settings_and_deletes_the_files_too(start: Callable[..
     assert recent.id in left
 
 
-def test_purge_can_be_told_to_keep_everything(start: Callable[..., Trial]) -> None:
+def test_purge_can_be_told_to_keep_everything(start: Callable[..., DryRun]) -> None:
     assert "for ever" in run(start(retention_days=0), "purge").note

@@ -20,7 +20,7 @@ from steward import Calendar, Report, Source, TaskResult
 from steward.cli import sample
 from steward.errors import InvalidRequest
 from steward.installation import settings
-from steward.worker.dry_run import Trial, trial
+from steward.worker.dry_run import DryRun, trial
 
 START, END = "2026-07-01", "2026-09-30"
 WISH = {
@@ -47,7 +47,7 @@ SECTIONS = [
 class Made:
     """One summary, made once for all the tests that read it."""
 
-    trial: Trial
+    trial: DryRun
     task: TaskResult
     text: str
     pdf: Path
@@ -76,7 +76,7 @@ def says(text: str, *figures: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DryRun]:
     folder = tmp_path_factory.mktemp("membership")
     sample.make(folder / "members.sqlite3")
     chosen = settings.load(
@@ -91,14 +91,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
 
 
 @pytest.fixture(scope="module")
-def database(place: Trial) -> Iterator[sqlite3.Connection]:
+def database(place: DryRun) -> Iterator[sqlite3.Connection]:
     path = str(place.steward.settings.source_url).removeprefix("sqlite:///")
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     yield connection
     connection.close()
 
 
-def make(place: Trial, database: sqlite3.Connection, wish: dict[str, Any]) -> Made:
+def make(place: DryRun, database: sqlite3.Connection, wish: dict[str, Any]) -> Made:
     task = place.service.get_status(place.service.enqueue("membership_summary", wish))
     assert task.state == "succeeded", task.error
     (pdf,) = (path for name, path in place.files(task).items() if name.endswith(".pdf"))
@@ -106,12 +106,12 @@ def make(place: Trial, database: sqlite3.Connection, wish: dict[str, Any]) -> Ma
 
 
 @pytest.fixture(scope="module")
-def made(place: Trial, database: sqlite3.Connection) -> Made:
+def made(place: DryRun, database: sqlite3.Connection) -> Made:
     return make(place, database, WISH)
 
 
 @pytest.fixture(scope="module")
-def rostered(place: Trial, database: sqlite3.Connection) -> Made:
+def rostered(place: DryRun, database: sqlite3.Connection) -> Made:
     wish = {
         "start": START,
         "end": END,
@@ -122,7 +122,7 @@ def rostered(place: Trial, database: sqlite3.Connection) -> Made:
     return make(place, database, wish)
 
 
-def wished(place: Trial, source: Source, **fields: Any) -> Report:
+def wished(place: DryRun, source: Source, **fields: Any) -> Report:
     """Return the report that the handler asks for, its rows not yet read."""
     handler = place.steward.registry.get("membership_summary")
     payload = handler.payload.model_validate({"start": START, "end": END, **fields})
@@ -263,7 +263,7 @@ def test_a_filter_is_said_wherever_it_matters(rostered: Made) -> None:
     assert f"{rostered.count() - count:,} of another status" in text
 
 
-def test_names_are_in_the_order_in_which_a_reader_looks_them_up(place: Trial) -> None:
+def test_names_are_in_the_order_in_which_a_reader_looks_them_up(place: DryRun) -> None:
     report = wished(place, place.steward.source, roster=True, formats=["csv"])
     (roster,) = (table for table in report.tables if table.name == "roster")
     assert not isinstance(roster.rows, (list, tuple))  # read when it is written
@@ -279,7 +279,7 @@ def test_names_are_in_the_order_in_which_a_reader_looks_them_up(place: Trial) ->
     assert names[-1].startswith("Z")
 
 
-def test_the_words_of_a_quiet_day(place: Trial) -> None:
+def test_the_words_of_a_quiet_day(place: DryRun) -> None:
     quiet = wished(place, place.steward.source, start="2026-09-27", end="2026-09-27")  # a Sunday
     assert quiet.context["summary"][1] == "Nobody joined in the period, and nobody left."
     assert quiet.context["summary"][0].endswith("active or suspended: as many as on 26 September 2026.")
@@ -287,7 +287,7 @@ def test_the_words_of_a_quiet_day(place: Trial) -> None:
     assert [(row[0], row[1]) for row in table(quiet, "movements")] == [("September 2026", 0)]
 
 
-def test_the_words_of_long_periods(place: Trial) -> None:
+def test_the_words_of_long_periods(place: DryRun) -> None:
     years = wished(place, place.steward.source, start="2021-01-01", end="2026-09-30")
     assert years.context["period"] == "1 January 2021 to 30 September 2026"
     assert [row[0] for row in table(years, "movements")] == ["2021", "2022", "2023", "2024", "2025", "Jan to Sep 2026"]
@@ -304,7 +304,7 @@ def table(report: Report, name: str) -> list[Any]:
     return list(found.rows)
 
 
-def test_the_balance_always_holds(place: Trial) -> None:
+def test_the_balance_always_holds(place: DryRun) -> None:
     for days in (1, 31, 365, 3650, 18_000):
         start = date.fromisoformat(END) - timedelta(days=days)
         figures = wished(place, place.steward.source, start=start).context["figures"]
@@ -339,13 +339,13 @@ def test_it_is_kept_and_sent_and_safe(made: Made) -> None:
         ({"start": "1971-01-01", "end": "1972-01-01", "statuses": ["suspended"]}, "No member has the status suspended"),
     ],
 )
-def test_what_cannot_become_a_summary_is_refused_at_once(place: Trial, changes: dict[str, Any], words: str) -> None:
+def test_what_cannot_become_a_summary_is_refused_at_once(place: DryRun, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         place.service.enqueue("membership_summary", {"start": START, "end": END, **changes})
     assert words in str(refused.value)
 
 
-def test_postgres_gives_the_same_figures_and_refuses_what_a_pdf_cannot_hold(place: Trial, postgres_url: str) -> None:
+def test_postgres_gives_the_same_figures_and_refuses_what_a_pdf_cannot_hold(place: DryRun, postgres_url: str) -> None:
     engine = sa.create_engine(postgres_url)
     rows = sample.draw()["members"]
     more = [(n + 10_000, f"X{n}", *row[2:]) for n, row in enumerate(rows[:400])]
@@ -371,7 +371,7 @@ def test_postgres_gives_the_same_figures_and_refuses_what_a_pdf_cannot_hold(plac
     engine.dispose()
 
 
-def test_an_empty_database_is_said_in_words(place: Trial, postgres_url: str) -> None:
+def test_an_empty_database_is_said_in_words(place: DryRun, postgres_url: str) -> None:
     engine = sa.create_engine(postgres_url)
     with engine.begin() as connection:
         connection.exec_driver_sql(sample.SCHEMA)
@@ -381,7 +381,7 @@ def test_an_empty_database_is_said_in_words(place: Trial, postgres_url: str) -> 
 
 
 def test_a_period_that_is_not_over_tells_of_the_roll_as_it_is_known(
-    place: Trial, database: sqlite3.Connection, clock_at: Callable[[datetime], None]
+    place: DryRun, database: sqlite3.Connection, clock_at: Callable[[datetime], None]
 ) -> None:
     clock_at(datetime(2026, 11, 27, 12, tzinfo=UTC))
     report = wished(place, place.steward.source, start="2026-07-01", end="2030-12-31")
@@ -402,7 +402,7 @@ def test_a_period_that_is_not_over_tells_of_the_roll_as_it_is_known(
 
 
 def test_what_is_today_s_is_said_to_be_today_s(
-    place: Trial, database: sqlite3.Connection, clock_at: Callable[[datetime], None]
+    place: DryRun, database: sqlite3.Connection, clock_at: Callable[[datetime], None]
 ) -> None:
     clock_at(datetime(2026, 11, 26, 23, 0, tzinfo=UTC))
     handler = place.steward.registry.get("membership_summary")
@@ -418,7 +418,7 @@ def test_what_is_today_s_is_said_to_be_today_s(
     assert dict(table(report, "statement"))["Status, classification, town"].startswith("those on record on 27 November")
 
 
-def rendered(place: Trial, report: Report) -> str:
+def rendered(place: DryRun, report: Report) -> str:
     """Return the page that the template makes, in one line."""
     page = place.steward.templates.render(
         "membership_summary/report.html.j2",
@@ -432,7 +432,7 @@ def rendered(place: Trial, report: Report) -> str:
     return re.sub(r"\s+", " ", page)
 
 
-def test_a_summary_of_nobody_is_made_on_purpose(place: Trial, database: sqlite3.Connection) -> None:
+def test_a_summary_of_nobody_is_made_on_purpose(place: DryRun, database: sqlite3.Connection) -> None:
     nobody = {"start": "1971-01-01", "end": "1972-01-01", "statuses": ["suspended"], "formats": ["pdf", "csv", "xlsx"]}
     with pytest.raises(InvalidRequest, match="or have it made even if there is nobody"):
         place.service.enqueue("membership_summary", nobody)

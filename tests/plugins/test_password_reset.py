@@ -12,14 +12,14 @@ from tests.servers.stores import contents
 from steward import Secret
 from steward.errors import InvalidPayload
 from steward.testing import Outbox
-from steward.worker.dry_run import Trial
+from steward.worker.dry_run import DryRun
 
 TOKEN = "4f9c1b7e-unheard-of-28d05a"
 LINK = f"https://members.example.org/reset/{TOKEN}"
 WISH = {"name": "Grace Hopper", "email": "grace@example.org", "link": LINK}
 
 
-def test_both_parts_have_the_link_and_say_how_long_it_works(steward_installation: Trial, outbox: Outbox) -> None:
+def test_both_parts_have_the_link_and_say_how_long_it_works(steward_installation: DryRun, outbox: Outbox) -> None:
     steward_installation.service.enqueue("password_reset", WISH)
     (letter,) = outbox
     assert (letter.to, letter.subject) == ("grace@example.org", "Choose a new password")
@@ -32,7 +32,7 @@ def test_both_parts_have_the_link_and_say_how_long_it_works(steward_installation
     assert "•" not in letter.text + letter.html
 
 
-def test_the_link_is_in_no_file_but_the_letter(steward_installation: Trial) -> None:
+def test_the_link_is_in_no_file_but_the_letter(steward_installation: DryRun) -> None:
     steward = steward_installation.steward
     task = steward_installation.service.get_status(steward_installation.service.enqueue("password_reset", WISH))
     assert task.state == "succeeded"
@@ -46,7 +46,7 @@ def test_the_link_is_in_no_file_but_the_letter(steward_installation: Trial) -> N
     assert any(path.name.endswith(("sqlite3", "wal", "db")) for path in files)
 
 
-def test_nothing_is_sent_after_its_hour(steward_installation: Trial) -> None:
+def test_nothing_is_sent_after_its_hour(steward_installation: DryRun) -> None:
     service = steward_installation.service
     task = service.get_status(service.enqueue("password_reset", {**WISH, "link": Secret(LINK)}))
     assert task.expires_at is not None
@@ -55,7 +55,7 @@ def test_nothing_is_sent_after_its_hour(steward_installation: Trial) -> None:
 
 
 @pytest.mark.parametrize("name", ["{{7*7}}", "<script>alert(1)</script>", "{{ link.reveal() }}"])
-def test_a_name_stays_text(steward_installation: Trial, outbox: Outbox, name: str) -> None:
+def test_a_name_stays_text(steward_installation: DryRun, outbox: Outbox, name: str) -> None:
     steward_installation.service.enqueue("password_reset", {**WISH, "name": name})
     (letter,) = outbox
     assert letter.html is not None
@@ -100,7 +100,7 @@ ELSEWHERE = [
     ],
 )
 def test_a_link_to_an_encrypted_page_or_this_machine_is_sent_as_it_is(
-    steward_installation: Trial, outbox: Outbox, link: str
+    steward_installation: DryRun, outbox: Outbox, link: str
 ) -> None:
     steward_installation.service.enqueue("password_reset", {**WISH, "link": link})
     assert f"\n{link}\n" in outbox[-1].text
@@ -119,7 +119,7 @@ def test_a_link_to_an_encrypted_page_or_this_machine_is_sent_as_it_is(
     ],
 )
 def test_a_link_that_a_member_could_not_trust_is_refused_and_not_repeated(
-    steward_installation: Trial, outbox: Outbox, link: object
+    steward_installation: DryRun, outbox: Outbox, link: object
 ) -> None:
     with pytest.raises(InvalidPayload) as refusal:
         steward_installation.service.enqueue("password_reset", {**WISH, "link": link})

@@ -23,7 +23,7 @@ from steward.plugins.records import to_decimal
 from steward.storage import sync_cursors
 from steward.storage.database.tables import cursors as table
 from steward.storage.database.tables import synced
-from steward.worker.dry_run import Trial, apart, trial
+from steward.worker.dry_run import DryRun, apart, trial
 
 NAME = "quickbooks_expenses"
 
@@ -54,7 +54,7 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Iterator[QuickBooks]:
 
 
 @pytest.fixture
-def place(books: QuickBooks, database: Path, tmp_path: Path) -> Iterator[Trial]:
+def place(books: QuickBooks, database: Path, tmp_path: Path) -> Iterator[DryRun]:
     settings = apart(load(source_url=f"sqlite:///{database}", retry_delays=(0.1,)), tmp_path / "trial")
     with trial(settings) as made:
         yield made
@@ -66,7 +66,7 @@ def expected(database: Path) -> dict[str, Decimal]:
     return {f"STW-{number}": to_decimal(total) for number, total in rows}
 
 
-def export(place: Trial, *, dry_run: bool = False) -> TaskResult:
+def export(place: DryRun, *, dry_run: bool = False) -> TaskResult:
     return place.service.get_status(place.service.enqueue(NAME, dry_run=dry_run))
 
 
@@ -88,20 +88,20 @@ def test_it_is_off_unless_a_company_is_set(tmp_path: Path) -> None:
         assert NAME not in made.steward.registry.handlers
 
 
-def test_what_is_missing_is_named(place: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named(place: DryRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUICKBOOKS_CLIENT_ID")
     task = export(place)
     assert task.state == "failed"
     assert "QUICKBOOKS_CLIENT_ID" in task.error
 
 
-def test_a_dry_run_says_what_it_would_do_and_asks_for_nothing(place: Trial, books: QuickBooks, database: Path) -> None:
+def test_a_dry_run_says_what_it_would_do_and_asks_for_nothing(place: DryRun, books: QuickBooks, database: Path) -> None:
     task = export(place, dry_run=True)
     assert task.note == f"Would export 100 expenses, {sum(expected(database).values()):,.2f} in all."
     assert (books.signed_in, books.purchases) == (0, {})
 
 
-def test_every_expense_arrives_once_and_to_the_cent(place: Trial, books: QuickBooks, database: Path) -> None:
+def test_every_expense_arrives_once_and_to_the_cent(place: DryRun, books: QuickBooks, database: Path) -> None:
     task = export(place)
     assert task.state == "succeeded", task.error
     assert task.note == f"100 expenses exported, {sum(expected(database).values()):,.2f} in all."
@@ -115,7 +115,7 @@ def test_every_expense_arrives_once_and_to_the_cent(place: Trial, books: QuickBo
     assert purchase["PrivateNote"].startswith("Grant ")
 
 
-def test_a_second_run_exports_only_what_is_new(place: Trial, books: QuickBooks, database: Path) -> None:
+def test_a_second_run_exports_only_what_is_new(place: DryRun, books: QuickBooks, database: Path) -> None:
     export(place)
     assert export(place).note == "0 expenses exported, 0.00 in all."
     number = add_expense(database, "12.30")
@@ -130,7 +130,7 @@ def test_a_second_run_exports_only_what_is_new(place: Trial, books: QuickBooks, 
 
 
 def test_what_is_refused_is_said_and_tried_again(
-    place: Trial, books: QuickBooks, database: Path, monkeypatch: pytest.MonkeyPatch
+    place: DryRun, books: QuickBooks, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books.unknown_account = "61"
     first = export(place)
@@ -150,14 +150,14 @@ def test_what_is_refused_is_said_and_tried_again(
         assert len(connection.execute(synced.select().where(*ours)).all()) == 100
 
 
-def test_a_request_to_wait_is_heeded(place: Trial, books: QuickBooks, database: Path) -> None:
+def test_a_request_to_wait_is_heeded(place: DryRun, books: QuickBooks, database: Path) -> None:
     books.throttle, books.retry_after = 2, "0"
     assert export(place).state == "succeeded"
     assert books.totals() == expected(database)
 
 
 def test_where_waiting_does_not_help_the_task_is_tried_again_later(
-    place: Trial, books: QuickBooks, database: Path
+    place: DryRun, books: QuickBooks, database: Path
 ) -> None:
     books.throttle, books.retry_after = 3, "0"
     task = export(place)
@@ -169,7 +169,7 @@ def test_where_waiting_does_not_help_the_task_is_tried_again_later(
     assert len(books.numbers()) == 100
 
 
-def test_a_token_that_is_not_accepted_fails_in_words(place: Trial, books: QuickBooks) -> None:
+def test_a_token_that_is_not_accepted_fails_in_words(place: DryRun, books: QuickBooks) -> None:
     books.refresh_token = "another"
     task = export(place)
     assert task.state == "failed"
@@ -177,7 +177,7 @@ def test_a_token_that_is_not_accepted_fails_in_words(place: Trial, books: QuickB
     assert "refresh-1" not in task.error
 
 
-def test_one_run_at_a_time(place: Trial, books: QuickBooks, database: Path) -> None:
+def test_one_run_at_a_time(place: DryRun, books: QuickBooks, database: Path) -> None:
     books.hold = threading.Event()
     first = threading.Thread(target=export, args=(place,))
     first.start()
@@ -243,7 +243,7 @@ def test_a_worker_that_is_killed_in_the_middle_books_no_expense_twice(
 
 
 def test_an_expense_that_cannot_be_read_is_refused_by_name_and_holds_up_no_other(
-    place: Trial, books: QuickBooks, database: Path
+    place: DryRun, books: QuickBooks, database: Path
 ) -> None:
     number, _ = add_expense(database, "10.00"), add_expense(database, "9.00")
     with closing(sqlite3.connect(database)) as connection, connection:

@@ -6,12 +6,12 @@ import pytest
 
 from steward.errors import InvalidPayload
 from steward.testing import Outbox
-from steward.worker.dry_run import Trial
+from steward.worker.dry_run import DryRun
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.org", "member_number": "IB-20417"}
 
 
-def test_it_greets_in_both_parts_and_names_the_account(steward_installation: Trial, outbox: Outbox) -> None:
+def test_it_greets_in_both_parts_and_names_the_account(steward_installation: DryRun, outbox: Outbox) -> None:
     organization = steward_installation.steward.settings.organization
     steward_installation.service.enqueue("welcome_email", ADA)
     (letter,) = outbox
@@ -27,7 +27,7 @@ def test_it_greets_in_both_parts_and_names_the_account(steward_installation: Tri
     assert letter.attachments == ()
 
 
-def test_without_a_member_number_none_is_spoken_of(steward_installation: Trial, outbox: Outbox) -> None:
+def test_without_a_member_number_none_is_spoken_of(steward_installation: DryRun, outbox: Outbox) -> None:
     steward_installation.service.enqueue("welcome_email", {**ADA, "member_number": None})
     (letter,) = outbox
     assert letter.html is not None
@@ -39,7 +39,7 @@ def test_without_a_member_number_none_is_spoken_of(steward_installation: Trial, 
 @pytest.mark.parametrize(
     "name", ["{{7*7}}", "<script>alert(1)</script>", "{% include 'x' %}", "Zoë Łukasiewicz", "O'Brien & Söhne"]
 )
-def test_a_name_stays_text(steward_installation: Trial, outbox: Outbox, name: str) -> None:
+def test_a_name_stays_text(steward_installation: DryRun, outbox: Outbox, name: str) -> None:
     steward_installation.service.enqueue("welcome_email", {**ADA, "name": name})
     (letter,) = outbox
     assert letter.html is not None
@@ -62,7 +62,7 @@ def test_a_name_stays_text(steward_installation: Trial, outbox: Outbox, name: st
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_the_name_of_its_field(
-    steward_installation: Trial, outbox: Outbox, change: dict[str, str], field: str
+    steward_installation: DryRun, outbox: Outbox, change: dict[str, str], field: str
 ) -> None:
     with pytest.raises(InvalidPayload) as refusal:
         steward_installation.service.enqueue("welcome_email", {**ADA, **change})

@@ -56,7 +56,7 @@ TASKS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DemoTask:
     """One task of the demo: its id, and what it is in words."""
 
     id: str
@@ -79,7 +79,7 @@ def run(*, once: bool = False, say: Callable[[str], None] = print) -> int:
             client = Client(chosen.public_url, key)
             _await_ready(chosen, service, say)
             say("")
-            shown = [Shown(client.enqueue(name, payload), words) for name, words, payload in tasks()]
+            shown = [DemoTask(client.enqueue(name, payload), words) for name, words, payload in tasks()]
             results = _watch(client, shown, say)
             ended = 0 if all(task.state == "succeeded" for task in results) else 1
             _tell(steward, results, say)
@@ -206,7 +206,7 @@ def _await_ready(chosen: Settings, service: subprocess.Popen[bytes], say: Callab
     raise ConfigurationError("The service did not start", "; ".join(words[-3:]), f"See {chosen.data_dir / 'demo.log'}")
 
 
-def _watch(client: Client, shown: list[Shown], say: Callable[[str], None]) -> list[TaskResult]:
+def _watch(client: Client, shown: list[DemoTask], say: Callable[[str], None]) -> list[TaskResult]:
     """Say where each task stands whenever that changes, and return them once all have ended."""
     said: dict[str, str] = {}
     pause = threading.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from steward.system.log_line import JsonFormatter, LineFormatter
+from steward.system.log_line import JsonLogFormatter, LogLineFormatter
 
 NOISY = ("httpx", "httpcore", "alembic", "weasyprint", "fontTools", "kombu", "amqp")
 
@@ -13,7 +13,7 @@ NOISY = ("httpx", "httpcore", "alembic", "weasyprint", "fontTools", "kombu", "am
 def set_up(level: str, form: str = "text") -> None:
     """Send every log line of this process to standard error, as `form` says; call it once, at the start."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter((JsonFormatter if form == "json" else LineFormatter)(frames=level == "debug"))
+    handler.setFormatter((JsonLogFormatter if form == "json" else LogLineFormatter)(frames=level == "debug"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from steward.installation.container import Steward
     from steward.installation.settings import Settings
     from steward.plugins.registry import Registry
-    from steward.worker.dry_run import Trial
+    from steward.worker.dry_run import DryRun
 
 
 _TOLD = "steward.ignored settings are told"
@@ -106,7 +106,7 @@ def opened(context: typer.Context, *, quiet: bool = False) -> Iterator[Steward]:
 
 
 @contextmanager
-def tried(context: typer.Context) -> Iterator[Trial]:
+def tried(context: typer.Context) -> Iterator[DryRun]:
     """Give a trial of the installation's plugins and templates, in a folder that is gone afterwards."""
     from steward.worker.dry_run import apart, trial
 

@@ -28,7 +28,7 @@ UNUSABLE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class SupervisedProcess:
     """What one process is to run: the words after `steward`, and a descriptor that it inherits."""
 
     name: str
@@ -38,7 +38,7 @@ class Program:
 
 @dataclass(slots=True)
 class _Kept:
-    program: Program
+    program: SupervisedProcess
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     deaths: int = 0
@@ -46,7 +46,7 @@ class _Kept:
     settled: bool = field(default=False)
 
 
-def run(programs: Sequence[Program], environment: Mapping[str, str]) -> int:
+def run(programs: Sequence[SupervisedProcess], environment: Mapping[str, str]) -> int:
     """Keep `programs` running until SIGTERM, SIGINT or SIGHUP and return 0 when all have left.
 
     Each is started again when it dies, after a pause that grows from 0.2 to 30 seconds; the others are not touched.

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from steward.errors import StorageUnavailable
-from steward.storage.archive import Archive, Stored, checksum, pieces
+from steward.storage.archive import Archive, ArchivedFile, checksum, pieces
 
 TASK: Final = "01hx7m4d2k"
 OTHER: Final = "01hx7m4d2z"
@@ -83,7 +83,7 @@ class ArchiveContract:
         made.close()
 
     @staticmethod
-    def store(archive: Archive, content: bytes, name: str = "report.pdf", task: str = TASK) -> Stored:
+    def store(archive: Archive, content: bytes, name: str = "report.pdf", task: str = TASK) -> ArchivedFile:
         """Keep `content` and return where."""
         return archive.store(task, name, io.BytesIO(content))
 

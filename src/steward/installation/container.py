@@ -28,8 +28,8 @@ from steward.storage.encryption import Seal
 from steward.system import masking, private_files
 from steward.tasks.acceptance import LedgerTaskService
 from steward.tasks.alerts import Alerts
-from steward.tasks.schedules.scheduler import Clockwork
-from steward.tasks.schedules.schedules import Timetable
+from steward.tasks.schedules.scheduler import Scheduler
+from steward.tasks.schedules.schedules import Schedules
 
 
 class Steward:
@@ -143,16 +143,16 @@ class Steward:
         return made
 
     @cached_property
-    def timetable(self) -> Timetable:
+    def timetable(self) -> Schedules:
         """The schedules, for those who look at them and change them."""
         chosen = self.settings
-        return Timetable(self.ledger, self.registry, self.service, chosen.time_zone, chosen.schedules_per_owner)
+        return Schedules(self.ledger, self.registry, self.service, chosen.time_zone, chosen.schedules_per_owner)
 
     @cached_property
-    def clockwork(self) -> Clockwork:
+    def clockwork(self) -> Scheduler:
         """What makes the tasks of schedules that are due; turned by every process that performs."""
         settings = self.settings
-        return Clockwork(self.ledger, self.registry, self.service, settings.time_zone, settings.schedules)
+        return Scheduler(self.ledger, self.registry, self.service, settings.time_zone, settings.schedules)
 
     @cached_property
     def alerts(self) -> Alerts:

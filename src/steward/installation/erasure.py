@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class Erasure:
     """What was cleared of a person, by kind; and where the address still stands.
 
     `rows` are rows about other things in which it was replaced. `left` are tables ("table users") and files that hold
@@ -42,7 +42,7 @@ class Erased:
     backups: int = 0
 
 
-def erase(steward: Steward, address: str) -> Erased:
+def erase(steward: Steward, address: str) -> Erasure:
     """Remove a person from finished tasks and from every file in the data folder, and look whether it is gone.
 
     Raises:
@@ -65,7 +65,7 @@ def erase(steward: Steward, address: str) -> Erased:
         left = [f"table {name}" for name in retention.tables_holding(connection, forms, (former_engine.SCHEMA,))]
     left += [str(path.relative_to(folder)) for path in holding(_files(folder, backups), forms)]
     made_before = len(list(backups.glob("steward-*Z")))
-    return Erased(len(ids), keys, rows, letters, files, tuple(left), made_before)
+    return Erasure(len(ids), keys, rows, letters, files, tuple(left), made_before)
 
 
 def spellings(address: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class IntegrityReport:
     """What an integrity check has looked at, and each problem in words."""
 
     tasks: int
@@ -37,7 +37,7 @@ class Operations:
     def __init__(self, steward: Steward) -> None:
         self._steward = steward
 
-    def integrity(self) -> Findings:
+    def integrity(self) -> IntegrityReport:
         """Check the ledger's rules, every kept file against its checksum, and that the source answers."""
         with self._steward.ledger.read() as connection:
             problems = [f"{b.count} times broken: {b.rule}" for b in upkeep.breaches(connection)]
@@ -56,7 +56,7 @@ class Operations:
                 self._steward.source.check()
             except StewardError as error:
                 problems.append(str(error))
-        return Findings(count, len(files), tuple(problems))
+        return IntegrityReport(count, len(files), tuple(problems))
 
     def backup(self, to: Path | None = None, keep: int | None = None) -> backup.Backup:
         """Make a copy, prove that it can be restored, and delete all but the newest `keep` of them.

@@ -19,7 +19,7 @@ from steward.model.declaration.options import LONGEST
 from steward.model.declaration.plugin_settings import OWN, pass_on
 from steward.model.periods import Calendar
 from steward.system import strict_json
-from steward.tasks.schedules.planned import Planned, as_value_error
+from steward.tasks.schedules.planned import PlannedSchedule, as_value_error
 
 PACKAGE = Path(__file__).parent.parent
 CAPTURED: Final = "captured://"
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     fiscal_year_month: int = Field(
         1, ge=1, le=12, description="Month in which a fiscal year begins, 1 to 12, for schedules about one."
     )
-    schedules: tuple[Planned, ...] = Field(
+    schedules: tuple[PlannedSchedule, ...] = Field(
         (),
         description="Tasks to make again and again, as JSON: "
         '`[{"name": "purge", "cron": "0 4 * * 0", "zone": "UTC", "missed": "once", "payload": {}}]`.',

@@ -49,7 +49,7 @@ class EngineFactory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PluginPart:
     """A kind of part: the hook that offers it, its name for people, and the methods that each must have."""
 
     hook: str
@@ -57,10 +57,12 @@ class Kind:
     methods: tuple[str, ...]
 
 
-TRANSPORTS: Final = Kind("register_transports", "mail transport", ("send", "check", "silent", "reconnect", "close"))
-ARCHIVES: Final = Kind("register_archives", "archive", ("store", "open", "remove", "sweep", "close"))
-RENDERERS: Final = Kind("register_renderers", "renderer", ("warm", "render", "close"))
-ENGINES: Final = Kind("register_engines", "engine", ())
+TRANSPORTS: Final = PluginPart(
+    "register_transports", "mail transport", ("send", "check", "silent", "reconnect", "close")
+)
+ARCHIVES: Final = PluginPart("register_archives", "archive", ("store", "open", "remove", "sweep", "close"))
+RENDERERS: Final = PluginPart("register_renderers", "renderer", ("warm", "render", "close"))
+ENGINES: Final = PluginPart("register_engines", "engine", ())
 KINDS: Final = (TRANSPORTS, ARCHIVES, RENDERERS, ENGINES)
 
 
@@ -71,10 +73,10 @@ class _Offer(Generic[T]):
 
 
 @dataclass(slots=True)
-class Factories(Generic[T]):
+class PluginFactories(Generic[T]):
     """The factories of one kind by name. Nothing is made, and no library loaded, before one is wanted."""
 
-    kind: Kind
+    kind: PluginPart
     _offers: dict[str, _Offer[T]] = field(default_factory=dict)
     _disputed: dict[str, tuple[str, str]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from steward.model.declaration.handler import Handler
 from steward.model.declaration.injection import settings_in
 from steward.model.declaration.plugin_settings import PluginSettings
 from steward.plugins import factories, hooks
-from steward.plugins.factories import EngineFactory, Factories
+from steward.plugins.factories import EngineFactory, PluginFactories
 from steward.storage.archive import ArchiveFactory
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Plugin:
         return replace(self, origin=Path(self.origin).name, error=BROKEN if self.error else "")
 
 
-Parts = dict[factories.Kind, Factories[Any]]
+Parts = dict[factories.PluginPart, PluginFactories[Any]]
 
 
 class Registry:
@@ -66,10 +66,10 @@ class Registry:
         self.handlers = dict(handlers)
         self.plugins = tuple(plugins)
         found = parts if parts is not None else _Loader().parts
-        self.transports: Factories[TransportFactory] = found[factories.TRANSPORTS]
-        self.archives: Factories[ArchiveFactory] = found[factories.ARCHIVES]
-        self.renderers: Factories[RendererFactory] = found[factories.RENDERERS]
-        self.engines: Factories[EngineFactory] = found[factories.ENGINES]
+        self.transports: PluginFactories[TransportFactory] = found[factories.TRANSPORTS]
+        self.archives: PluginFactories[ArchiveFactory] = found[factories.ARCHIVES]
+        self.renderers: PluginFactories[RendererFactory] = found[factories.RENDERERS]
+        self.engines: PluginFactories[EngineFactory] = found[factories.ENGINES]
         for each in found.values():
             each.broken = {p.name: p.error for p in self.plugins if p.error}
         self._by_function: dict[Callable[..., Any], Handler] = {h.function: h for h in self.handlers.values()}
@@ -153,7 +153,7 @@ class _Loader:
         self.manager.add_hookspecs(hooks)
         self.handlers: dict[str, Handler] = {}
         self.plugins: list[Plugin] = []
-        self.parts: Parts = {kind: Factories(kind) for kind in factories.KINDS}
+        self.parts: Parts = {kind: PluginFactories(kind) for kind in factories.KINDS}
         for name in SHIPPED:
             module = importlib.import_module(name)
             self.manager.register(module, name)

@@ -44,9 +44,9 @@ def _smtp(options: TransportOptions) -> Transport:
 
 
 def _captured(options: TransportOptions) -> Transport:
-    from steward.mail.transports.captured import OutboxTransport
+    from steward.mail.transports.captured import CaptureTransport
 
-    return OutboxTransport(options.folder)
+    return CaptureTransport(options.folder)
 
 
 def _folder(options: ArchiveOptions) -> Archive:

@@ -14,7 +14,7 @@ PIECE: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ArchivedFile:
     """A kept file: the archive's own name for it, its size in bytes and the SHA-256 of its content."""
 
     location: str
@@ -35,7 +35,7 @@ class Archive(Protocol):
 
     in_backup: bool
 
-    def store(self, task_id: str, name: str, content: BinaryIO) -> Stored:
+    def store(self, task_id: str, name: str, content: BinaryIO) -> ArchivedFile:
         """Keep what is left in the stream `content` under the task and return where. The caller closes the stream.
 
         When this returns the file is there whole, and stays through the loss of power; until then readers see what

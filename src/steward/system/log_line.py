@@ -43,7 +43,7 @@ def clean(text: str) -> str:
     return _ADDRESS.sub("***@", masked(text)) if "@" in text else masked(text)
 
 
-class LineFormatter(logging.Formatter):
+class LogLineFormatter(logging.Formatter):
     """Writes an event as one line: time in UTC, severity, who says it, and what; frames only at level debug."""
 
     converter = staticmethod(time.gmtime)
@@ -73,7 +73,7 @@ class LineFormatter(logging.Formatter):
         return self._time
 
 
-class JsonFormatter(LineFormatter):
+class JsonLogFormatter(LogLineFormatter):
     """Writes an event as one JSON object: `time`, `level`, `logger`, `message`, and what it is about."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -93,7 +93,7 @@ class JsonFormatter(LineFormatter):
         return json.dumps(event, ensure_ascii=False)
 
 
-class SandboxLogFormatter(LineFormatter):
+class SandboxLogFormatter(LogLineFormatter):
     """Writes an event of a child for its parent, which logs it: severity, who says it, what, and what it is about."""
 
     def format(self, record: logging.LogRecord) -> str:

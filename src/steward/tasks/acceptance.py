@@ -27,13 +27,13 @@ from steward.storage.tasks import acceptance, commands, idempotency, search
 from steward.system.clock import micros, new_id, now
 from steward.tasks import options as options_of
 from steward.tasks import task_log
-from steward.tasks.awaited import Awaited, Change
+from steward.tasks.awaited import AwaitedTaskService, Change
 from steward.tasks.payloads import MOST_PROBLEMS, arguments, recipient, validated
 
 LARGEST_PAYLOAD = 256 * 1024
 
 
-class LedgerTaskService(Awaited):
+class LedgerTaskService(AwaitedTaskService):
     """Accepts into the ledger and announces; a subclass says by whom tasks are then performed."""
 
     def __init__(
@@ -106,7 +106,7 @@ class LedgerTaskService(Awaited):
         self._announce([task_id])
         return self.get_status(task_id)
 
-    def prepare(self, func: HandlerLike, payload: Any, options: Options) -> acceptance.Entry:
+    def prepare(self, func: HandlerLike, payload: Any, options: Options) -> acceptance.NewTask:
         """Return a task to be accepted in one commit with something else; then `announce` it. Raises as `submit`."""
         return self._entry(self.registry.resolve(func), payload, options)[0]
 
@@ -160,7 +160,7 @@ class LedgerTaskService(Awaited):
         connection = None if mine else kwargs.pop("connection", None)
         return (handler, connection, *arguments(handler, args, kwargs))
 
-    def _offer(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.Entry, Change]:
+    def _offer(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.NewTask, Change]:
         """Return a task and what accepts it in a transaction. What can be refused before has been."""
         self._guard()
         entry, body = self._entry(handler, payload, options)
@@ -226,7 +226,7 @@ class LedgerTaskService(Awaited):
 
     def _entry(
         self, handler: Handler, payload: Any, options: Options
-    ) -> tuple[acceptance.Entry, tuple[str, list[str]]]:
+    ) -> tuple[acceptance.NewTask, tuple[str, list[str]]]:
         """Return a task to be accepted, and its payload apart: the text as stored, and its secrets."""
         options.caller.require_ask(handler.name, handler.scope)  # here, where every door passes
         self._refuse_unable(handler, options)
@@ -243,7 +243,7 @@ class LedgerTaskService(Awaited):
         moment = now()
         due, expires = options_of.times(handler, options, moment)
         task_id = new_id()
-        entry = acceptance.Entry(
+        entry = acceptance.NewTask(
             id=task_id,
             name=handler.name,
             state=State.SCHEDULED if due > moment else State.QUEUED,

@@ -135,7 +135,7 @@ class Alerts:
 
         return self._hand_over(change, entries)
 
-    def _hand_over(self, change: Callable[[Connection], list[str]], entries: Sequence[acceptance.Entry]) -> list[str]:
+    def _hand_over(self, change: Callable[[Connection], list[str]], entries: Sequence[acceptance.NewTask]) -> list[str]:
         """Make `change`, which accepts `entries` or nothing; return the ids of what was accepted."""
         made = self._ledger.apply(change)
         if made:
@@ -144,7 +144,7 @@ class Alerts:
             self._service.announce(made)
         return made
 
-    def _messages(self, ripe: Sequence[Incident]) -> list[acceptance.Entry]:
+    def _messages(self, ripe: Sequence[Incident]) -> list[acceptance.NewTask]:
         wanted: list[tuple[str, dict[str, Any]]] = []
         if self._to:
             wanted.append((MAIL, self._letter(self._to, ripe)))

@@ -21,7 +21,7 @@ Change = Callable[[Connection], tuple[list[str], bool]]
 """What accepts tasks in a transaction, and returns their ids and whether they are new."""
 
 
-class Awaited(TaskService):
+class AwaitedTaskService(TaskService):
     """Made of the same parts as the methods that are called: `_offer` what is checked, `_write` it."""
 
     ledger: Ledger
@@ -66,7 +66,7 @@ class Awaited(TaskService):
     ) -> tuple[Handler, Any, Any, Options]: ...
 
     @abstractmethod
-    def _offer(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.Entry, Change]: ...
+    def _offer(self, handler: Handler, payload: Any, options: Options) -> tuple[acceptance.NewTask, Change]: ...
 
     @abstractmethod
     def _offer_many(self, handler: Handler, payloads: Iterable[Any], options: Options) -> Change: ...

@@ -10,7 +10,7 @@ from steward.storage.database import Connection, notifications
 from steward.storage.fleet import workers
 from steward.system.clock import now
 from steward.tasks.acceptance import LedgerTaskService
-from steward.tasks.wakeup import NudgeSender
+from steward.tasks.wakeup import WakeupSender
 
 
 class DurableTaskService(LedgerTaskService):
@@ -20,8 +20,8 @@ class DurableTaskService(LedgerTaskService):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._nudge = NudgeSender(self._ports)
-        self._notices = notifications.Notices(self.ledger)
+        self._nudge = WakeupSender(self._ports)
+        self._notices = notifications.NotificationSender(self.ledger)
 
     def _ports(self) -> list[int]:
         with self.ledger.read() as connection:

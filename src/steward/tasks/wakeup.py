@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 
-class NudgeSender:
+class WakeupSender:
     """Sends to every port that `ports` names; asked again every few seconds."""
 
     def __init__(self, ports: Callable[[], list[int]], refresh: float = 2.0) -> None:
@@ -33,7 +33,7 @@ class NudgeSender:
                 self._socket.sendto(b"\x01", ("127.0.0.1", port))
 
 
-class NudgeReceiver:
+class WakeupReceiver:
     """Waits for a nudge, or for a moment."""
 
     def __init__(self) -> None:

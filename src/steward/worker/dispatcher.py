@@ -14,7 +14,7 @@ from steward.storage.database import Connection, Ledger
 from steward.storage.tasks import claim, recovery
 from steward.system.clock import SECOND, now
 from steward.tasks.engine import Engine
-from steward.tasks.wakeup import NudgeReceiver
+from steward.tasks.wakeup import WakeupReceiver
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ ONCE_LOST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class QueueLimits:
     """How much of one kind of work may be in hand at once, and in batches of how many."""
 
     name: str
@@ -36,28 +36,28 @@ class Lane:
     sends_mail: bool = True
 
 
-def lanes(renders: int) -> tuple[Lane, ...]:
+def lanes(renders: int) -> tuple[QueueLimits, ...]:
     """Return the lanes of a worker that lays out `renders` documents at once, the most urgent first."""
     return (
-        Lane("urgent", 100, 25),
-        Lane("mail", 400, 100),
-        Lane("reports", renders + 1, 1, sends_mail=False),
-        Lane("jobs", 2, 1, sends_mail=False),
-        Lane("bulk", 400, 100),
+        QueueLimits("urgent", 100, 25),
+        QueueLimits("mail", 400, 100),
+        QueueLimits("reports", renders + 1, 1, sends_mail=False),
+        QueueLimits("jobs", 2, 1, sends_mail=False),
+        QueueLimits("bulk", 400, 100),
     )
 
 
-class Relay:
+class Dispatcher:
     """One per worker. `step` decides nothing twice: taking a task in hand is one conditional update."""
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, worker: str, receiver: NudgeReceiver, its_lanes: Sequence[Lane]
+        self, ledger: Ledger, engine: Engine, worker: str, receiver: WakeupReceiver, its_lanes: Sequence[QueueLimits]
     ) -> None:
         self._ledger, self._engine, self._worker, self._receiver = ledger, engine, worker, receiver
         self._lanes = tuple(its_lanes)
         self._in_hand: dict[str, int] = {lane.name: 0 for lane in its_lanes}
         self._ids: set[str] = set()
-        self._suspects: deque[tuple[Lane, claim.Due]] = deque()
+        self._suspects: deque[tuple[QueueLimits, claim.ClaimedTask]] = deque()
         self._watched: dict[str, int] = {}
         self._silent: dict[str, float] = {}
         self._compared = -POLL
@@ -106,18 +106,23 @@ class Relay:
         self._next_suspects()
         return count
 
-    def _room(self, lane: Lane) -> int:
+    def _room(self, lane: QueueLimits) -> int:
         with self._lock:
             return lane.most - self._in_hand[lane.name]
 
     def _take(
-        self, connection: Connection, moment: int, look: claim.Look, among: Sequence[Lane], still: Mapping[str, str]
-    ) -> dict[str, list[claim.Due]]:
+        self,
+        connection: Connection,
+        moment: int,
+        look: claim.QueueOverview,
+        among: Sequence[QueueLimits],
+        still: Mapping[str, str],
+    ) -> dict[str, list[claim.ClaimedTask]]:
         if look.expires:
             claim.expire(connection, moment)
         if look.wakes:
             claim.wake(connection, moment)
-        taken: dict[str, list[claim.Due]] = {}
+        taken: dict[str, list[claim.ClaimedTask]] = {}
         for lane in among:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
@@ -129,12 +134,12 @@ class Relay:
                 self._more = self._more or len(taken[lane.name]) == most < room
         return taken
 
-    def _count_in(self, lane: Lane, ids: list[str]) -> None:
+    def _count_in(self, lane: QueueLimits, ids: list[str]) -> None:
         with self._lock:
             self._in_hand[lane.name] += len(ids)
             self._ids.update(ids)
 
-    def _hand_over(self, lane: Lane, batch: list[str]) -> None:
+    def _hand_over(self, lane: QueueLimits, batch: list[str]) -> None:
         def done() -> None:
             with self._lock:
                 self._in_hand[lane.name] -= len(batch)
@@ -209,7 +214,7 @@ def release(ledger: Ledger, connection: Connection, dead: Sequence[str]) -> None
         log.warning("freed %d tasks of dead workers, gave up %d", freed, given_up)
 
 
-def packed(tasks: Sequence[claim.Due], most: int) -> list[list[str]]:
+def packed(tasks: Sequence[claim.ClaimedTask], most: int) -> list[list[str]]:
     """Return `tasks` as batches: a suspect alone, so that if it is a poison pill its neighbours do not pay for it."""
     batches = [[t.id] for t in tasks if t.suspect]
     rest = [t.id for t in tasks if not t.suspect]

@@ -13,7 +13,7 @@ from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import Settings
 from steward.mail.transports import captured
-from steward.mail.transports.captured import Captured, OutboxTransport
+from steward.mail.transports.captured import CapturedMessage, CaptureTransport
 from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
@@ -28,7 +28,7 @@ from steward.worker.executor import Runner
 from steward.worker.handler_pool import HostedPreparer
 
 
-class Trial:
+class DryRun:
     """A `Steward` with a `service` whose `enqueue` returns when the task's first attempt is over."""
 
     def __init__(self, steward: Steward, *, hosted: bool = False) -> None:
@@ -36,7 +36,7 @@ class Trial:
         self.steward = steward
         settings = steward.settings
         self._writer = GroupWriter(steward.ledger)
-        self._transport = OutboxTransport(steward.outbox_folder)
+        self._transport = CaptureTransport(steward.outbox_folder)
         self._renderer = steward.renderer(1)
         self._children = HostedPreparer(settings, steward.registry) if hosted else None
         self._preparing = self._children or steward.preparer({"operations": operations_for(steward)})
@@ -80,7 +80,7 @@ class Trial:
             return f"Its example takes longer than {seconds:g} seconds."
         return next((outcome.words for outcome in outcomes if isinstance(outcome, Failure)), "")
 
-    def messages(self) -> list[Captured]:
+    def messages(self) -> list[CapturedMessage]:
         """Return every captured message, whole, oldest first."""
         self.service.catch_up()
         folder = self.steward.outbox_folder
@@ -134,13 +134,13 @@ def example_of(handler: Handler) -> dict[str, Any]:
 
 
 @contextmanager
-def trial(settings: Settings, *, registry: Registry | None = None, hosted: bool = False) -> Iterator[Trial]:
-    """Give a trial of `settings`, with `registry` or the plugins that they name, and end it; `hosted` as in `Trial`."""
+def trial(settings: Settings, *, registry: Registry | None = None, hosted: bool = False) -> Iterator[DryRun]:
+    """Give a dry run of `settings`, with `registry` or their plugins, and end it; `hosted` as in `DryRun`."""
     steward = Steward(settings)
     if registry is not None:
         steward.registry = registry
     try:
-        made = Trial(steward, hosted=hosted)
+        made = DryRun(steward, hosted=hosted)
         try:
             yield made
         finally:

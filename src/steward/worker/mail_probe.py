@@ -25,7 +25,7 @@ MOST_SILENT = 3
 """How many tasks are tried in one question that turn out to send no letter."""
 
 
-class MailQuestions:
+class MailProbe:
     """One per process that performs; `look` is called every second. `moved` is called when letters may go again."""
 
     def __init__(

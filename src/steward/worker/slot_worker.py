@@ -11,7 +11,7 @@ from steward.storage.database import Connection
 from steward.storage.fleet import leases, workers
 from steward.storage.tasks import recovery
 from steward.system.clock import now
-from steward.tasks.wakeup import NudgeReceiver
+from steward.tasks.wakeup import WakeupReceiver
 from steward.worker import slots
 from steward.worker.watchdog import Watchdog
 from steward.worker.worker import Performer
@@ -19,7 +19,7 @@ from steward.worker.worker import Performer
 log = logging.getLogger(__name__)
 
 
-class SlotHolder(Performer):
+class SlotWorker(Performer):
     """One per slot. What a dead one left is freed at once by whoever holds its slot next, or within a second by others.
 
     Where no file lock reaches, on another host, the lease in the ledger decides, and the relay frees.
@@ -31,7 +31,7 @@ class SlotHolder(Performer):
         # From the first moment: this may be the process that finds the store locked, and the one that holds it frozen.
         self._watchdog = Watchdog(self._folder, steward.stores, self._slot, steward.end_frozen)
         self._watchdog.start()
-        self._receiver = NudgeReceiver()
+        self._receiver = WakeupReceiver()
         super().__init__(steward, engine=engine, slot=self._slot.name, nudge_port=self._receiver.port, leaving=leaving)
 
     def enter(self) -> None:

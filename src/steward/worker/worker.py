@@ -24,7 +24,7 @@ from steward.storage.tasks import acceptance, attempts, claim, idempotency, reco
 from steward.system.clock import SECOND, new_id, now
 from steward.worker.executor import Runner
 from steward.worker.handler_pool import HostedPreparer
-from steward.worker.mail_probe import MailQuestions
+from steward.worker.mail_probe import MailProbe
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Performer:
             retry_delays=settings.retry_delays,
             retries_later=engine != "background",
         )
-        self._mail = MailQuestions(steward, self.writer, self._transport, self.runner, lambda: self.mail_moves())
+        self._mail = MailProbe(steward, self.writer, self._transport, self.runner, lambda: self.mail_moves())
         self._schedules = steward.service.abilities.schedules
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []

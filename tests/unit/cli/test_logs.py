@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from steward.errors import ConfigurationError
-from steward.system.log_line import LineFormatter
+from steward.system.log_line import LogLineFormatter
 from steward.system.masking import masked
 
 
 def line(message: str, error: BaseException | None = None, *, frames: bool = False) -> str:
     information = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord("steward.some", logging.WARNING, __file__, 1, message, (), information)
-    return LineFormatter(frames=frames).format(record)
+    return LogLineFormatter(frames=frames).format(record)
 
 
 def caught(error: BaseException) -> BaseException:

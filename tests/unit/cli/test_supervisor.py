@@ -11,7 +11,9 @@ from steward.cli import supervisor
 
 
 def mourned(deaths: int, lived: float, code: int = 1) -> supervisor._Kept:
-    kept = supervisor._Kept(supervisor.Program("worker", ("work",)), started=time.monotonic() - lived, deaths=deaths)
+    kept = supervisor._Kept(
+        supervisor.SupervisedProcess("worker", ("work",)), started=time.monotonic() - lived, deaths=deaths
+    )
     supervisor._mourn(kept, code)
     return kept
 

@@ -13,7 +13,7 @@ from steward.installation import backup
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
-from steward.worker.dry_run import Trial
+from steward.worker.dry_run import DryRun
 
 TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 
@@ -22,7 +22,7 @@ TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 def filled(tmp_path_factory):
     """An installation with a report, a letter, and a task that waits."""
     steward = Steward(load(data_dir=tmp_path_factory.mktemp("data"), plugins_dir=TRIALS, free_space_mb=0))
-    trial = Trial(steward)
+    trial = DryRun(steward)
     trial.service.enqueue("statement", rows=5)
     trial.service.enqueue("letter", to="ada@example.org")
     trial.service.schedule("nothing", datetime.now(UTC) + timedelta(days=1))
@@ -183,7 +183,7 @@ def test_a_file_that_was_altered_is_found_by_the_integrity_check(filled):
 
 def test_a_person_is_forgotten_only_when_nothing_is_open(tmp_path):
     steward = Steward(load(data_dir=tmp_path / "data", plugins_dir=TRIALS, free_space_mb=0))
-    trial = Trial(steward)
+    trial = DryRun(steward)
     task_id = trial.service.schedule("letter", datetime.now(UTC) + timedelta(days=1), to="ada@example.org")
     with pytest.raises(StateConflict, match="still open"):
         operations_for(steward).forget("ada@example.org")

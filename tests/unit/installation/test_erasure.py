@@ -18,7 +18,7 @@ from steward.storage import access, vacuum, working_folders
 from steward.storage.database.tables import actions, incidents, lanes
 from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
-from steward.worker.dry_run import Trial
+from steward.worker.dry_run import DryRun
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ TRIALS = Path(__file__).parent.parent.parent / "journeys" / "plugins"
 @pytest.fixture
 def trial(tmp_path):
     steward = Steward(load(data_dir=tmp_path / "data", plugins_dir=TRIALS, free_space_mb=0))
-    trial = Trial(steward)
+    trial = DryRun(steward)
     yield trial
     trial.close()
     steward.close()
@@ -92,7 +92,7 @@ ADA = "Ada.Lovelace+news@example.org"
 def larger(postgres_url, tmp_path):
     """An installation on PostgreSQL, with a schema of the engine's."""
     steward = Steward(load(data_dir=tmp_path / "data", plugins_dir=TRIALS, database_url=postgres_url, free_space_mb=0))
-    trial = Trial(steward)
+    trial = DryRun(steward)
     with steward.ledger.write() as connection:
         connection.execute(sa.text('CREATE SCHEMA dbos CREATE TABLE "Said" (id text, words text)'))
     yield trial

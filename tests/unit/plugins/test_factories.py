@@ -9,7 +9,7 @@ import pytest
 from steward.errors import ConfigurationError
 from steward.installation.container import Steward
 from steward.installation.settings import load
-from steward.mail.transports.captured import OutboxTransport
+from steward.mail.transports.captured import CaptureTransport
 from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.plugins import registry
 from steward.storage.archives.folder import FolderArchive
@@ -48,8 +48,8 @@ def test_what_ships_comes_through_the_same_hooks_and_is_not_listed() -> None:
 @pytest.mark.parametrize(
     ("settings", "kind"),
     [
-        ({}, OutboxTransport),
-        ({"mail_url": "captured://"}, OutboxTransport),
+        ({}, CaptureTransport),
+        ({"mail_url": "captured://"}, CaptureTransport),
         ({"mail_url": "smtp://mail.example.org"}, SmtpTransport),
         ({"smtp_url": "SMTPS://mail.example.org"}, SmtpTransport),
         ({"mail_url": "smtp://mail.example.org", "smtp_url": "smtp://mail.example.org"}, SmtpTransport),

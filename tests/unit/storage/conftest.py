@@ -7,7 +7,7 @@ from steward.model.states import State
 from steward.storage.database import Ledger
 from steward.storage.database.tables import metadata
 from steward.storage.tasks import acceptance, idempotency
-from steward.storage.tasks.acceptance import Entry
+from steward.storage.tasks.acceptance import NewTask
 from steward.system.clock import new_id, now
 
 
@@ -15,14 +15,14 @@ def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> 
     return idempotency.IdempotencyKey(caller, text, digest, **changes)
 
 
-def entry(**changes) -> Entry:
+def entry(**changes) -> NewTask:
     moment = now()
     values = {
         "id": new_id(), "name": "welcome", "state": State.QUEUED, "lane": "mail", "priority": 0, "payload": "{}",
         "sealed": None, "recipient": "ada@example.org", "requested_by": "tests", "created_at": moment,
         "due_at": moment, "expires_at": None,
     } | changes  # fmt: skip
-    return Entry(**values)
+    return NewTask(**values)
 
 
 @pytest.fixture(scope="session")

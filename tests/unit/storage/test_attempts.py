@@ -92,7 +92,7 @@ def test_a_poison_pill_is_given_up_after_four_starts(ledger, add):
     assert "4 starts" in get(ledger, pill).error
     assert get(ledger, neighbour).state == "queued"
     with ledger.write() as connection:
-        assert claims.take(connection, "mail", 10, "w9", now()) == [claims.Due(neighbour, lost=1)]
+        assert claims.take(connection, "mail", 10, "w9", now()) == [claims.ClaimedTask(neighbour, lost=1)]
 
 
 def test_a_suspect_whose_handler_has_not_begun_when_its_worker_dies_is_no_more_suspect_than_before(ledger, add):

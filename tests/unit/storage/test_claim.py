@@ -92,9 +92,9 @@ def test_a_look_says_what_there_is_to_do(ledger, add):
     add(lane="bulk")
     add(state=State.SCHEDULED, due_at=moment + SECOND)
     add(lane="jobs", expires_at=moment + 2 * SECOND)
-    assert look() == claim.Look(frozenset({"bulk", "jobs"}), wakes=False, expires=False, dead=False)
+    assert look() == claim.QueueOverview(frozenset({"bulk", "jobs"}), wakes=False, expires=False, dead=False)
     assert take(ledger, lane="jobs", worker="gone")
-    assert look(moment + 3 * SECOND) == claim.Look(frozenset({"bulk"}), wakes=True, expires=True, dead=True)
+    assert look(moment + 3 * SECOND) == claim.QueueOverview(frozenset({"bulk"}), wakes=True, expires=True, dead=True)
 
 
 def test_a_look_does_not_read_all_that_waits(ledger, add):

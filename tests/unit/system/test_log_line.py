@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from steward.system import log_line
-from steward.system.log_line import JsonFormatter, LineFormatter, SandboxLogFormatter, about
+from steward.system.log_line import JsonLogFormatter, LogLineFormatter, SandboxLogFormatter, about
 
 
 def record(message: str, *, error: BaseException | None = None, **fields: object) -> logging.LogRecord:
@@ -40,7 +40,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize(
-    "formatter", [LineFormatter(), LineFormatter(frames=True), JsonFormatter()], ids=["text", "debug", "json"]
+    "formatter", [LogLineFormatter(), LogLineFormatter(frames=True), JsonLogFormatter()], ids=["text", "debug", "json"]
 )
 @pytest.mark.parametrize("place", ["message", "error"])
 def test_nothing_steers_a_terminal_or_makes_a_line_of_its_own(text, formatter, place):
@@ -67,27 +67,27 @@ def test_nothing_steers_a_terminal_or_makes_a_line_of_its_own(text, formatter, p
     ],
 )
 def test_nobodys_address_is_shown(text, shown):
-    assert shown in LineFormatter().format(record(text))
-    assert shown in json.loads(JsonFormatter().format(record(text)))["message"]
+    assert shown in LogLineFormatter().format(record(text))
+    assert shown in json.loads(JsonLogFormatter().format(record(text)))["message"]
 
 
 def test_an_exception_is_one_record_with_nobodys_address():
-    line = LineFormatter().format(record("it failed", error=raised("ada@example.org\nhas\x1b none")))
+    line = LogLineFormatter().format(record("it failed", error=raised("ada@example.org\nhas\x1b none")))
     assert "it failed (ValueError: ***@example.org has none, test_log_line.py line" in line
-    event = json.loads(JsonFormatter().format(record("it failed", error=raised("ada@example.org"))))
+    event = json.loads(JsonLogFormatter().format(record("it failed", error=raised("ada@example.org"))))
     assert (event["error"], event["level"], event["logger"]) == ("ValueError", "warning", "steward.some")
 
 
 def test_a_line_about_a_task_names_it():
     made = record("succeeded", **about("01a2", "welcome_email", 2))
-    assert LineFormatter().format(made).endswith("succeeded (task 01a2, name welcome_email, attempt 2)")
-    event = json.loads(JsonFormatter().format(made))
+    assert LogLineFormatter().format(made).endswith("succeeded (task 01a2, name welcome_email, attempt 2)")
+    event = json.loads(JsonLogFormatter().format(made))
     assert (event["task"], event["name"], event["attempt"]) == ("01a2", "welcome_email", 2)
-    assert "attempt" not in json.loads(JsonFormatter().format(record("accepted", **about("01a2", "x"))))
+    assert "attempt" not in json.loads(JsonLogFormatter().format(record("accepted", **about("01a2", "x"))))
 
 
 def test_a_line_has_an_end():
-    assert len(LineFormatter().format(record("a@b " * 1_000_000))) < 40_000
+    assert len(LogLineFormatter().format(record("a@b " * 1_000_000))) < 40_000
 
 
 def test_what_a_child_logs_its_parent_logs_as_its_own(caplog):
@@ -97,7 +97,7 @@ def test_what_a_child_logs_its_parent_logs_as_its_own(caplog):
         assert log_line.relay(written)
     (made,) = caplog.records
     assert (made.name, made.levelno) == ("steward.some", logging.WARNING)
-    assert json.loads(JsonFormatter().format(made))["task"] == "01a2"
+    assert json.loads(JsonLogFormatter().format(made))["task"] == "01a2"
     assert "one two (ValueError: ***@example.org" in made.getMessage()
 
 

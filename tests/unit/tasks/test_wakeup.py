@@ -2,12 +2,12 @@
 
 import threading
 
-from steward.tasks.wakeup import NudgeReceiver, NudgeSender
+from steward.tasks.wakeup import WakeupReceiver, WakeupSender
 
 
 def test_a_nudge_ends_the_wait_and_many_count_as_one():
-    receiver = NudgeReceiver()
-    sender = NudgeSender(lambda: [receiver.port])
+    receiver = WakeupReceiver()
+    sender = WakeupSender(lambda: [receiver.port])
     for _ in range(5):
         sender.send()
     assert receiver.wait(5)
@@ -21,5 +21,5 @@ def test_nobody_listening_is_no_error():
     def broken() -> list[int]:
         raise OSError
 
-    NudgeSender(broken).send()
-    NudgeSender(lambda: [1]).send()
+    WakeupSender(broken).send()
+    WakeupSender(lambda: [1]).send()

@@ -103,7 +103,7 @@ def test_a_broken_plugin_and_one_that_has_gone_are_told(steward, tmp_path):
     (tmp_path / "plugins" / "broken.py").write_text("1 / 0\n")
     broken = Steward(steward.settings)
     at_work(broken)
-    entry = acceptance.Entry(
+    entry = acceptance.NewTask(
         id=new_id(), name="gone", state=State.BLOCKED, lane="mail", priority=0, payload="{}", sealed=None,
         recipient=None, requested_by="", created_at=now(), due_at=now(), expires_at=None,
     )  # fmt: skip
@@ -174,7 +174,7 @@ def test_a_worker_that_writes_just_now_stands_in_nobody_s_way(steward):
 def lie(steward, lane="mail", due_at=None, state=State.QUEUED, **values):
     """Let a task lie in a lane since `due_at`."""
     due_at = now() if due_at is None else due_at
-    entry = acceptance.Entry(
+    entry = acceptance.NewTask(
         id=new_id(), name="letter", state=state, lane=lane, priority=0, payload="{}", sealed=None,
         recipient=None, requested_by="", created_at=due_at, due_at=due_at, expires_at=None,
     )  # fmt: skip

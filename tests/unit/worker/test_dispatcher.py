@@ -10,10 +10,10 @@ from steward.model.states import State
 from steward.storage.database.tables import tasks
 from steward.storage.fleet import workers
 from steward.storage.tasks import acceptance, attempts, search
-from steward.storage.tasks.claim import Due
+from steward.storage.tasks.claim import ClaimedTask
 from steward.system.clock import SECOND, new_id, now
-from steward.tasks.wakeup import NudgeReceiver
-from steward.worker.dispatcher import ONCE_LOST, Relay, lanes, packed
+from steward.tasks.wakeup import WakeupReceiver
+from steward.worker.dispatcher import ONCE_LOST, Dispatcher, lanes, packed
 
 pytestmark = pytest.mark.slow
 
@@ -43,9 +43,9 @@ def desk():
 
 @pytest.fixture
 def relay(ledger, desk):
-    receiver = NudgeReceiver()
+    receiver = WakeupReceiver()
     ledger.apply(lambda c: workers.register(c, "w1", "host", "slot-0", 1, "durable", None, now()))
-    yield Relay(ledger, desk, "w1", receiver, lanes(1))
+    yield Dispatcher(ledger, desk, "w1", receiver, lanes(1))
     receiver.close()
 
 
@@ -75,10 +75,10 @@ def until(true, relay, seconds=8):
 
 
 def test_a_suspect_runs_alone_and_the_rest_together():
-    found = [Due("a"), Due("b", lost=1), Due("c"), Due("d")]
+    found = [ClaimedTask("a"), ClaimedTask("b", lost=1), ClaimedTask("c"), ClaimedTask("d")]
     assert packed(found, 2) == [["b"], ["a", "c"], ["d"]]
     assert packed([], 10) == []
-    assert packed([Due("a")], 100) == [["a"]]
+    assert packed([ClaimedTask("a")], 100) == [["a"]]
 
 
 def test_resets_come_before_everything_and_bulk_comes_last():

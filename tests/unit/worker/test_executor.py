@@ -11,7 +11,7 @@ from tests.unit.storage.conftest import entry
 
 from steward import Email, RetryPolicy, handler
 from steward.mail.transport import Phase, Reply
-from steward.mail.transports.captured import OutboxTransport
+from steward.mail.transports.captured import CaptureTransport
 from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins.registry import Registry
@@ -33,7 +33,7 @@ class Payload(BaseModel):
 def welcome(payload: Payload) -> Email: ...
 
 
-class Post(OutboxTransport):
+class Post(CaptureTransport):
     """Answers for each recipient as told; what is not told is captured."""
 
     def __init__(self, folder):

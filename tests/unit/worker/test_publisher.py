@@ -6,13 +6,13 @@ from steward.errors import BrokerUnavailable
 from steward.model.states import State
 from steward.storage.fleet import workers
 from steward.storage.tasks import acceptance, attempts, claim
-from steward.storage.tasks.acceptance import Entry
+from steward.storage.tasks.acceptance import NewTask
 from steward.system.clock import new_id, now
-from steward.tasks.wakeup import NudgeReceiver
-from steward.worker.dispatcher import Lane
-from steward.worker.engines.celery.publisher import BROKER, BrokerRelay
+from steward.tasks.wakeup import WakeupReceiver
+from steward.worker.dispatcher import QueueLimits
+from steward.worker.engines.celery.publisher import BROKER, BrokerPublisher
 
-LANES = (Lane("mail", 4, 2), Lane("bulk", 2, 2))
+LANES = (QueueLimits("mail", 4, 2), QueueLimits("bulk", 2, 2))
 
 
 class Shelf:
@@ -44,13 +44,13 @@ def shelf():
 
 @pytest.fixture
 def relay(ledger, shelf):
-    return BrokerRelay(ledger, shelf, "me", NudgeReceiver(), LANES, stale=0)
+    return BrokerPublisher(ledger, shelf, "me", WakeupReceiver(), LANES, stale=0)
 
 
 def add(ledger, count, lane="mail"):
     moment = now()
     entries = [
-        Entry(new_id(), "welcome", State.QUEUED, lane, 0, "{}", None, None, "tests", moment, moment + n - 100, None)
+        NewTask(new_id(), "welcome", State.QUEUED, lane, 0, "{}", None, None, "tests", moment, moment + n - 100, None)
         for n in range(count)
     ]
     ledger.apply(lambda c: acceptance.accept(c, entries))

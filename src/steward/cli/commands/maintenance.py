@@ -15,7 +15,7 @@ from steward.cli.output import Json, say, say_json
 if TYPE_CHECKING:
     from steward.installation.backup import Backup
     from steward.installation.container import Steward
-    from steward.installation.erasure import Erased
+    from steward.installation.erasure import Erasure
     from steward.installation.settings import Settings
 
 
@@ -151,7 +151,7 @@ def _confirm(count: int, person: str | None) -> None:
     typer.confirm(f"{what}? It cannot be undone.", abort=True)
 
 
-def _say_erased(done: Erased, person: str, as_json: bool) -> int:
+def _say_erased(done: Erasure, person: str, as_json: bool) -> int:
     from dataclasses import asdict
 
     from steward.model.formats import counted

@@ -17,7 +17,7 @@ from steward.system import private_files
 if TYPE_CHECKING:
     from steward.model.declaration.handler import Handler
     from steward.model.results import TaskResult
-    from steward.worker.dry_run import Trial
+    from steward.worker.dry_run import DryRun
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -171,14 +171,14 @@ def _example(handler: Handler) -> dict[str, Any]:
     return example_of(handler)
 
 
-def _perform(trial: Trial, handler: Handler, payload: dict[str, Any]) -> TaskResult:
+def _perform(trial: DryRun, handler: Handler, payload: dict[str, Any]) -> TaskResult:
     from steward.model.service import Options
 
     task_id = trial.service.submit(handler.name, payload, Options(requested_by="preview")).id
     return trial.service.get_status(task_id)
 
 
-def _try(trial: Trial, handler: Handler) -> tuple[TaskResult | None, str]:
+def _try(trial: DryRun, handler: Handler) -> tuple[TaskResult | None, str]:
     from steward.errors import StewardError
 
     try:
@@ -197,7 +197,7 @@ def _say_result(handler: Handler, task: TaskResult | None, words: str) -> None:
     say(f"ok      {handler.name}: {'; '.join([*letters, *files, task.note or '']).strip('; ') or 'nothing'}")
 
 
-def _write(trial: Trial, task: TaskResult, folder: Path) -> list[Path]:
+def _write(trial: DryRun, task: TaskResult, folder: Path) -> list[Path]:
     written: list[Path] = []
 
     def keep(name: str, content: bytes) -> None:

@@ -48,10 +48,12 @@ def up(
     count = chosen.workers if workers is None else workers
     env_file = context.find_root().obj
     options = ["--env-file", str(env_file)] if env_file else []
-    programs = [supervisor.Program("web", (*options, "serve", "--fd", str(listener.fileno())), listener.fileno())]
+    programs = [
+        supervisor.SupervisedProcess("web", (*options, "serve", "--fd", str(listener.fileno())), listener.fileno())
+    ]
     if not engine.in_web:  # else its tasks run inside the web process
         programs += [
-            supervisor.Program("worker" if count == 1 else f"worker {n}", (*options, "work"))
+            supervisor.SupervisedProcess("worker" if count == 1 else f"worker {n}", (*options, "work"))
             for n in range(1, count + 1)
         ]
     take_back()  # each process reads the file itself, as it is then

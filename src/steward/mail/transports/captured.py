@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 _NAME = re.compile(r"[A-Za-z0-9@._+-]{1,200}\.eml")
 
 
-class OutboxTransport:
+class CaptureTransport:
     """Writes every parcel to a folder: whole or not at all, a repeat over its first copy's name with a number."""
 
     name = "outbox"
@@ -96,7 +96,7 @@ def file_stem(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class CapturedMessage:
     """One captured message, as the pages show it."""
 
     name: str
@@ -114,13 +114,13 @@ class Captured:
     """What the HTML shows within the letter: Content-ID, media type, content."""
 
 
-def messages(folder: Path, limit: int = 200) -> list[Captured]:
+def messages(folder: Path, limit: int = 200) -> list[CapturedMessage]:
     """Return the newest captured messages, newest first, without their bodies."""
     paths = sorted((p for p in folder.glob("*.eml")), key=lambda p: p.stat().st_mtime_ns, reverse=True)
     return [_read(path, whole=False) for path in paths[:limit]]
 
 
-def read(folder: Path, name: str) -> Captured:
+def read(folder: Path, name: str) -> CapturedMessage:
     """Return one captured message with its parts.
 
     Raises:
@@ -132,7 +132,7 @@ def read(folder: Path, name: str) -> Captured:
     return _read(path, whole=True)
 
 
-def _read(path: Path, *, whole: bool) -> Captured:
+def _read(path: Path, *, whole: bool) -> CapturedMessage:
     with path.open("rb") as file:
         parsed = BytesParser(EmailMessage, policy=policy.default).parse(file, headersonly=not whole)
     try:
@@ -145,7 +145,7 @@ def _read(path: Path, *, whole: bool) -> Captured:
         Attachment(part.get_filename() or "file", part.get_payload(decode=True) or b"", part.get_content_type())  # type: ignore[arg-type]  # bytes, when decoded
         for part in (parsed.iter_attachments() if whole else ())
     )
-    return Captured(
+    return CapturedMessage(
         name=path.name,
         path=path,
         subject=str(parsed["Subject"] or ""),

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 from urllib.parse import unquote, urlsplit
 
 from steward.errors import ConfigurationError, StorageFull, StorageUnavailable
-from steward.storage.archive import PIECE, Stored
+from steward.storage.archive import PIECE, ArchivedFile
 from steward.system import private_files, processes
 from steward.system.clock import SECOND, now
 from steward.system.filenames import LONGEST, harmless, split
@@ -51,7 +51,7 @@ class FolderArchive:
             )
         return cls(root)
 
-    def store(self, task_id: str, name: str, content: BinaryIO) -> Stored:
+    def store(self, task_id: str, name: str, content: BinaryIO) -> ArchivedFile:
         """Keep what `content` holds and return where. The same name for the same task replaces it.
 
         `name` may be anything: what is unsafe in it is replaced, so keep it elsewhere for people to read.
@@ -75,7 +75,7 @@ class FolderArchive:
             finally:
                 with contextlib.suppress(OSError):
                     draft.unlink(missing_ok=True)
-        return Stored(str(place.relative_to(self.root)), size, sha256)
+        return ArchivedFile(str(place.relative_to(self.root)), size, sha256)
 
     def open(self, location: str) -> BinaryIO:
         """Return the content as a stream; what is missing is known at once.

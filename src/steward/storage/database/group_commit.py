@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from steward.errors import StorageBusy
-from steward.storage.database.ledger import KeptConnection, Ledger
+from steward.storage.database.ledger import Ledger, PinnedConnection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class GroupWriter:
         self.ledger = ledger
         self._linger, self._enough = linger, min(enough, MOST)
         self._queue: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
-        self._kept: KeptConnection | None = None
+        self._kept: PinnedConnection | None = None
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
         self._thread.start()
 

@@ -59,7 +59,7 @@ class Ledger:
             finally:
                 connection.info.pop("write", None)
 
-    def keep(self) -> KeptConnection:
+    def keep(self) -> PinnedConnection:
         """Return a connection for many writes in turn: to fetch one and give it back costs as much as to write.
 
         Raises:
@@ -67,7 +67,7 @@ class Ledger:
         """
         with in_words():
             connection = self.engine.connect().execution_options(steward_kept=True)
-            return KeptConnection(connection, self.lock if self.is_sqlite else None)
+            return PinnedConnection(connection, self.lock if self.is_sqlite else None)
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `write`."""
@@ -139,7 +139,7 @@ class Ledger:
         self.engine.dispose()
 
 
-class KeptConnection:
+class PinnedConnection:
     """One connection for transaction after transaction, begun and ended by the driver itself.
 
     SQLAlchemy's own take ten times as long as the driver's, and more than many a commit's few statements.

@@ -25,7 +25,7 @@ def join(connection: sa.Connection) -> None:
         connection.execute(_NOTIFY)
 
 
-class Notices:
+class NotificationSender:
     """Sends notices from a thread of its own, so that nobody who hands a task over waits for them."""
 
     def __init__(self, ledger: Ledger) -> None:

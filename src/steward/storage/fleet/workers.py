@@ -14,7 +14,7 @@ LEASE = 15 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class RegisteredWorker:
     """One worker process as the ledger knows it."""
 
     id: str
@@ -85,7 +85,7 @@ def of_slot(connection: sa.Connection, host: str, slot: str) -> list[str]:
     )
 
 
-def living(connection: sa.Connection, now: int) -> list[Worker]:
+def living(connection: sa.Connection, now: int) -> list[RegisteredWorker]:
     """Return the workers whose lease runs, with how many tasks each has in hand."""
     held = (
         sa.select(tasks.c.worker, sa.func.count().label("holding"))
@@ -99,8 +99,8 @@ def living(connection: sa.Connection, now: int) -> list[Worker]:
         .where(workers.c.lease_until > now)
         .order_by(workers.c.started_at)
     )
-    names = Worker.__slots__
-    return [Worker(**{name: getattr(r, name) for name in names}) for r in rows]
+    names = RegisteredWorker.__slots__
+    return [RegisteredWorker(**{name: getattr(r, name) for name in names}) for r in rows]
 
 
 def nudge_ports(connection: sa.Connection, host: str, now: int) -> list[int]:

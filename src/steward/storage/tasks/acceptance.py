@@ -16,7 +16,7 @@ from steward.system.clock import moment
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NewTask:
     """A task to be accepted, every value in the ledger's own form."""
 
     id: str
@@ -59,13 +59,13 @@ class Entry:
 _INSERT = tasks.insert()
 
 
-def refuse(connection: sa.Connection, entry: Entry, words: str, at: int) -> None:
+def refuse(connection: sa.Connection, entry: NewTask, words: str, at: int) -> None:
     """Store a task that nobody was there to be refused: it has failed at once, and says why."""
     connection.execute(_INSERT, [entry.row()])
     connection.execute(tasks.update().where(tasks.c.id == entry.id).values(error=words, finished_at=at))
 
 
-def accept(connection: sa.Connection, entries: Sequence[Entry]) -> None:
+def accept(connection: sa.Connection, entries: Sequence[NewTask]) -> None:
     """Store `entries`; they are accepted when the transaction has been committed.
 
     Raises:

@@ -22,7 +22,7 @@ EXPIRED = "Nobody could finish it before it expired; nothing is sent after that.
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ClaimedTask:
     """A task taken in hand, and how many processes have died while it ran."""
 
     id: str
@@ -76,7 +76,7 @@ def anything(connection: sa.Connection, now: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class QueueOverview:
     """What there is to do: for which lanes tasks wait, and whether some wake, expire, or are in hands maybe dead."""
 
     lanes: frozenset[str]
@@ -90,10 +90,10 @@ class Look:
         return not (self.lanes or self.wakes or self.expires or self.dead)
 
 
-def look(connection: sa.Connection, now: int) -> Look:
+def look(connection: sa.Connection, now: int) -> QueueOverview:
     """Return what there is to do: one cheap read, so that only what is needed is written."""
     wakes, expires, dead, *waiting = connection.execute(_LOOK.on(connection), {"now": now}).one()
-    return Look(
+    return QueueOverview(
         frozenset(lane for lane, waits in zip(QUEUES, waiting, strict=True) if waits),
         bool(wakes),
         bool(expires),
@@ -164,7 +164,7 @@ _TAKE_STALE = _taking(
 
 def take(
     connection: sa.Connection, lane: str, most: int, worker: str | None, now: int, stale_before: int | None = None
-) -> list[Due]:
+) -> list[ClaimedTask]:
     """Take up to `most` queued tasks of `lane` in hand, highest priority and longest waiting first; return them.
 
     With `worker` None they are handed to a broker: one that was handed over before `stale_before` is taken again.
@@ -174,7 +174,7 @@ def take(
         found = connection.execute(_TAKE, values).all()
     else:
         found = connection.execute(_TAKE_STALE, values | {"b_before": stale_before}).all()
-    return [Due(r.id, r.lost) for r in sorted(found, key=lambda r: (-r.priority, r.due_at))]
+    return [ClaimedTask(r.id, r.lost) for r in sorted(found, key=lambda r: (-r.priority, r.due_at))]
 
 
 def at_broker(connection: sa.Connection) -> dict[str, tuple[int, int]]:
@@ -188,7 +188,7 @@ def at_broker(connection: sa.Connection) -> dict[str, tuple[int, int]]:
     return {r.lane: (r.n, r.since) for r in rows}
 
 
-def take_again(connection: sa.Connection, lane: str, before: int, now: int, most: int) -> list[Due]:
+def take_again(connection: sa.Connection, lane: str, before: int, now: int, most: int) -> list[ClaimedTask]:
     """Take up to `most` tasks of `lane` that were handed to a broker before `before`, and not begun since."""
     chosen = (
         sa.select(tasks.c.id)
@@ -205,7 +205,7 @@ def take_again(connection: sa.Connection, lane: str, before: int, now: int, most
     found = connection.execute(
         tasks.update().where(tasks.c.id.in_(chosen)).values(handed_at=now).returning(tasks.c.id, tasks.c.lost)
     )
-    return [Due(r.id, r.lost) for r in found]
+    return [ClaimedTask(r.id, r.lost) for r in found]
 
 
 def suspects(connection: sa.Connection) -> int:
@@ -280,11 +280,11 @@ def give_back(connection: sa.Connection, ids: Sequence[str], worker: str | None)
     )
 
 
-def queued(connection: sa.Connection) -> list[Due]:
+def queued(connection: sa.Connection) -> list[ClaimedTask]:
     """Return every queued task that nobody has in hand, in the order in which they are due."""
     rows = connection.execute(
         sa.select(tasks.c.id, tasks.c.lost)
         .where(tasks.c.state == State.QUEUED, tasks.c.worker.is_(None))
         .order_by(tasks.c.priority.desc(), tasks.c.due_at)
     )
-    return [Due(r.id, r.lost) for r in rows]
+    return [ClaimedTask(r.id, r.lost) for r in rows]

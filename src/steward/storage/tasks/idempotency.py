@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from steward.errors import KeyConflict
 from steward.storage.database.tables import keys
-from steward.storage.tasks.acceptance import Entry, accept
+from steward.storage.tasks.acceptance import NewTask, accept
 from steward.system.clock import SECOND, now
 
 KEY_LIFE = 48 * 3600 * SECOND
@@ -33,7 +33,7 @@ class IdempotencyKey:
     earlier: str = ""
 
 
-def accept_once(connection: sa.Connection, entry: Entry, key: IdempotencyKey) -> tuple[str, bool]:
+def accept_once(connection: sa.Connection, entry: NewTask, key: IdempotencyKey) -> tuple[str, bool]:
     """Store `entry` unless its caller has used `key`; return the id of the key's task, and whether it is new.
 
     Raises:
@@ -45,7 +45,7 @@ def accept_once(connection: sa.Connection, entry: Entry, key: IdempotencyKey) ->
 
 
 def accept_all_once(
-    connection: sa.Connection, entries: Sequence[Entry], key: IdempotencyKey, *, many: bool = True
+    connection: sa.Connection, entries: Sequence[NewTask], key: IdempotencyKey, *, many: bool = True
 ) -> tuple[list[str], bool]:
     """Store all `entries` unless their caller has used `key`; return the ids of the key's tasks, and whether new.
 

@@ -22,7 +22,7 @@ from steward.model.formats import day
 from steward.model.payload import read
 from steward.model.states import State
 from steward.storage.schedules import StoredSchedule
-from steward.storage.tasks.acceptance import Entry as Task
+from steward.storage.tasks.acceptance import NewTask as Task
 from steward.system.clock import SECOND, moment, new_id
 from steward.tasks.acceptance import LedgerTaskService
 

@@ -12,7 +12,7 @@ from steward.model.cron import Missed
 from steward.model.cron import check as check_cron
 
 
-class Planned(BaseModel):
+class PlannedSchedule(BaseModel):
     """A task that a setting makes again and again; see `steward.Schedule`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

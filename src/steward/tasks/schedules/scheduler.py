@@ -26,7 +26,7 @@ from steward.system.clock import SECOND, micros, moment, now
 from steward.tasks import task_log
 from steward.tasks.acceptance import LedgerTaskService
 from steward.tasks.schedules.occurrences import OVER, Occurrence, OccurrenceFinder, moves_along, task_of
-from steward.tasks.schedules.planned import Planned
+from steward.tasks.schedules.planned import PlannedSchedule
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,16 @@ HISTORY: Final = 400 * 24 * 3600 * SECOND
 """How long firings are kept, in microseconds: longer than a year, so that a yearly report shows its last one."""
 
 
-class Clockwork:
+class Scheduler:
     """One per process; any number of processes may call `fire` at once, and each firing happens once."""
 
     def __init__(
-        self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str, planned: tuple[Planned, ...]
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        service: LedgerTaskService,
+        zone: str,
+        planned: tuple[PlannedSchedule, ...],
     ) -> None:
         self._ledger, self._registry, self._service = ledger, registry, service
         self._zone, self._planned = zone, planned
@@ -230,7 +235,7 @@ class Clockwork:
         return False
 
 
-def require_no_secret(accepted: acceptance.Entry) -> None:
+def require_no_secret(accepted: acceptance.NewTask) -> None:
     """Return if a schedule can make tasks like `accepted` again and again.
 
     Raises:
@@ -249,7 +254,7 @@ def _look_again(connection: Connection, entry: StoredSchedule, at: int) -> None:
     rows.move(connection, entry.id, entry.next_at, next((m for m in coming if m not in done), None))
 
 
-def _task(entry: StoredSchedule, handler: Handler, asked: Occurrence, at: int) -> acceptance.Entry | None:
+def _task(entry: StoredSchedule, handler: Handler, asked: Occurrence, at: int) -> acceptance.NewTask | None:
     if asked.payload is None:
         return None
     state = State.FAILED if asked.refusal else State.QUEUED

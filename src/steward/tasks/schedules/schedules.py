@@ -81,7 +81,7 @@ class ScheduleStatus:
         }
 
 
-class Timetable:
+class Schedules:
     """The schedules of one installation. `zone` is that of those which name none; an owner has `most` at most."""
 
     def __init__(self, ledger: Ledger, registry: Registry, service: LedgerTaskService, zone: str, most: int) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from steward.errors import NotPermitted
-from steward.mail.transports.captured import Captured, messages, read
+from steward.mail.transports.captured import CapturedMessage, messages, read
 from steward.web.access.sessions import Session
 from steward.web.api.downloads import disposition
 from steward.web.pages.base import Draw, Site, sees_outbox
@@ -89,5 +89,5 @@ class Outbox:
         headers = {"Content-Disposition": disposition(file.name)}
         return Response(file.content, 200, headers, "application/octet-stream")
 
-    def _letter(self, request: Request) -> Captured:
+    def _letter(self, request: Request) -> CapturedMessage:
         return read(self._steward.outbox_folder, request.path_params["name"])

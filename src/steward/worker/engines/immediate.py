@@ -63,7 +63,7 @@ class ImmediateTaskService(LedgerTaskService):
             self._perform(ids)
         return len(ids)
 
-    def find_queued(self) -> list[claim.Due]:
+    def find_queued(self) -> list[claim.ClaimedTask]:
         """Return the queued tasks in the order in which they are due."""
         with self.ledger.read() as connection:
             return claim.queued(connection)

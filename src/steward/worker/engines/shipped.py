@@ -14,10 +14,10 @@ from steward.plugins.hooks import hookimpl
 @hookimpl
 def register_engines() -> Mapping[str, EngineFactory]:
     """Return the ledger's own workers, Celery, and FastAPI's background tasks."""
-    return {"durable": Durable(), "celery": Celery(), "background": Background()}
+    return {"durable": DurableEngineFactory(), "celery": CeleryEngineFactory(), "background": BackgroundEngineFactory()}
 
 
-class Durable:
+class DurableEngineFactory:
     """Worker processes that take due tasks from the ledger."""
 
     in_web = False
@@ -37,7 +37,7 @@ class Durable:
         return worker.run(installation)
 
 
-class Celery:
+class CeleryEngineFactory:
     """Celery's workers, to which a relay publishes ids."""
 
     in_web = False
@@ -56,7 +56,7 @@ class Celery:
         return int(import_module("steward.worker.engines.celery.worker").run(installation))
 
 
-class Background:
+class BackgroundEngineFactory:
     """FastAPI's `BackgroundTasks`, in the web process."""
 
     in_web = True

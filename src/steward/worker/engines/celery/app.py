@@ -82,7 +82,7 @@ def application(settings: Settings, *, publishing: bool = False) -> Celery:
         )
     app = Celery("steward", broker=url, set_as_current=False)
     if not is_rabbitmq(url):
-        app.conf.broker_transport = f"{__package__}.redis:Transport"
+        app.conf.broker_transport = f"{__package__}.redis:BrokerTransport"
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,

@@ -13,8 +13,8 @@ from steward.storage.fleet import leases, workers
 from steward.storage.tasks import claim
 from steward.system.clock import SECOND, now
 from steward.tasks.engine import Broker
-from steward.tasks.wakeup import NudgeReceiver
-from steward.worker.dispatcher import CERTAIN, POLL, Lane, packed, release
+from steward.tasks.wakeup import WakeupReceiver
+from steward.worker.dispatcher import CERTAIN, POLL, QueueLimits, packed, release
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ LOST = 300 * SECOND
 """Not begun so long after it was published: published again even though the queue is not empty."""
 
 
-class BrokerRelay:
+class BrokerPublisher:
     """One per worker process; whoever holds the lease works, the others wait for it."""
 
     def __init__(
@@ -40,8 +40,8 @@ class BrokerRelay:
         ledger: Ledger,
         broker: Broker,
         holder: str,
-        receiver: NudgeReceiver,
-        its_lanes: Sequence[Lane],
+        receiver: WakeupReceiver,
+        its_lanes: Sequence[QueueLimits],
         *,
         stale: int = STALE,
     ) -> None:
@@ -117,18 +117,18 @@ class BrokerRelay:
             log.info("this process now relays to the broker")
         return self.leads
 
-    def _take(self, connection: Connection, moment: int, again: dict[str, int]) -> dict[str, list[claim.Due]]:
+    def _take(self, connection: Connection, moment: int, again: dict[str, int]) -> dict[str, list[claim.ClaimedTask]]:
         claim.expire(connection, moment)
         claim.wake(connection, moment)
         still = claim.stopped_lanes(connection)
         there, running = claim.at_broker(connection), claim.running(connection)
         fleet = max(1, sum(w.engine == self._broker.name for w in workers.living(connection, moment)))
-        taken: dict[str, list[claim.Due]] = {}
+        taken: dict[str, list[claim.ClaimedTask]] = {}
         self.is_full = False
         for lane in self._lanes:
             if lane.name in still or (lane.sends_mail and "smtp" in still):
                 continue
-            found: list[claim.Due] = []
+            found: list[claim.ClaimedTask] = []
             if lane.name in again:
                 found = claim.take_again(connection, lane.name, again[lane.name], moment, lane.most * fleet)
                 log.warning("the broker has lost %d tasks of the lane %s; published again", len(found), lane.name)
@@ -140,7 +140,7 @@ class BrokerRelay:
             taken[lane.name] = self._without_suspects(connection, found)
         return taken
 
-    def _without_suspects(self, connection: Connection, found: list[claim.Due]) -> list[claim.Due]:
+    def _without_suspects(self, connection: Connection, found: list[claim.ClaimedTask]) -> list[claim.ClaimedTask]:
         """Return `found` with at most one task in whose hand processes have died twice; there is one of them at a time.
 
         Whatever runs beside a poison pill is then new to it, or has one death behind it: only the pill comes to four.

@@ -27,7 +27,7 @@ _kombu: Any = kombu_redis
 log = logging.getLogger(__name__)
 
 
-class QoS(_kombu.QoS):  # type: ignore[misc]  # Kombu has half its types
+class BrokerQoS(_kombu.QoS):  # type: ignore[misc]  # Kombu has half its types
     """What was delivered and not yet acknowledged, as Redis keeps it."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
@@ -38,10 +38,10 @@ class QoS(_kombu.QoS):  # type: ignore[misc]  # Kombu has half its types
             self._remove_from_indices(tag).execute()
 
 
-class Channel(_kombu.Channel):  # type: ignore[misc]
+class BrokerChannel(_kombu.Channel):  # type: ignore[misc]
     """A channel whose messages may be anything."""
 
-    QoS = QoS
+    QoS = BrokerQoS
 
     def _brpop_read(self, **options: Any) -> Any:
         read: list[Any] = []
@@ -54,10 +54,10 @@ class Channel(_kombu.Channel):  # type: ignore[misc]
             super()._restore(message, leftmost)
 
 
-class Transport(_kombu.Transport):  # type: ignore[misc]
+class BrokerTransport(_kombu.Transport):  # type: ignore[misc]
     """Kombu's transport with these channels."""
 
-    Channel = Channel
+    Channel = BrokerChannel
 
 
 @contextmanager

@@ -18,28 +18,28 @@ from steward.installation.container import Steward
 from steward.system import private_files
 from steward.worker.engines.celery.app import application
 from steward.worker.engines.celery.worker import registered
-from steward.worker.slot_worker import SlotHolder
+from steward.worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 
 
-class StockPerformer:
+class StockWorker:
     """The performer of a process that Celery made: begun after the fork, which threads and stores do not outlive."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid = 0
-        self._holder: SlotHolder | None = None
+        self._holder: SlotWorker | None = None
 
     def __call__(self, ids: Sequence[str]) -> None:
         """Perform `ids` in this process."""
         self.begin().runner.perform(ids)
 
-    def begin(self) -> SlotHolder:
+    def begin(self) -> SlotWorker:
         """Return this process's performer, made if it is missing."""
         with self._lock:
             if self._holder is None or self._pid != os.getpid():
-                holder = SlotHolder(Steward(settings_of.load()), engine="celery")
+                holder = SlotWorker(Steward(settings_of.load()), engine="celery")
                 holder.enter()
                 self._pid, self._holder = os.getpid(), holder
             return self._holder
@@ -59,7 +59,7 @@ def stock_application() -> Celery:
     Each process of its pool performs; a relay runs beside its parent, which must stay free of threads to fork safely.
     """
     settings = settings_of.load()
-    performer = StockPerformer()
+    performer = StockWorker()
 
     def begin_parent(**_: Any) -> None:
         private_files.begin()

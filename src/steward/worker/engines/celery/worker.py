@@ -23,12 +23,13 @@ from steward.model.declaration.queues import QUEUES
 from steward.sandbox.confinement import die_with
 from steward.storage.database import notifications
 from steward.system.clock import new_id
-from steward.tasks.wakeup import NudgeReceiver
+from steward.tasks.engine import Perform
+from steward.tasks.wakeup import WakeupReceiver
 from steward.worker import dispatcher as relays
 from steward.worker.engines.celery.app import TASK, application
 from steward.worker.engines.celery.broker import CeleryBroker
-from steward.worker.engines.celery.publisher import BrokerRelay
-from steward.worker.slot_worker import SlotHolder
+from steward.worker.engines.celery.publisher import BrokerPublisher
+from steward.worker.slot_worker import SlotWorker
 from steward.worker.watchdog import watching
 
 log = logging.getLogger(__name__)
@@ -38,10 +39,9 @@ THREADS = 32
 MOST_IDS = 1000
 PAUSE = 2.0
 _wait = threading.Event().wait
-Perform = Callable[[Sequence[str]], None]
 
 
-class SteadyConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
+class BrokerConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
     """Celery's own, with pauses of at most 5 seconds between two tries to reach the broker, instead of 30.
 
     It does without what nobody here asks for: gossip, events, remote control, and Celery's delayed deliveries.
@@ -85,7 +85,7 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         return careful
 
 
-class CeleryWorker(SlotHolder):
+class CeleryWorker(SlotWorker):
     """`steward work` with the engine `celery`: one process, one performer, any number of threads."""
 
     def __init__(self, steward: Steward, leaving: threading.Event | None = None) -> None:
@@ -100,7 +100,7 @@ class CeleryWorker(SlotHolder):
         self.enter()
         self.warm()
         lanes = relays.lanes(settings.render_processes)
-        relay = BrokerRelay(self.steward.ledger, broker, self.id, self._receiver, lanes)
+        relay = BrokerPublisher(self.steward.ledger, broker, self.id, self._receiver, lanes)
 
         def perform(ids: Sequence[str]) -> None:
             self.runner.perform(ids)
@@ -152,7 +152,7 @@ def registered(app: Celery, perform: Perform) -> Celery:
             return
         perform(ids)
 
-    app.conf.worker_consumer = f"{__name__}:{SteadyConsumer.__name__}"
+    app.conf.worker_consumer = f"{__name__}:{BrokerConsumer.__name__}"
     app.task(name=TASK)(checked)
     app.finalize()
     for name in list(app.tasks):
@@ -189,10 +189,10 @@ def relay(settings: Settings, parent: int = 0) -> int:
     if parent:
         die_with(parent)
     steward = Steward(settings)
-    receiver = NudgeReceiver()
+    receiver = WakeupReceiver()
     lanes = relays.lanes(settings.render_processes)
     name = f"{socket.gethostname()[:40]}/relay/{new_id()[9:]}"
-    work = BrokerRelay(steward.ledger, CeleryBroker(settings), name, receiver, lanes)
+    work = BrokerPublisher(steward.ledger, CeleryBroker(settings), name, receiver, lanes)
     thread = threading.Thread(target=work.run, args=(ended,), name="relay")
     thread.start()
     threading.Thread(target=notifications.listen, args=(steward.ledger, receiver.wake, ended), daemon=True).start()

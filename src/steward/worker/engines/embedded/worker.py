@@ -12,14 +12,14 @@ from functools import partial
 from steward.installation.container import Steward
 from steward.storage.database import notifications
 from steward.worker import dispatcher as relays
-from steward.worker.dispatcher import Relay
+from steward.worker.dispatcher import Dispatcher
 from steward.worker.engines.embedded.pool import WorkerPool
-from steward.worker.slot_worker import SlotHolder
+from steward.worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 
 
-class EmbeddedWorker(SlotHolder):
+class EmbeddedWorker(SlotWorker):
     """One per slot, with a relay of its own and a pool of threads that performs what the relay hands over."""
 
     def __init__(self, steward: Steward, leaving: threading.Event | None = None) -> None:
@@ -31,7 +31,7 @@ class EmbeddedWorker(SlotHolder):
         """Take over what earlier holders of this slot left, enter the ledger, and work."""
         self.enter()
         self.warm()
-        relay = Relay(self.steward.ledger, self._pool, self.id, self._receiver, self._lanes)
+        relay = Dispatcher(self.steward.ledger, self._pool, self.id, self._receiver, self._lanes)
         self.await_warm()
         self.spawn("relay", partial(relay.run, self.stopping))
         self.spawn("notices", partial(notifications.listen, self.steward.ledger, self._receiver.wake, self.stopping))
