@@ -30,7 +30,7 @@ from steward.storage import access
 from steward.storage.database.tables import artifacts, deliveries, tasks
 from steward.system.clock import now
 from steward.web.app import create
-from steward.web.server import Server
+from steward.web.server import WebServer
 
 
 class Joined(BaseModel):
@@ -179,7 +179,7 @@ def serving(steward: Steward, app: FastAPI | None = None) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        server = Server(app or create(steward), steward.settings)
+        server = WebServer(app or create(steward), steward.settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         paused = threading.Event()

@@ -12,8 +12,8 @@ import steward as package
 from steward.errors import StewardError
 from steward.installation.container import Steward
 from steward.web.api import openapi, query
-from steward.web.api.methods import MethodsLayer
-from steward.web.headers import Envelope, security_headers
+from steward.web.api.methods import MethodMiddleware
+from steward.web.headers import HeadersMiddleware, security_headers
 from steward.web.router import methods_of, opened, routes_of
 
 
@@ -44,6 +44,6 @@ def create(steward: Steward) -> FastAPI:
         return Response(to_json(openapi.describe(app, steward, caller)), media_type="application/json")
 
     app.add_route("/openapi.json", describe)
-    app.add_middleware(MethodsLayer, methods=methods_of(interface, app.router.routes))
-    app.add_middleware(Envelope, explain=explain, headers=security_headers(steward.settings.public_url))
+    app.add_middleware(MethodMiddleware, methods=methods_of(interface, app.router.routes))
+    app.add_middleware(HeadersMiddleware, explain=explain, headers=security_headers(steward.settings.public_url))
     return app

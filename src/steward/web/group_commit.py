@@ -31,7 +31,7 @@ async def run_writing(function: Callable[..., T], *args: Any) -> T:
     return await anyio.to_thread.run_sync(partial(function, *args), limiter=places)
 
 
-class Intake(Ledger):
+class GroupCommitLedger(Ledger):
     """The same ledger on the same connections. Between `begin` and `end` its `apply` groups commits.
 
     So the disk is waited for once, however many hand over at the same moment.

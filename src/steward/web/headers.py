@@ -40,7 +40,7 @@ def security_headers(public_url: str) -> dict[str, str]:
     return HEADERS | ({"Strict-Transport-Security": HSTS} if public_url.startswith("https:") else {})
 
 
-class Envelope:
+class HeadersMiddleware:
     """The outermost layer. A header that a response sets itself stands."""
 
     def __init__(self, app: ASGIApp, explain: Explain, headers: Mapping[str, str]) -> None:

@@ -14,14 +14,14 @@ from starlette.routing import Route
 from steward.errors import StewardError
 from steward.storage.fleet import workers
 from steward.system.clock import now
-from steward.web.access.keys import Doorkeeper
+from steward.web.access.keys import Authenticator
 from steward.worker.conditions import conditions
 
 if TYPE_CHECKING:
     from steward.installation.container import Steward
 
 
-def routes(steward: Steward, keeper: Doorkeeper) -> list[Route]:
+def routes(steward: Steward, keeper: Authenticator) -> list[Route]:
     """Return `/livez` and `/readyz`; they need no key, and tell nothing personal.
 
     With an operator's key `/readyz` says more: the words of servers and of the system, and remedies.

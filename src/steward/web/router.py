@@ -15,19 +15,19 @@ from starlette.routing import BaseRoute
 from steward.installation.container import Steward
 from steward.storage.database.write_lock import PROMPT
 from steward.web import health, metrics
-from steward.web.access.keys import Doorkeeper
+from steward.web.access.keys import Authenticator
 from steward.web.access.sessions import Sessions
 from steward.web.api import openapi, schedules, submit
 from steward.web.api import tasks as api_tasks
-from steward.web.api.dependencies import Interface
-from steward.web.api.methods import Methods
+from steward.web.api.dependencies import RouteContext
+from steward.web.api.methods import RouteMethods
 from steward.web.api.route import add_heads, bound
-from steward.web.group_commit import Intake
+from steward.web.group_commit import GroupCommitLedger
 from steward.web.headers import security_headers
 from steward.web.pages import captured_mail, login, requests
 from steward.web.pages import schedules as pages_schedules
 from steward.web.pages import tasks as pages_tasks
-from steward.web.pages.base import Site
+from steward.web.pages.base import PageSite
 from steward.worker.engines.background import BackgroundTaskService
 from steward.worker.watchdog import watching
 
@@ -50,7 +50,7 @@ def router(steward: Steward, *, pages: bool = True) -> APIRouter:
     return made
 
 
-def opened(steward: Steward, *, guest: bool = False) -> tuple[Interface, Site]:
+def opened(steward: Steward, *, guest: bool = False) -> tuple[RouteContext, PageSite]:
     """Return what the routes of an installation share, and what its pages do; `guest`: in somebody else's application.
 
     From now on the installation writes as a web server does: promptly, and grouped while its lifespan lasts.
@@ -59,15 +59,15 @@ def opened(steward: Steward, *, guest: bool = False) -> tuple[Interface, Site]:
     public = steward.settings.public_url
     _ = steward.letters  # a sender that cannot be used is refused before any task is taken
     steward.ledger.be_prompt(PROMPT)
-    steward.service.ledger = intake = Intake(steward.ledger)
+    steward.service.ledger = intake = GroupCommitLedger(steward.ledger)
     # Where nobody has said under which address it is found, the path of the request must do (RFC 9457, section 3.1.1).
     base = None if guest and not steward.settings.base_url else public
-    keeper = Doorkeeper(intake)
-    site = Site(steward, keeper, Sessions(steward.seal, public), base)
-    return Interface(steward, keeper, site.explain, guest, security_headers(public) if guest else {}), site
+    keeper = Authenticator(intake)
+    site = PageSite(steward, keeper, Sessions(steward.seal, public), base)
+    return RouteContext(steward, keeper, site.explain, guest, security_headers(public) if guest else {}), site
 
 
-def routes_of(interface: Interface, site: Site | None) -> APIRouter:
+def routes_of(interface: RouteContext, site: PageSite | None) -> APIRouter:
     """Return the router with all routes of ours, the busiest first; without a `site` there are no pages."""
     steward = interface.steward
     handlers = steward.registry.handlers
@@ -97,14 +97,14 @@ def routes_of(interface: Interface, site: Site | None) -> APIRouter:
     return made
 
 
-def methods_of(interface: Interface, routes: Sequence[BaseRoute]) -> Methods:
+def methods_of(interface: RouteContext, routes: Sequence[BaseRoute]) -> RouteMethods:
     """Return what knows which methods work at the addresses of `routes`."""
     discreet = openapi.hidden(interface.steward.registry.handlers, None)
-    return Methods(routes, interface.explain, discreet | {f"{name}_bulk" for name in discreet})
+    return RouteMethods(routes, interface.explain, discreet | {f"{name}_bulk" for name in discreet})
 
 
 @asynccontextmanager
-async def lifespan(interface: Interface, app: Any) -> AsyncIterator[None]:
+async def lifespan(interface: RouteContext, app: Any) -> AsyncIterator[None]:
     """Begin what the routes need, and end it: the watch over whoever holds the ledger, grouped writes, and tasks that
     are performed here, if any are.
     """

@@ -17,7 +17,7 @@ WAITING = 1024
 """Connections that the kernel keeps for us until they are accepted."""
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """Begins and ends the application itself: what goes wrong there is then an error in words."""
 
     def __init__(self, app: FastAPI, settings: Settings, ready: Callable[[], None] = lambda: None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from steward.web.api.body import Array, read_array, read_json
+from steward.web.api.body import BodyArray, read_array, read_json
 from steward.web.problems import BodyTooLarge, MalformedBody
 
 
@@ -71,4 +71,4 @@ def test_a_name_twice_is_malformed_in_a_single_body_too():
 
 def test_a_value_longer_than_a_single_body_is_too_large_in_an_array():
     with pytest.raises(BodyTooLarge):
-        list(Array(bytearray(b'["' + b"a" * 3_000_000 + b'"]')))
+        list(BodyArray(bytearray(b'["' + b"a" * 3_000_000 + b'"]')))

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from steward.installation.settings import load
 from steward.web import connections
-from steward.web.server import Server
+from steward.web.server import WebServer
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def served(folder: Path, held: threading.Event) -> Iterator[tuple[str, int]]:
 @contextmanager
 def serving(listener: socket.socket, folder: Path, held: threading.Event) -> Iterator[tuple[str, int]]:
     ready = threading.Event()
-    server = Server(application(held), load(data_dir=folder), ready.set)
+    server = WebServer(application(held), load(data_dir=folder), ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert ready.wait(10)

@@ -47,7 +47,7 @@ class Wide(BaseModel):
     grant: str = Field(json_schema_extra={"choices_query": "SELECT 1"})
 
 
-def drawn(choices: forms.Choices = lambda statement: [("1", "One")]) -> dict[str, forms.Field]:
+def drawn(choices: forms.Choices = lambda statement: [("1", "One")]) -> dict[str, forms.FormField]:
     return {f.name: f for f in forms.fields(Wide.model_json_schema(), choices)}
 
 
@@ -161,7 +161,7 @@ class MayBeNothing(BaseModel):
     of_one: list[str] | None = ["one"]
 
 
-def nothing() -> dict[str, forms.Field]:
+def nothing() -> dict[str, forms.FormField]:
     return {f.name: f for f in forms.fields(MayBeNothing.model_json_schema(), lambda statement: [("1", "One")])}
 
 

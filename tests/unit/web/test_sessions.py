@@ -13,7 +13,7 @@ from steward.model.caller import Caller
 from steward.storage.encryption import Seal
 from steward.web.access import sessions as module
 from steward.web.access.sessions import Session, Sessions
-from steward.web.access.throttle import MOST_FAILURES, WITHIN, Attempts, network_of
+from steward.web.access.throttle import MOST_FAILURES, WITHIN, LoginThrottle, network_of
 from steward.web.pages.login import local
 from steward.web.problems import FormExpired
 
@@ -89,14 +89,14 @@ def test_a_first_form_needs_its_cookie(sessions: Sessions) -> None:
             sessions.check_form(wrong, token, None)
 
 
-def fail(attempts: Attempts, address: str) -> None:
+def fail(attempts: LoginThrottle, address: str) -> None:
     with attempts.one(address) as attempt:
         attempt.fail()
 
 
 def test_failures_are_counted_per_address_and_forgotten() -> None:
     clock = [0.0]
-    attempts = Attempts(lambda: clock[0])
+    attempts = LoginThrottle(lambda: clock[0])
     for _ in range(MOST_FAILURES):
         fail(attempts, "a")
     fail(attempts, "b")
@@ -108,7 +108,7 @@ def test_failures_are_counted_per_address_and_forgotten() -> None:
 
 
 def test_what_is_right_is_let_in_after_any_number_of_failures_and_counts_as_none() -> None:
-    attempts = Attempts(lambda: 0.0)
+    attempts = LoginThrottle(lambda: 0.0)
     for _ in range(MOST_FAILURES - 1):
         fail(attempts, "a")
     for _ in range(50):
@@ -126,7 +126,7 @@ def test_what_is_right_is_let_in_after_any_number_of_failures_and_counts_as_none
 
 
 def test_attempts_at_once_are_no_better_than_one_after_another() -> None:
-    attempts, refused = Attempts(lambda: 0.0), 0
+    attempts, refused = LoginThrottle(lambda: 0.0), 0
     with ExitStack() as at_once:
         begun = [at_once.enter_context(attempts.one("a")) for _ in range(100)]
         for attempt in begun:

@@ -79,7 +79,7 @@ def serve(
 
     from steward.installation.container import Steward
     from steward.web.app import create
-    from steward.web.server import Server
+    from steward.web.server import WebServer
 
     steward = Steward(chosen)
     setup.tell_unread(context, steward.registry)
@@ -89,7 +89,7 @@ def serve(
         if fd is None:  # not before: what cannot work as it is set up has been refused by now
             typer.echo(f"Steward's web server is at {chosen.public_url} (stop it with Ctrl-C)")
 
-    server = Server(create(steward), chosen, say)
+    server = WebServer(create(steward), chosen, say)
     # Uvicorn raises again the signal that ended it; by then it has done what it asked for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))

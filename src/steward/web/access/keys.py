@@ -14,7 +14,7 @@ from steward.model.results import TaskResult
 from steward.storage import access
 from steward.storage.encryption import token_hash
 from steward.storage.tasks import search
-from steward.web.group_commit import Intake
+from steward.web.group_commit import GroupCommitLedger
 from steward.web.problems import NotSignedIn
 
 SEERS = ("read", "reports", "operate")
@@ -32,10 +32,10 @@ TRUSTED_FOR = 2.0
 _MOST_KNOWN = 1024
 
 
-class Doorkeeper:
+class Authenticator:
     """Knows callers by their keys; remembers each for a moment, so that a hundred requests cost one look-up."""
 
-    def __init__(self, ledger: Intake) -> None:
+    def __init__(self, ledger: GroupCommitLedger) -> None:
         self.ledger = ledger
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 

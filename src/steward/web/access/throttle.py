@@ -17,7 +17,7 @@ WITHIN = 300.0
 _MOST_ADDRESSES = 4096
 
 
-class Attempts:
+class LoginThrottle:
     """Counts attempts to sign in per address, in memory; the oldest addresses are forgotten first.
 
     An attempt counts from its beginning, so that a hundred at once are no better than one after another. One that

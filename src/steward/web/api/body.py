@@ -35,7 +35,7 @@ async def read_json(request: Request, limit: int = SINGLE) -> Any:
         raise _malformed(error) from error
 
 
-class Array:
+class BodyArray:
     """The values of a JSON array that came as a body, read one by one while they are asked for."""
 
     def __init__(self, body: bytearray) -> None:
@@ -80,9 +80,9 @@ class Array:
         self._left.set()
 
 
-async def read_array(request: Request, limit: int = BULK) -> Array:
+async def read_array(request: Request, limit: int = BULK) -> BodyArray:
     """Return the values of the array that the body is. Raises as `read_json`, in part while they are read."""
-    return Array(await _json_body(request, limit))
+    return BodyArray(await _json_body(request, limit))
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:

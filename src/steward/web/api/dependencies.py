@@ -1,8 +1,8 @@
 """What FastAPI hands to the routes: the installation, who is asking, the options of a task, and its body as we read it.
 
-Each route belongs to a router of one installation, which puts an `Interface` into the request. Dependencies are awaited
-in the order in which they stand, and the first that raises ends the request: a key is asked for before an option is
-looked at, and an option before a body is read.
+Each route belongs to a router of one installation, which puts a `RouteContext` into the request. Dependencies are
+awaited in the order in which they stand, and the first that raises ends the request: a key is asked for before an
+option is looked at, and an option before a body is read.
 """
 
 # No postponed annotations here: they are evaluated in the module, and would not find what a closure holds.
@@ -21,10 +21,10 @@ from steward.installation.container import Steward
 from steward.model.caller import Caller
 from steward.model.declaration.handler import Handler
 from steward.model.service import Options
-from steward.web.access.keys import CHANGERS, SEERS, Doorkeeper
+from steward.web.access.keys import CHANGERS, SEERS, Authenticator
 from steward.web.api import query
 from steward.web.api.body import read_array, read_json
-from steward.web.api.methods import Methods
+from steward.web.api.methods import RouteMethods
 from steward.web.api.query import SubmissionQuery
 from steward.web.headers import Explain
 
@@ -36,7 +36,7 @@ _KEY: Final = "steward.interface"
 
 
 @dataclass(slots=True)
-class Interface:
+class RouteContext:
     """What the routes of one installation share.
 
     `guest`: they stand in somebody else's application, put `headers` on their answers themselves, and ask `methods`
@@ -44,11 +44,11 @@ class Interface:
     """
 
     steward: Steward
-    keeper: Doorkeeper
+    keeper: Authenticator
     explain: Explain
     guest: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
-    methods: Methods | None = None
+    methods: RouteMethods | None = None
     rooms: dict[str, asyncio.Semaphore] = field(default_factory=dict)
 
     def enter(self, request: Request) -> None:
@@ -56,9 +56,9 @@ class Interface:
         request.scope[_KEY] = self
 
 
-def interface(request: Request) -> Interface:
+def interface(request: Request) -> RouteContext:
     """Return the interface that `request` was made to."""
-    found: Interface = request.scope[_KEY]
+    found: RouteContext = request.scope[_KEY]
     return found
 
 
@@ -70,11 +70,11 @@ Installation = Annotated[Steward, Depends(_installation)]
 """The installation whose route it is."""
 
 
-class Requires(SecurityBase):
+class RequiresScope(SecurityBase):
     """A dependency that admits whoever has any one of `scopes`, or with none named any key that is in use.
 
     As `Annotated[Caller, Depends(Requires("read"))]` it gives who is asking. It stands before whatever else a route
-    depends on. Raises as `Doorkeeper.admit`, and as `require_known` for the route's query parameters.
+    depends on. Raises as `Authenticator.admit`, and as `require_known` for the route's query parameters.
     """
 
     model = HTTPBearer()
@@ -90,11 +90,11 @@ class Requires(SecurityBase):
         return caller
 
 
-AnyCaller = Annotated[Caller, Depends(Requires())]
-Seer = Annotated[Caller, Depends(Requires(*SEERS))]
-Changer = Annotated[Caller, Depends(Requires(*CHANGERS))]
-Downloader = Annotated[Caller, Depends(Requires("reports", "operate"))]
-PluginSeer = Annotated[Caller, Depends(Requires("read", "operate"))]
+AnyCaller = Annotated[Caller, Depends(RequiresScope())]
+Seer = Annotated[Caller, Depends(RequiresScope(*SEERS))]
+Changer = Annotated[Caller, Depends(RequiresScope(*CHANGERS))]
+Downloader = Annotated[Caller, Depends(RequiresScope("reports", "operate"))]
+PluginSeer = Annotated[Caller, Depends(RequiresScope("read", "operate"))]
 
 
 KeyHeader = Annotated[
@@ -115,7 +115,7 @@ IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
 """The key under which a repeat does nothing twice, or None."""
 
 
-class Asks(Requires):
+class RequiresHandler(RequiresScope):
     """A dependency that admits whoever may ask for `handler`. Raises also as `Caller.require_ask`."""
 
     def __init__(self, handler: Handler) -> None:
@@ -130,14 +130,14 @@ class Asks(Requires):
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class TaskSubmission:
     """What is handed over, one payload or an `Array` of them, and how it is to be treated."""
 
     options: Options
     body: Any
 
 
-def one_of(handler: Handler, model: Any) -> Callable[..., Awaitable[Submission]]:
+def one_of(handler: Handler, model: Any) -> Callable[..., Awaitable[TaskSubmission]]:
     """Return a dependency that gives one task of `handler`. FastAPI is told of `model`, and we read (see `read_json`).
 
     FastAPI would read before anybody was asked for a key, however long the body is, and take the last of two equal
@@ -146,19 +146,19 @@ def one_of(handler: Handler, model: Any) -> Callable[..., Awaitable[Submission]]
 
     async def submission(
         request: Request,
-        caller: Annotated[Caller, Depends(Asks(handler))],
+        caller: Annotated[Caller, Depends(RequiresHandler(handler))],
         wanted: Annotated[SubmissionQuery, Query()],
         key: KeyHeader = None,
         told: Any = None,
-    ) -> Submission:
+    ) -> TaskSubmission:
         options = wanted.options(query.only_key(request, key), caller)
-        return Submission(options, await read_json(request))
+        return TaskSubmission(options, await read_json(request))
 
     submission.__annotations__["told"] = Annotated[model, Body()]
     return submission
 
 
-def many_of(handler: Handler, model: Any) -> Callable[..., AsyncIterator[Submission]]:
+def many_of(handler: Handler, model: Any) -> Callable[..., AsyncIterator[TaskSubmission]]:
     """Return a dependency that gives many tasks of `handler`, as `one_of`.
 
     Until they have been accepted the body keeps one of its caller's places.
@@ -166,14 +166,14 @@ def many_of(handler: Handler, model: Any) -> Callable[..., AsyncIterator[Submiss
 
     async def submission(
         request: Request,
-        caller: Annotated[Caller, Depends(Asks(handler))],
+        caller: Annotated[Caller, Depends(RequiresHandler(handler))],
         wanted: Annotated[SubmissionQuery, Query()],
         key: KeyHeader = None,
         told: Any = None,
-    ) -> AsyncIterator[Submission]:
+    ) -> AsyncIterator[TaskSubmission]:
         options = wanted.options(query.only_key(request, key), caller)
         async with interface(request).rooms.setdefault(caller.id, asyncio.Semaphore(BULKS)):
-            yield Submission(options, await read_array(request))
+            yield TaskSubmission(options, await read_array(request))
 
     submission.__annotations__["told"] = Annotated[list[model], Body(max_length=MOST_AT_ONCE)]
     return submission

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from steward.web.headers import Explain
 
 
-class Methods:
+class RouteMethods:
     """Answers OPTIONS and refuses methods, before anybody is asked for a key.
 
     A route without parameters is the only one of its address: `/v1/tasks/welcome_email` is no task's. Those whose
@@ -56,10 +56,10 @@ class Methods:
         return ", ".join(sorted(found | {"OPTIONS"})) if found else ""
 
 
-class MethodsLayer:
-    """The layer of our own application that asks `Methods` first. What it lets through has a route, or no address."""
+class MethodMiddleware:
+    """The layer of our own application that asks `RouteMethods` first; what passes has a route, or no address."""
 
-    def __init__(self, app: ASGIApp, methods: Methods) -> None:
+    def __init__(self, app: ASGIApp, methods: RouteMethods) -> None:
         self._app, self._methods = app, methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

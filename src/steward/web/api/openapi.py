@@ -50,7 +50,7 @@ def _dots(key: str, value: Any) -> bool:
     return key in ("default", "examples", "const") and not is_field and MASK in str(value)
 
 
-class Told(BaseModel):
+class DescriptionModel(BaseModel):
     """A model that only describes: `told` is its schema. Its fields, if any, are the models that `told` refers to."""
 
     told: ClassVar[dict[str, Any]]
@@ -83,7 +83,7 @@ def described(handler: Handler) -> type[BaseModel]:
 def _model(name: str, told: dict[str, Any]) -> type[BaseModel]:
     used = sorted({reference.removeprefix(_DEFINITIONS) for reference in _references(told)})
     fields: dict[str, Any] = {f"f{i}": (f"Told_{each}", Field(alias=each)) for i, each in enumerate(used)}
-    model = create_model(name, __base__=Told, __module__=__name__, **fields)
+    model = create_model(name, __base__=DescriptionModel, __module__=__name__, **fields)
     model.told = told
     return model
 

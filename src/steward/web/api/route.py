@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from steward.errors import StewardError
 from steward.web.api import query
-from steward.web.api.dependencies import Interface
+from steward.web.api.dependencies import RouteContext
 from steward.web.headers import log_unforeseen
 
 
@@ -42,7 +42,7 @@ class _Unread(Request):
 class Route(APIRoute):
     """The base; the routes of one installation are of a subclass that holds its `interface` (see `bound`)."""
 
-    interface: ClassVar[Interface]
+    interface: ClassVar[RouteContext]
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
@@ -97,7 +97,7 @@ def _is_foreseen(request: Request, error: Exception) -> bool:
     return any(kind in handlers for kind in type(error).__mro__)
 
 
-def bound(interface: Interface, kind: type[Route] = Route) -> type[Route]:
+def bound(interface: RouteContext, kind: type[Route] = Route) -> type[Route]:
     """Return the class of the routes of one installation, of this `kind`."""
     return type(f"Installed{kind.__name__}", (kind,), {"interface": interface})
 

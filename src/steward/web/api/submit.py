@@ -18,14 +18,14 @@ from steward.installation.container import Steward
 from steward.model.declaration.handler import Handler
 from steward.model.results import TaskResult
 from steward.web.access.keys import ASKERS, require
-from steward.web.api.body import Array
+from steward.web.api.body import BodyArray
 from steward.web.api.dependencies import (
     MOST_AT_ONCE,
     AnyCaller,
     Installation,
-    Interface,
     KeyHeader,
-    Submission,
+    RouteContext,
+    TaskSubmission,
     many_of,
     one_of,
 )
@@ -42,7 +42,7 @@ _REFUSED: Final = problems(400, 401, 403, 409, 413, 415, 422, 429, 503, 507)
 _ACCEPTED: Final = {"headers": {"Location": {"description": "Where the task is found.", "schema": {"type": "string"}}}}
 
 
-def add_routes(router: APIRouter, interface: Interface, hidden: Collection[str]) -> None:
+def add_routes(router: APIRouter, interface: RouteContext, hidden: Collection[str]) -> None:
     """Add `POST /v1/tasks/{name}` and `/bulk` for every handler, and for names that nobody has registered.
 
     Those of the `hidden` handlers are not described.
@@ -81,7 +81,7 @@ def _add_one(router: APIRouter, steward: Steward, handler: Handler, model: type[
         request: Request,
         response: Response,
         later: BackgroundTasks,
-        asked: Annotated[Submission, Depends(one_of(handler, model))],
+        asked: Annotated[TaskSubmission, Depends(one_of(handler, model))],
     ) -> TaskModel:
         service = steward.service
 
@@ -112,7 +112,7 @@ def _add_many(router: APIRouter, steward: Steward, handler: Handler, model: type
     async def submit_many(
         request: Request,
         later: BackgroundTasks,
-        asked: Annotated[Submission, Depends(many_of(handler, model), scope="function")],
+        asked: Annotated[TaskSubmission, Depends(many_of(handler, model), scope="function")],
     ) -> IdsModel:
         payloads = _at_most(asked.body, MOST_AT_ONCE)
         with during(later):
@@ -128,7 +128,7 @@ def _body(shown: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"example": shown}}}}
 
 
-def _at_most(payloads: Array, most: int) -> Iterator[Any]:
+def _at_most(payloads: BodyArray, most: int) -> Iterator[Any]:
     for count, payload in enumerate(payloads, 1):
         if count > most:
             raise InvalidOption(f"More than {most:,} payloads are too many at once", remedy="Send less at once")

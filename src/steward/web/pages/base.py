@@ -23,7 +23,7 @@ from steward.model import figures
 from steward.model.caller import Caller
 from steward.model.cron import find_zone
 from steward.web import problems
-from steward.web.access.keys import SEERS, Doorkeeper, require
+from steward.web.access.keys import SEERS, Authenticator, require
 from steward.web.access.sessions import Session, Sessions
 from steward.web.api.body import read_form
 from steward.web.api.route import root
@@ -76,10 +76,10 @@ def leading(request: Request, path: str, later: BackgroundTask | None = None) ->
     return RedirectResponse(f"{root(request)}{path}", 303, background=later)
 
 
-class Site:
+class PageSite:
     """Wraps what pages do: `get` for looking, `post` for acting; both turn strangers to the sign-in page."""
 
-    def __init__(self, steward: Steward, keeper: Doorkeeper, sessions: Sessions, base: str | None) -> None:
+    def __init__(self, steward: Steward, keeper: Authenticator, sessions: Sessions, base: str | None) -> None:
         self.steward, self.keeper, self.sessions, self._base = steward, keeper, sessions, base
         zone = find_zone(steward.settings.time_zone)
         timed = {name: partial(_SPEECH[name], zone=zone) for name in ("headline", "time_tag")}

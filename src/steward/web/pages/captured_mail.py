@@ -13,7 +13,7 @@ from steward.errors import NotPermitted
 from steward.mail.transports.captured import CapturedMessage, messages, read
 from steward.web.access.sessions import Session
 from steward.web.api.downloads import disposition
-from steward.web.pages.base import Draw, Site, sees_outbox
+from steward.web.pages.base import Draw, PageSite, sees_outbox
 from steward.web.problems import NoSuchPage
 
 MOST = 200
@@ -25,9 +25,9 @@ LETTER_POLICY = (
 _HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: PageSite) -> list[Route]:
     """Return the routes of the outbox. They answer 404 where mail is really sent."""
-    outbox = Outbox(site)
+    outbox = CapturedMailPages(site)
     return [
         Route("/outbox", site.get(outbox.only_here(outbox.letters), "operate")),
         Route("/outbox/{name}", site.get(outbox.only_here(outbox.letter), "operate")),
@@ -36,10 +36,10 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-class Outbox:
+class CapturedMailPages:
     """Draws the captured letters."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: PageSite) -> None:
         self._site, self._steward = site, site.steward
 
     def only_here(self, draw: Draw) -> Draw:

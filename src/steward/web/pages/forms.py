@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """One field as a form shows it.
 
     `kind`: text, email, date, datetime-local, time, url, password, number, checkbox, select, checks (several of
@@ -57,7 +57,7 @@ class Field:
     note: str = ""
 
 
-def fields(schema: Mapping[str, Any], choices: Choices = lambda statement: None) -> list[Field]:
+def fields(schema: Mapping[str, Any], choices: Choices = lambda statement: None) -> list[FormField]:
     """Return the fields for an object's JSON schema (as pydantic writes it), each with its default value."""
     required = set(schema.get("required", ()))
     examples = schema.get("example") or {}
@@ -68,8 +68,8 @@ def fields(schema: Mapping[str, Any], choices: Choices = lambda statement: None)
 
 
 def filled(
-    drawn: Sequence[Field], values: Mapping[str, Sequence[str]], problems: Sequence[FieldProblem]
-) -> list[Field]:
+    drawn: Sequence[FormField], values: Mapping[str, Sequence[str]], problems: Sequence[FieldProblem]
+) -> list[FormField]:
     """Return `drawn` with the values kept as they were typed, and each problem beside its field."""
     said: dict[str, list[str]] = {}
     for problem in problems:
@@ -96,18 +96,18 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
 
 
-def elsewhere(drawn: Sequence[Field], problems: Sequence[FieldProblem]) -> list[str]:
+def elsewhere(drawn: Sequence[FormField], problems: Sequence[FieldProblem]) -> list[str]:
     """Return the problems that belong to no field of the form."""
     names = {f.name for f in drawn}
     return [str(p) for p in problems if p.field.partition(".")[0] not in names]
 
 
 def payload(
-    drawn: Sequence[Field], values: Mapping[str, Sequence[str]], zone: tzinfo = UTC
+    drawn: Sequence[FormField], values: Mapping[str, Sequence[str]], zone: tzinfo = UTC
 ) -> tuple[dict[str, Any], list[FieldProblem]]:
     """Return what was filled in as a payload; and what cannot even be read.
 
-    What was left empty is left out, or None where that says something else (`Field.nullable`).
+    What was left empty is left out, or None where that says something else (`FormField.nullable`).
     A time without a zone of its own is one of `zone`, as the form says.
     """
     result: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def _in_zone(text: str, zone: tzinfo) -> str:
 
 def _field(
     name: str, spec: Mapping[str, Any], definitions: Mapping[str, Any], required: bool, example: Any, choices: Choices
-) -> Field:
+) -> FormField:
     core, optional = _core(spec, definitions)
     default = None if MASK in _text(spec.get("default")) else spec.get("default")
     examples = spec.get("examples") or core.get("examples") or [example]
@@ -171,7 +171,7 @@ def _field(
         else:
             note = "The list to choose from cannot be read just now; type the value instead."
     shown = examples[0] if examples and kind not in ("checkbox", "select", "checks", "password") else None
-    return Field(
+    return FormField(
         name=name,
         title=spec.get("title") or core.get("title") or label(name),
         kind=kind,

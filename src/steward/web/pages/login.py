@@ -11,19 +11,19 @@ from starlette.routing import Route
 
 from steward.model.caller import Caller
 from steward.storage import access
-from steward.web.access.throttle import Attempts
+from steward.web.access.throttle import LoginThrottle
 from steward.web.api.body import read_form
 from steward.web.api.route import root
 from steward.web.group_commit import run_writing
-from steward.web.pages.base import Site, leading
+from steward.web.pages.base import PageSite, leading
 from steward.web.problems import NoSuchPage
 
 log = logging.getLogger(__name__)
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: PageSite) -> list[Route]:
     """Return the routes of signing in and out."""
-    entrance = Entrance(site)
+    entrance = LoginPages(site)
     return [
         Route("/sign-in", entrance.show, methods=["GET"]),
         Route("/sign-in", entrance.with_key, methods=["POST"]),
@@ -33,12 +33,12 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-class Entrance:
+class LoginPages:
     """Lets people in. Guessing is slowed down per address."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: PageSite) -> None:
         self._site, self._sessions, self._ledger = site, site.sessions, site.steward.ledger
-        self._attempts = Attempts()
+        self._attempts = LoginThrottle()
 
     async def show(self, request: Request) -> Response:
         """Return the page that asks for a key; who is signed in goes where they wanted to."""

@@ -21,7 +21,7 @@ from steward.tasks.schedules.occurrences import moves_along
 from steward.web.access.sessions import Session
 from steward.web.api import openapi
 from steward.web.pages import forms
-from steward.web.pages.base import SENDERS, Fields, Site, leading
+from steward.web.pages.base import SENDERS, Fields, PageSite, leading
 from steward.web.pages.schedules import ABOUT, REPEATS
 from steward.web.problems import NoSuchPage
 from steward.worker.engines.background import during
@@ -29,9 +29,9 @@ from steward.worker.engines.background import during
 MOST_CHOICES = 1000
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: PageSite) -> list[Route]:
     """Return the routes of asking."""
-    asking = Asking(site)
+    asking = RequestPages(site)
     return [
         Route("/ask", site.get(asking.kinds, *SENDERS)),
         Route("/ask/{name}", site.get(asking.form, *SENDERS), methods=["GET"]),
@@ -39,10 +39,10 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-class Asking:
+class RequestPages:
     """Draws the forms from the payloads' schemas and hands over what was filled in."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: PageSite) -> None:
         self._site, self._steward = site, site.steward
 
     def kinds(self, request: Request, session: Session) -> Response:
@@ -119,7 +119,7 @@ class Asking:
         session.caller.require_ask(handler.name, handler.scope)
         return handler
 
-    def _fields(self, handler: Handler) -> list[forms.Field]:
+    def _fields(self, handler: Handler) -> list[forms.FormField]:
         schema: dict[str, Any] = handler.payload.model_json_schema(by_alias=True)
         return forms.fields(schema | {"example": openapi.example(handler)}, self._choices)
 
@@ -142,7 +142,7 @@ class Asking:
         request: Request,
         session: Session,
         handler: Handler,
-        drawn: list[forms.Field],
+        drawn: list[forms.FormField],
         words: list[str] | None = None,
         status: int = 200,
         how_often: str = "",

@@ -21,7 +21,7 @@ from steward.web.access.keys import CHANGERS, SEERS
 from steward.web.access.sessions import Session
 from steward.web.api import openapi
 from steward.web.pages import wording
-from steward.web.pages.base import Fields, Site, leading
+from steward.web.pages.base import Fields, PageSite, leading
 
 OUTCOMES: Final = {
     "fired": ("Done as planned", "good"),
@@ -50,7 +50,7 @@ ABOUT: Final = (
 """And which days each of them is about: the period (empty: what fits how often), and its words."""
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: PageSite) -> list[Route]:
     """Return the routes of schedules."""
     pages = SchedulePages(site)
     one = "/schedules/{schedule_id}"
@@ -66,7 +66,7 @@ def routes(site: Site) -> list[Route]:
 class SchedulePages:
     """Draws the list and does what its buttons say."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: PageSite) -> None:
         self._site, self._steward = site, site.steward
 
     def show(self, request: Request, session: Session) -> Response:

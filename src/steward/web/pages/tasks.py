@@ -20,7 +20,7 @@ from steward.web.access.keys import CHANGERS, SEERS, own
 from steward.web.access.sessions import Session
 from steward.web.api import downloads, openapi
 from steward.web.pages import wording
-from steward.web.pages.base import Fields, Site, leading
+from steward.web.pages.base import Fields, PageSite, leading
 from steward.web.problems import KINDS, NoSuchPage
 from steward.worker.engines.background import during
 
@@ -29,9 +29,9 @@ REFRESH: dict[str, int] = {State.QUEUED: 4, State.RUNNING: 4, State.RETRYING: 30
 """Seconds after which the page of a task in such a state is asked for again."""
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: PageSite) -> list[Route]:
     """Return the routes of these pages."""
-    pages = Pages(site)
+    pages = TaskPages(site)
     return [
         Route("/", site.get(pages.tasks, *SEERS)),
         Route("/tasks/{task_id}", site.get(pages.task, *SEERS)),
@@ -44,10 +44,10 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-class Pages:
+class TaskPages:
     """Draws the pages."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: PageSite) -> None:
         self._site, self._steward = site, site.steward
 
     def tasks(self, request: Request, session: Session) -> Response:
