@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import BackgroundTasks
-from tests.journeys.installation import Installation
+from tests.journeys.installation import PLUGINS, Installation
 
 from steward.installation.container import Steward
 from steward.model.results import TaskResult
@@ -31,8 +31,10 @@ _NUMBER = re.compile(r"^[0-9a-f-]{36}\.\d+-|(?<=\.org)\.\d+$")
 class Subject:
     """One implementation with whoever performs its tasks; the base is for engines with worker processes."""
 
+    plugins: ClassVar[Path] = PLUGINS
+
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.house = Installation(folder, smtp_url="", **settings)
+        self.house = Installation(folder, self.plugins, smtp_url="", **settings)
         self.steward: Steward = self.house.steward
         self.service: LedgerTaskService = self.steward.service
 

@@ -17,6 +17,7 @@ from steward.mail.message.letter import Letters
 from steward.mail.transport import Transport, TransportOptions
 from steward.plugins import registry as plugins
 from steward.plugins.factories import EngineFactory, scheme_of
+from steward.plugins.observers import Observers
 from steward.plugins.registry import Registry
 from steward.plugins.run import Preparer
 from steward.plugins.source import Source
@@ -43,6 +44,7 @@ class Steward:
         masking.hide(settings.secret_key)
         self._extra = extra_plugins
         self._space_seen = (0.0, 0)
+        self._observers: Observers | None = None
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -140,7 +142,21 @@ class Steward:
     def service(self) -> LedgerTaskService:
         """The service that the settings choose, for accepting tasks. Performing them is the worker's."""
         made: LedgerTaskService = self.registry.engines.service(self.settings.engine, self)
+        self.observe()
         return made
+
+    def observe(self) -> None:
+        """Tell the plugins that watch tasks of what this process changes from now on; nothing is begun if none does."""
+        if self._observers is None and self.registry.observers:
+            self._observers = Observers(self.ledger, self.registry.observers)
+            self.ledger.watchers.append(self._observers)
+
+    def end_observing(self) -> None:
+        """Wait a moment for observers that have not been told of everything, and tell them no more."""
+        observers, self._observers = self._observers, None
+        if observers is not None:
+            self.ledger.watchers.remove(observers)
+            observers.close()
 
     @cached_property
     def timetable(self) -> Schedules:
@@ -251,6 +267,7 @@ class Steward:
 
     def close(self) -> None:
         """Free what was opened."""
+        self.end_observing()
         if "archive" in self.__dict__:
             self.archive.close()
         if "source" in self.__dict__ and self.source is not None:

@@ -9,6 +9,7 @@ import pluggy
 from steward.documents.pdf.renderer import RendererFactory
 from steward.mail.transport import TransportFactory
 from steward.model.declaration.handler import Handler
+from steward.model.results import TaskResult
 from steward.plugins.factories import EngineFactory
 from steward.storage.archive import ArchiveFactory
 
@@ -42,3 +43,8 @@ def register_renderers() -> Mapping[str, RendererFactory]:
 @hookspec
 def register_engines() -> Mapping[str, EngineFactory]:
     """Return what performs tasks: by the name in STEWARD_ENGINE, the two ends of an engine."""
+
+
+@hookspec
+def task_changed(task: TaskResult, was: str | None) -> None:
+    """Hear of a task that has come into another state, after the commit; `was` is the one before, None if accepted."""

@@ -25,6 +25,7 @@ from steward.model.declaration.injection import settings_in
 from steward.model.declaration.plugin_settings import PluginSettings
 from steward.plugins import factories, hooks
 from steward.plugins.factories import EngineFactory, PluginFactories
+from steward.plugins.observers import Observer
 from steward.storage.archive import ArchiveFactory
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,20 @@ Parts = dict[factories.PluginPart, PluginFactories[Any]]
 class Registry:
     """The handlers by name, and the plugins they came from. Built anew for each application, never global.
 
-    `transports`, `archives`, `renderers` and `engines` are the factories of the parts that the settings choose.
+    `transports`, `archives`, `renderers` and `engines` are the factories of the parts that the settings choose;
+    `observers` are told of what has become of tasks.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], plugins: Iterable[Plugin], parts: Parts | None = None) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        plugins: Iterable[Plugin],
+        parts: Parts | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
         self.handlers = dict(handlers)
         self.plugins = tuple(plugins)
+        self.observers = tuple(observers)
         found = parts if parts is not None else _Loader().parts
         self.transports: PluginFactories[TransportFactory] = found[factories.TRANSPORTS]
         self.archives: PluginFactories[ArchiveFactory] = found[factories.ARCHIVES]
@@ -138,7 +147,7 @@ def load(directories: Iterable[Path], *, entry_points: bool = True, extra: Itera
             loader.add(point.name, point.value, point.load)
     for module in extra:
         loader.add(getattr(module, "__name__", repr(module)).rpartition(".")[2], "given", lambda module=module: module)  # type: ignore[misc]
-    return Registry(loader.handlers, loader.plugins, loader.parts)
+    return Registry(loader.handlers, loader.plugins, loader.parts, loader.observers)
 
 
 def _is_plugin(path: Path) -> bool:
@@ -153,6 +162,7 @@ class _Loader:
         self.manager.add_hookspecs(hooks)
         self.handlers: dict[str, Handler] = {}
         self.plugins: list[Plugin] = []
+        self.observers: list[Observer] = []
         self.parts: Parts = {kind: PluginFactories(kind) for kind in factories.KINDS}
         for name in SHIPPED:
             module = importlib.import_module(name)
@@ -196,6 +206,10 @@ class _Loader:
         else:
             self.handlers |= {h.name: h for h in added}
             handlers = tuple(h.name for h in added)
+            for hook in self.manager.hook.task_changed.get_hookimpls():
+                if hook.plugin is module:
+                    self.observers.append(Observer(unique, hook.function, tuple(hook.argnames)))
+                    offered.append("an observer of tasks")
             self.plugins.append(Plugin(name, origin, handlers, settings=tuple(declared), parts=tuple(offered)))
 
     def _only(self, hook: str, module: object) -> list[Any]:

@@ -20,7 +20,7 @@ from steward.model.service import Accepted, HandlerLike, Options, Page, Query
 from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.plugins.source import Source
-from steward.storage.database import Connection, Ledger
+from steward.storage.database import Connection, Ledger, transitions
 from steward.storage.database.joining import joined
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, commands, idempotency, search
@@ -142,6 +142,7 @@ class LedgerTaskService(AwaitedTaskService):
                 ids, created = change(open_connection)
                 if created and ids:
                     self._joined(open_connection, ids)
+                    transitions.note_joined(open_connection, self.ledger.watchers, ids)
             return ids, created
         ids, created = self.ledger.apply(change)
         if created and ids:

@@ -39,7 +39,7 @@ class GroupCommitLedger(Ledger):
 
     def __init__(self, ledger: Ledger) -> None:
         self.url, self.is_sqlite, self.path, self.engine = ledger.url, ledger.is_sqlite, ledger.path, ledger.engine
-        self.lock = ledger.lock
+        self.lock, self.watchers = ledger.lock, ledger.watchers
         self._writer: GroupWriter | None = None
 
     def begin(self) -> None:

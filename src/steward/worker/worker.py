@@ -129,6 +129,7 @@ class Performer:
         self.runner.close()
         for thread in self._threads:
             thread.join(timeout=2)
+        self.steward.end_observing()
         return not left
 
     def spawn(self, name: str, target: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from steward.errors import ConfigurationError, NewerStore
 from steward.storage.database import postgres
 from steward.storage.database.storage_errors import in_words, storage_error
+from steward.storage.database.transitions import NOTED, Transition, Watcher
 from steward.storage.database.write_lock import PATIENT, PROMPT, SLICE, WriteLock
 from steward.system import private_files
 from steward.system.masking import masked
@@ -36,6 +37,8 @@ class Ledger:
         self.path = store_path(self.url)
         self.lock = WriteLock(patience)
         self.engine = _engine(self.url, self.lock)
+        self.watchers: list[Watcher] = []
+        """Who is told of the tasks that a commit has changed, after it."""
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -54,7 +57,7 @@ class Ledger:
             if self.is_sqlite:
                 connection.info["write"] = True
             try:
-                with connection.begin():
+                with _noted(connection, self.watchers), connection.begin():
                     yield connection
             finally:
                 connection.info.pop("write", None)
@@ -67,7 +70,7 @@ class Ledger:
         """
         with in_words():
             connection = self.engine.connect().execution_options(steward_kept=True)
-            return PinnedConnection(connection, self.lock if self.is_sqlite else None)
+            return PinnedConnection(connection, self.lock if self.is_sqlite else None, self.watchers)
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `write`."""
@@ -145,18 +148,19 @@ class PinnedConnection:
     SQLAlchemy's own take ten times as long as the driver's, and more than many a commit's few statements.
     """
 
-    def __init__(self, connection: sa.Connection, lock: WriteLock | None) -> None:
+    def __init__(self, connection: sa.Connection, lock: WriteLock | None, watchers: list[Watcher]) -> None:
         """`lock` is SQLite's, or none: PostgreSQL begins by itself."""
-        self._connection, self._lock = connection, lock
+        self._connection, self._lock, self._watchers = connection, lock, watchers
         self._driver: Any = connection.connection.driver_connection
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `Ledger.apply`; after an error, `close` this."""
         try:
-            if self._lock is not None:
-                self._lock.begin(self._driver)
-            value = change(self._connection)
-            self._driver.commit()
+            with _noted(self._connection, self._watchers):
+                if self._lock is not None:
+                    self._lock.begin(self._driver)
+                value = change(self._connection)
+                self._driver.commit()
         except BaseException as error:
             with contextlib.suppress(Exception):  # it is closed next, and the first error is the one to tell
                 self._driver.rollback()
@@ -174,6 +178,22 @@ class PinnedConnection:
     def _errors(self) -> type[Exception]:
         errors: type[Exception] = self._connection.dialect.loaded_dbapi.Error
         return errors
+
+
+@contextmanager
+def _noted(connection: sa.Connection, watchers: list[Watcher]) -> Iterator[None]:
+    """Let the block note what it changes in tasks, and tell the watchers once it has ended without an error."""
+    if not watchers:
+        yield
+        return
+    noted = connection.info[NOTED] = list[Transition]()
+    try:
+        yield
+    finally:
+        connection.info.pop(NOTED, None)
+    if noted:
+        for watcher in watchers:
+            watcher(noted)
 
 
 def _engine(url: sa.URL, lock: WriteLock) -> sa.Engine:

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.model.results import TaskResult
+from steward.storage.database import transitions
 from steward.storage.database.tables import actions, tasks
 from steward.storage.tasks import rate_limit
 from steward.system.clock import moment
@@ -63,6 +64,7 @@ def refuse(connection: sa.Connection, entry: NewTask, words: str, at: int) -> No
     """Store a task that nobody was there to be refused: it has failed at once, and says why."""
     connection.execute(_INSERT, [entry.row()])
     connection.execute(tasks.update().where(tasks.c.id == entry.id).values(error=words, finished_at=at))
+    transitions.note(connection, None, entry.state, [entry.id])
 
 
 def accept(connection: sa.Connection, entries: Sequence[NewTask]) -> None:
@@ -74,6 +76,9 @@ def accept(connection: sa.Connection, entries: Sequence[NewTask]) -> None:
     if any(entry.at_most for entry in entries):
         rate_limit.refuse(connection, entries)
     connection.execute(_INSERT, [entry.row() for entry in entries])
+    if transitions.watched(connection):
+        for entry in entries:
+            transitions.note(connection, None, entry.state, [entry.id])
 
 
 def known(connection: sa.Connection, ids: Iterable[str]) -> set[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from steward.model.states import State, Task
+from steward.storage.database import transitions
 from steward.storage.database.bulk import run_each
 from steward.storage.database.tables import attempts, tasks
 
@@ -73,6 +74,7 @@ def begin(
                 for r in found
             ],
         )
+        transitions.note(connection, State.QUEUED, State.RUNNING, [r.id for r in found])
     by_id = {r.id: r for r in found}
     return [
         Task(
@@ -165,6 +167,8 @@ def end(connection: sa.Connection, ending: Ending) -> bool:
             "b_error": ending.error if done else "The task had been cancelled or taken over by another worker",
         },
     )
+    if done:
+        transitions.note(connection, State.RUNNING, ending.state, [ending.task_id])
     return bool(done)
 
 
@@ -183,8 +187,10 @@ _CLOSE = (
 def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]:
     """Close each attempt as `end` does; successes, which are most, in two statements for all of them."""
     successes = [e for e in endings if e.state == State.SUCCEEDED]
+    before = transitions.states(connection, tasks.c.id.in_([e.task_id for e in successes]))
     done = run_each(connection, _SUCCEED, [(e.at, e.note, e.figures, e.task_id, e.claim) for e in successes])
     run_each(connection, _CLOSE, [(e.at, e.task_id, e.number, e.task_id, e.number) for e in successes])
+    transitions.note_changes(connection, before)
     for ending in endings:
         if ending.state != State.SUCCEEDED or done < len(successes):
             end(connection, ending)  # a success that was written changes nothing here; a late one is told so

@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from steward.model.declaration.queues import QUEUES
 from steward.model.states import State
+from steward.storage.database import transitions
 from steward.storage.database.tables import lanes, tasks, workers
 from steward.system.log_line import about
 
@@ -113,6 +114,7 @@ def left_behind(connection: sa.Connection, now: int) -> dict[str, int]:
     return {r.worker: r.n for r in connection.execute(statement, {"now": now})}
 
 
+_WAKES, _EXPIRES = (_Statement(f"SELECT id, state FROM {which}") for which in (_WOKEN, _OVER))
 _WAKE = _Statement(
     f"UPDATE tasks SET state = 'queued', worker = NULL, handed_at = NULL WHERE id IN (SELECT id FROM {_WOKEN})"
 )
@@ -120,7 +122,10 @@ _WAKE = _Statement(
 
 def wake(connection: sa.Connection, now: int) -> int:
     """Queue scheduled and retrying tasks whose time has come; return how many."""
-    return connection.execute(_WAKE.on(connection), {"now": now}).rowcount
+    before = transitions.selected(connection, _WAKES.on(connection), {"now": now})
+    woken = connection.execute(_WAKE.on(connection), {"now": now}).rowcount
+    transitions.note_changes(connection, before)
+    return woken
 
 
 _EXPIRE = _Statement(
@@ -131,7 +136,9 @@ _EXPIRE = _Statement(
 
 def expire(connection: sa.Connection, now: int) -> int:
     """End waiting tasks whose `expires_at` has passed; return how many."""
+    before = transitions.selected(connection, _EXPIRES.on(connection), {"now": now})
     found = connection.execute(_EXPIRE.on(connection), {"now": now, "error": EXPIRED}).all()
+    transitions.note_changes(connection, before)
     for row in found:
         log.info("expired: %s", EXPIRED, extra=about(*row))
     return len(found)
@@ -239,11 +246,11 @@ def next_moment(connection: sa.Connection) -> int | None:
 
 def unblock(connection: sa.Connection, names: Sequence[str]) -> int:
     """Queue the held tasks whose handler is back; return how many."""
-    return connection.execute(
-        tasks.update()
-        .where(tasks.c.state == State.BLOCKED, tasks.c.name.in_(names))
-        .values(state=State.QUEUED, error=None)
-    ).rowcount
+    held = tasks.c.state == State.BLOCKED, tasks.c.name.in_(names)
+    before = transitions.states(connection, *held)
+    count = connection.execute(tasks.update().where(*held).values(state=State.QUEUED, error=None)).rowcount
+    transitions.note_changes(connection, before)
+    return count
 
 
 _STOPPED = sa.select(lanes.c.name, lanes.c.reason).where(lanes.c.stopped_at.is_not(None))

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from steward.errors import StateConflict, UnknownTask
 from steward.model.states import RETRYABLE, State, sources_of
+from steward.storage.database import transitions
 from steward.storage.database.tables import attempts, deliveries, tasks
 from steward.storage.tasks.deliveries import once_more
 
@@ -34,6 +35,7 @@ def cancel(connection: sa.Connection, task_id: str, now: int) -> None:
         UnknownTask: no task has this id.
         StateConflict: the task is finished.
     """
+    before = transitions.states(connection, tasks.c.id == task_id)
     done = connection.execute(
         tasks.update()
         .where(tasks.c.id == task_id, tasks.c.state.in_(sources_of(State.CANCELLED)))
@@ -52,6 +54,7 @@ def cancel(connection: sa.Connection, task_id: str, now: int) -> None:
         raise StateConflict(
             f"The task is {state} and cannot be cancelled", "Only a task that is not finished can be cancelled"
         )
+    transitions.note_changes(connection, before)
     connection.execute(
         attempts.update()
         .where(attempts.c.task_id == task_id, attempts.c.finished_at.is_(None))
@@ -77,6 +80,7 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
             "Secrets are kept for ten minutes after a task has ended",
             "Ask for a new one",
         )
+    before = transitions.states(connection, tasks.c.id == task_id)
     done = connection.execute(
         tasks.update()
         .where(
@@ -99,6 +103,7 @@ def retry(connection: sa.Connection, task_id: str, now: int) -> None:
         )
     ).rowcount
     if done:
+        transitions.note_changes(connection, before)
         # A person has looked: a refused copy gets another chance, and an uncertain one may be sent twice.
         again = deliveries.update().where(deliveries.c.task_id == task_id)
         connection.execute(again.where(deliveries.c.outcome == "refused").values(outcome="deferred"))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from steward.model.states import MAX_STARTS, State
+from steward.storage.database import transitions
 from steward.storage.database.tables import attempts, deliveries, tasks
 from steward.system.clock import SECOND
 from steward.system.log_line import about
@@ -24,6 +25,7 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
     """
     held = tasks.c.worker.in_(workers)
     ran = sa.and_(held, tasks.c.state == State.RUNNING)
+    before = transitions.states(connection, ran)
     left = attempts.c.task_id.in_(sa.select(tasks.c.id).where(ran))
     sent = sa.exists().where(deliveries.c.task_id == attempts.c.task_id, deliveries.c.attempt == attempts.c.number)
     innocent = sa.or_(attempts.c.outcome.in_(["waiting", "sending"]), sent) if counts else sa.true()
@@ -71,12 +73,14 @@ def release(connection: sa.Connection, workers: Sequence[str], now: int, *, coun
     freed = connection.execute(
         tasks.update().where(held, tasks.c.state == State.QUEUED).values(worker=None, claim=None, handed_at=None)
     ).rowcount
+    transitions.note_changes(connection, before)
     return again + freed, len(given_up)
 
 
 def interrupt(connection: sa.Connection, now: int) -> int:
     """Mark queued and running tasks as interrupted; return how many. For an engine that forgets them at a stop."""
     left = tasks.c.state.in_([State.QUEUED, State.RUNNING])
+    before = transitions.states(connection, left)
     connection.execute(
         attempts.update()
         .where(attempts.c.task_id.in_(sa.select(tasks.c.id).where(left)), attempts.c.finished_at.is_(None))
@@ -96,6 +100,7 @@ def interrupt(connection: sa.Connection, now: int) -> int:
     ).all()
     for row in found:
         log.info("interrupted: the service stopped while it was waiting or running", extra=about(*row))
+    transitions.note_changes(connection, before)
     return len(found)
 
 
@@ -106,6 +111,7 @@ def reopen(connection: sa.Connection, claims: set[tuple[str, str]], now: int) ->
         again = tasks.update().where(tasks.c.id == task_id, tasks.c.claim == claim, tasks.c.state == State.RUNNING)
         if connection.execute(again.values(state=State.QUEUED, worker=None, claim=None, handed_at=None)).rowcount:
             count += 1
+            transitions.note(connection, State.RUNNING, State.QUEUED, [task_id])
             connection.execute(
                 attempts.update()
                 .where(attempts.c.task_id == task_id, attempts.c.finished_at.is_(None))

@@ -189,6 +189,7 @@ def relay(settings: Settings, parent: int = 0) -> int:
     if parent:
         die_with(parent)
     steward = Steward(settings)
+    steward.observe()
     receiver = WakeupReceiver()
     lanes = relays.lanes(settings.render_processes)
     name = f"{socket.gethostname()[:40]}/relay/{new_id()[9:]}"
