@@ -135,6 +135,7 @@ class HostedPreparer:
         """`suspicion` is for how many seconds a handler that died or hung is kept from the others; 0: nobody is."""
         self._registry, self._suspicion = registry, suspicion
         self._proven: set[str] = set()
+        self._processes = settings.handler_processes
         longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
         limits = SandboxLimits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
         self._pool = SandboxPool(
@@ -171,9 +172,9 @@ class HostedPreparer:
         self._together(unsuspected, work)
         work.finish()
 
-    def warm(self) -> None:
-        """Start the children ahead of the first batch."""
-        self._pool.warm()
+    def warm(self, *, spare: bool = True) -> None:
+        """Start the children ahead of the first batch; those kept `spare` too, if they are not to come later."""
+        self._pool.warm(None if spare else self._processes)
 
     def await_warm(self) -> None:
         """Return when the children are ready, or cannot be: then each task will say why."""

@@ -34,6 +34,8 @@ DRAIN = 25.0
 """Seconds a stopping process waits for what is in hand; the rest is freed for others and resumes later."""
 HOUSEKEEPING = 30.0
 TURN = 1.0
+SOON = 1.0
+"""Seconds after a process is ready until it starts what its first tasks can do without: a start costs less so."""
 
 
 class Performer:
@@ -99,13 +101,16 @@ class Performer:
         self.spawn("housekeeping", self._keep_house)
 
     def warm(self) -> None:
-        """Start the child processes before the first task needs them."""
-        self._preparing.warm()
-        self._renderer.warm()
+        """Start the child processes without which no task can begin."""
+        self._preparing.warm(spare=False)
 
     def await_warm(self) -> None:
-        """Return when handlers can run: a task begun earlier would only wait, and be suspected if its worker dies."""
+        """Return when handlers can run: a task begun earlier would only wait, and be suspected if its worker dies.
+
+        The spare child and the renderer's follow soon after, or when a task needs them first.
+        """
         self._preparing.await_warm()
+        self.spawn("warm", self._warm_others)
 
     def stop(self) -> bool:
         """Finish what is in hand within `DRAIN` seconds, free the rest, and leave; return whether nothing was left."""
@@ -167,6 +172,11 @@ class Performer:
 
     def mail_moves(self) -> None:
         """What is done when a mail server takes us back."""
+
+    def _warm_others(self) -> None:
+        if not self.stopping.wait(SOON):
+            self._preparing.warm()
+            self._renderer.warm()
 
     def _register(self, connection: Connection) -> None:
         workers.register(connection, self.id, self.host, self.slot, os.getpid(), self._engine, self._nudge_port, now())

@@ -13,6 +13,7 @@ from steward.storage.database.tables import workers
 from steward.storage.fleet import workers as leases
 from steward.storage.tasks import attempts, claim
 from steward.system.clock import SECOND, now
+from steward.worker import handler_pool
 from steward.worker.worker import Performer
 
 pytestmark = pytest.mark.slow
@@ -108,3 +109,14 @@ def test_the_files_of_a_report_that_was_cancelled_or_killed_are_swept_at_the_sta
     until(lambda: not (steward.spool_folder / gone).exists())
     assert (steward.spool_folder / kept / "c1" / "0" / "roster.csv").exists()
     performer.stop()
+
+
+def test_the_children_that_first_tasks_can_do_without_follow_when_it_is_ready(steward, performer):
+    performer.warm()
+    first = performer._preparing._pool.pids()
+    assert len(first) == steward.settings.handler_processes
+    assert performer._renderer._children.pids() == []
+    performer.await_warm()
+    until(lambda: len(performer._preparing._pool.pids()) == len(first) + handler_pool.SPARE)
+    until(performer._renderer._children.pids)
+    assert set(first) <= set(performer._preparing._pool.pids())
