@@ -160,12 +160,12 @@ class Background(Subject):
 
 
 def durable(folder: Path, servers: Servers) -> Subject:
-    """The default: DBOS on SQLite."""
+    """The default: the worker's own pool, and the ledger in a file."""
     return Subject(folder, engine="durable")
 
 
 def durable_on_postgresql(folder: Path, servers: Servers) -> Subject:
-    """DBOS and the ledger in one database of a PostgreSQL."""
+    """The worker's own pool, and the ledger in PostgreSQL."""
     return Subject(folder, engine="durable", database_url=servers("postgres").create())
 
 

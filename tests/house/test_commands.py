@@ -22,7 +22,6 @@ def test_help_imports_nothing_heavy() -> None:
         "sqlalchemy",
         "jinja2",
         "weasyprint",
-        "dbos",
         "celery",
         "httpx",
         "uvicorn",
