@@ -143,7 +143,7 @@ def test_a_key_that_is_limited_asks_for_sees_and_changes_nothing_else(place: Pla
     steward, within = place.steward, name in LIMITED
     task = site.hand_over(steward, name, payload(steward.registry.get(name)), "somebody")
     kept = name != "password_reset"
-    standing = steward.timetable.make(name, payload(steward.registry.get(name)), "0 6 * * *") if kept else None
+    standing = steward.schedules.make(name, payload(steward.registry.get(name)), "0 6 * * *") if kept else None
     with client(place, *SCOPES, only=LIMITED, name="limited") as caller:
         body = payload(steward.registry.get(name))
         assert (caller.post(f"/v1/tasks/{name}", json=body).status_code == 202) == within
@@ -164,7 +164,7 @@ def test_a_key_that_is_limited_asks_for_sees_and_changes_nothing_else(place: Pla
             assert caller.delete(address).is_success == within
         assert {each["name"] for each in caller.get("/v1/schedules").json()["schedules"]} <= set(LIMITED)
     if standing is not None and not within:
-        steward.timetable.remove(standing.entry.id)
+        steward.schedules.remove(standing.entry.id)
 
 
 def test_a_limited_key_signs_in_to_its_own_tasks_and_no_outbox(place: Place) -> None:
@@ -191,12 +191,12 @@ def test_what_was_asked_for_before_scopes_were_narrowed_is_not_made_again(place:
         address = caller.post("/v1/schedules", json=order).headers["location"]
         site.set_task(steward, task, state="failed", error="It broke.")
     narrow(steward, "narrowed", "send")
-    steward.timetable.get(address.rpartition("/")[2])
+    steward.schedules.get(address.rpartition("/")[2])
     holder = site.holder(steward, "narrowed")
     with pytest.raises(NotPermitted):
         steward.service.retry(task, caller=holder)
     with pytest.raises(NotPermitted):
-        steward.timetable.run(address.rpartition("/")[2], caller=holder)
+        steward.schedules.run(address.rpartition("/")[2], caller=holder)
     assert steward.service.get_status(task).state == "failed"
 
 
@@ -213,12 +213,12 @@ def test_a_schedule_rests_when_its_owner_may_not_ask_for_it_any_more(
         else:
             site.key(steward, "Nora", "reports")
             owner = site.holder(steward, "Nora")
-        made = steward.timetable.make(
+        made = steward.schedules.make(
             "grant_report", {"grant": "DOL-1", "since": "2026-01-01"}, "* * * * *", caller=owner
         )
         due = made.entry.next_at
         assert due is not None
-        assert len(steward.clockwork.fire(due)) == 1
+        assert len(steward.scheduler.fire(due)) == 1
         if change == "narrowed":
             narrow(steward, "Nora", "send")
         elif change == "revoked":
@@ -228,20 +228,20 @@ def test_a_schedule_rests_when_its_owner_may_not_ask_for_it_any_more(
         else:
             known = steward.registry.handlers
             monkeypatch.setitem(known, "grant_report", replace(known["grant_report"], scope="internal"))
-        assert steward.clockwork.fire(due + 60 * SECOND) == []
-        rests = steward.timetable.get(made.entry.id)
+        assert steward.scheduler.fire(due + 60 * SECOND) == []
+        rests = steward.schedules.get(made.entry.id)
         assert (rests.entry.paused_by, rests.entry.next_at) == ("steward", None)
         assert rests.last is not None
         assert rests.last.outcome == "refused"
-        assert steward.clockwork.fire(due + 3600 * SECOND) == []
+        assert steward.scheduler.fire(due + 3600 * SECOND) == []
         if change == "handler":
             with pytest.raises(NotPermitted):
-                steward.timetable.resume(made.entry.id, caller=COMMAND_LINE)
+                steward.schedules.resume(made.entry.id, caller=COMMAND_LINE)
         else:
-            resumed = steward.timetable.resume(made.entry.id, caller=COMMAND_LINE)
+            resumed = steward.schedules.resume(made.entry.id, caller=COMMAND_LINE)
             assert resumed.entry.owner_id == COMMAND_LINE.id
             assert resumed.entry.next_at is not None
-            assert len(steward.clockwork.fire(resumed.entry.next_at + 3600 * SECOND)) == 1
+            assert len(steward.scheduler.fire(resumed.entry.next_at + 3600 * SECOND)) == 1
     finally:
         steward.close()
 
@@ -251,16 +251,16 @@ def test_a_schedule_of_before_that_was_never_theirs_to_make_does_not_fire(tmp_pa
     try:
         site.key(steward, "app", "send")
         owner = site.holder(steward, "app")
-        made = steward.timetable.make("purge", {"older_than_days": 1}, "* * * * *", caller=COMMAND_LINE)
+        made = steward.schedules.make("purge", {"older_than_days": 1}, "* * * * *", caller=COMMAND_LINE)
         theirs = schedules.update().where(schedules.c.id == made.entry.id).values(owner_id=owner.id, owner="app")
         steward.ledger.apply(lambda c: c.execute(theirs))
-        assert steward.clockwork.fire((made.entry.next_at or 0) + SECOND) == []
+        assert steward.scheduler.fire((made.entry.next_at or 0) + SECOND) == []
         assert steward.service.find(Query(name="purge")).tasks == ()
-        steward.clockwork.declare()
-        declared = [each for each in steward.timetable.find() if each.entry.origin == "plugin"]
+        steward.scheduler.declare()
+        declared = [each for each in steward.schedules.find() if each.entry.origin == "plugin"]
         assert {each.entry.name for each in declared} == {"integrity_check", "backup", "purge"}
         newest = max(each.entry.next_at or 0 for each in declared)
-        assert len(steward.clockwork.fire(newest)) >= 3
+        assert len(steward.scheduler.fire(newest)) >= 3
     finally:
         steward.close()
 
@@ -391,7 +391,7 @@ class Visitor:
         site.add_file(self.steward, task, 1, "figures.csv", b"x")
         if path.endswith("retry"):
             site.set_task(self.steward, task, state="failed", error="It broke.")
-        made = self.steward.timetable.make(name, given, "0 6 * * *", caller=caller)
+        made = self.steward.schedules.make(name, given, "0 6 * * *", caller=caller)
         return {"task_id": task, "schedule_id": made.entry.id}
 
     def ask(self, browser: Person, token: str, method: str, path: str, things: dict[str, str]) -> httpx.Response:

@@ -119,7 +119,7 @@ def addresses(place: Place) -> list[str]:
     caller = site.holder(place.steward, "everything")
     task = place.steward.service.submit("welcome_email", ADA, Options(caller=caller)).id
     site.add_file(place.steward, task, 1, "figures.csv", b"x")
-    made = place.steward.timetable.make("welcome_email", ADA, "0 6 * * *", caller=caller)
+    made = place.steward.schedules.make("welcome_email", ADA, "0 6 * * *", caller=caller)
     things = {"n": ["1"], "kind": ["not-found"], "token": ["x"], "schedule_id": [made.entry.id]}
     words = ["welcome_email", "backup", "nobody_knows_this", task]
     found = []
@@ -162,7 +162,7 @@ def test_allow_names_exactly_the_methods_that_work_at_every_address(place: Place
 def test_names_and_ids_that_share_an_address_are_told_apart(place: Place) -> None:
     caller = site.holder(place.steward, "everything")
     task = place.steward.service.submit("welcome_email", ADA, Options(caller=caller)).id
-    schedule = place.steward.timetable.make("welcome_email", ADA, "0 6 * * *", caller=caller).entry.id
+    schedule = place.steward.schedules.make("welcome_email", ADA, "0 6 * * *", caller=caller).entry.id
     right = {
         f"/v1/tasks/{task}": "GET, HEAD, OPTIONS",
         "/v1/tasks/welcome_email": "OPTIONS, POST",
@@ -306,9 +306,9 @@ def test_every_answer_is_what_its_model_describes(place: Place) -> None:
     task = place.steward.service.submit("welcome_email", ADA, Options(caller=caller)).id
     site.add_file(place.steward, task, 1, "figures.csv", b"x")
     site.add_delivery(place.steward, task, 1, "ada@example.org", "accepted", 250, "ok")
-    schedule = place.steward.timetable.make("membership_summary", {"start": "2026-01-01", "end": "2026-01-31"},
+    schedule = place.steward.schedules.make("membership_summary", {"start": "2026-01-01", "end": "2026-01-31"},
                                             "0 6 1 * *", caller=caller).entry.id  # fmt: skip
-    place.steward.timetable.run(schedule, caller=caller)
+    place.steward.schedules.run(schedule, caller=caller)
     things = {"task_id": task, "schedule_id": schedule, "n": "1"}
     seen: set[type] = set()
     with place.client() as client:

@@ -56,8 +56,8 @@ def olga(place: Place) -> Iterator[httpx.Client]:
 
 @pytest.fixture(autouse=True)
 def empty(place: Place) -> None:
-    for each in place.steward.timetable.find():
-        place.steward.timetable.remove(each.entry.id)
+    for each in place.steward.schedules.find():
+        place.steward.schedules.remove(each.entry.id)
 
 
 def test_a_schedule_is_made_seen_paused_resumed_run_and_deleted(place: Place, sam: httpx.Client) -> None:
@@ -192,13 +192,13 @@ def test_staff_ask_for_a_report_every_quarter_without_a_script(place: Place) -> 
         assert "Every quarter on the first day at 06:00" in said
         assert "ada@example.org" in said
         sam.post("/ask/grant_report", data=filled)  # a second press
-        mine = place.steward.timetable.find(site.holder(place.steward, "Sam"))
+        mine = place.steward.schedules.find(site.holder(place.steward, "Sam"))
         assert len(mine) == 1
         changed = filled | {"recipients": "bob@example.org"}  # gone back to, changed and sent again: a new request
         assert "bob@example.org" in words_of(sam.post("/ask/grant_report", data=changed))
-        two = place.steward.timetable.find(site.holder(place.steward, "Sam"))
+        two = place.steward.schedules.find(site.holder(place.steward, "Sam"))
         (other,) = [each for each in two if each.entry.id != mine[0].entry.id]
-        place.steward.timetable.remove(other.entry.id)
+        place.steward.schedules.remove(other.entry.id)
         token, address = token_of(page), f"/schedules/{mine[0].entry.id}"
         assert "Resting since" in words_of(sam.post(f"{address}/pause", data={"form_token": token}))
         assert "Resting since" not in words_of(sam.post(f"{address}/resume", data={"form_token": token}))
@@ -210,7 +210,7 @@ def test_staff_ask_for_a_report_every_quarter_without_a_script(place: Place) -> 
 def test_an_owner_has_so_many_schedules_at_most_at_every_door_and_nobody_else_is_held_up(
     place: Place, sam: httpx.Client, olga: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place.steward.timetable, "_most", 3)
+    monkeypatch.setattr(place.steward.schedules, "_most", 3)
     made = [sam.post("/v1/schedules", json=ORDER, headers={"Idempotency-Key": f"q{n}"}) for n in range(3)]
     assert [each.status_code for each in made] == [201] * 3
     paused = f"{made[0].headers['location']}"

@@ -53,7 +53,7 @@ def hook() -> Iterator[Hook]:
 
 def due(place: Installation, name: str, at: int) -> None:
     """Let the schedule of this task be due at `at`, as if it had been computed so."""
-    entry = place.steward.timetable.named(name).entry
+    entry = place.steward.schedules.named(name).entry
     assert place.steward.ledger.apply(lambda c: rows.move(c, entry.id, entry.next_at, at))
 
 
@@ -65,7 +65,7 @@ def test_what_two_workers_see_due_is_done_once(install: Install) -> None:
     place = install()
     place.work()
     place.work()
-    names = [each.entry.name for each in place.steward.timetable.find()]
+    names = [each.entry.name for each in place.steward.schedules.find()]
     assert names == ["backup", "integrity_check", "purge"]
     for name in names:
         due(place, name, now())
@@ -77,7 +77,7 @@ def test_what_two_workers_see_due_is_done_once(install: Install) -> None:
     assert "no problem found" in str(notes["integrity_check"])
     assert "verified" in str(notes["backup"])
     assert "more than 365 days ago" in str(notes["purge"])
-    latest = [each.last.outcome for each in place.steward.timetable.find() if each.last]
+    latest = [each.last.outcome for each in place.steward.schedules.find() if each.last]
     assert latest == ["fired"] * 3
 
 
@@ -101,7 +101,7 @@ def test_what_was_missed_and_what_fails_is_told_once_by_letter_and_by_call(
 
     # The missed schedule was made up for once, and goes on.
     assert [task.state for task in made(place, "purge")] == ["succeeded"]
-    standing = place.steward.timetable.named("purge")
+    standing = place.steward.schedules.named("purge")
     assert (standing.last.outcome, standing.last.task_id) == ("missed", made(place, "purge")[0].id)
     assert standing.entry.next_at > now()
 

@@ -599,16 +599,16 @@ def test_a_schedule_ends_with_its_grant(made: Made, clock_at: Callable[[datetime
     clock_at(datetime(2027, 6, 1, tzinfo=UTC))
     steward = made.trial.steward
     wish = {**WISH, "even_if_empty": True}
-    standing = steward.timetable.make("grant_report", wish, "0 6 10 1,4,7,10 *", owner="Ada", missed="all")
+    standing = steward.schedules.make("grant_report", wish, "0 6 10 1,4,7,10 *", owner="Ada", missed="all")
     assert standing.days == (date(2027, 4, 1), date(2027, 6, 30))
     clock_at(datetime(2028, 2, 1, tzinfo=UTC))
-    steward.clockwork.fire()
-    ended = steward.timetable.get(standing.entry.id)
+    steward.scheduler.fire()
+    ended = steward.schedules.get(standing.entry.id)
     assert ended.entry.ended == "There is nothing to ask for after 30 June 2027."
-    tasks = [steward.service.get_status(f.task_id) for f in steward.timetable.history(standing.entry.id) if f.task_id]
+    tasks = [steward.service.get_status(f.task_id) for f in steward.schedules.history(standing.entry.id) if f.task_id]
     assert [(task.payload["start"], task.payload["end"]) for task in tasks] == [("2027-04-01", "2027-06-30")]
     clock_at(datetime(2027, 8, 1, tzinfo=UTC))
     with pytest.raises(
         InvalidRequest, match=r"would never have anything to do\. There is nothing to ask for after 30 June"
     ):
-        steward.timetable.make("grant_report", wish, "0 6 10 1,4,7,10 *", owner="Ada")
+        steward.schedules.make("grant_report", wish, "0 6 10 1,4,7,10 *", owner="Ada")

@@ -159,13 +159,13 @@ class Steward:
             observers.close()
 
     @cached_property
-    def timetable(self) -> Schedules:
+    def schedules(self) -> Schedules:
         """The schedules, for those who look at them and change them."""
         chosen = self.settings
         return Schedules(self.ledger, self.registry, self.service, chosen.time_zone, chosen.schedules_per_owner)
 
     @cached_property
-    def clockwork(self) -> Scheduler:
+    def scheduler(self) -> Scheduler:
         """What makes the tasks of schedules that are due; turned by every process that performs."""
         settings = self.settings
         return Scheduler(self.ledger, self.registry, self.service, settings.time_zone, settings.schedules)

@@ -10,10 +10,11 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
-from steward.errors import ConfigurationError, SourceUnavailable, UnreadableData
+from steward.errors import SourceUnavailable, UnreadableData
 from steward.plugins.records import Record
+from steward.storage.database.storage_errors import usable
 from steward.system.masking import masked
 
 Row = Mapping[str, Any]
@@ -114,7 +115,7 @@ def _read_only_engine(url: str) -> sa.Engine:
             "This task reads figures from the application's database",
             "Set STEWARD_SOURCE_URL to its SQLAlchemy URL, for example sqlite:///members.sqlite3",
         )
-    try:
+    with usable("STEWARD_SOURCE_URL", "sqlite:///members.sqlite3"):
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
             parsed = parsed.set(database=f"file:{parsed.database}", query={**parsed.query, "mode": "ro", "uri": "true"})
@@ -124,15 +125,6 @@ def _read_only_engine(url: str) -> sa.Engine:
             sqlite3.register_converter("TIMESTAMP", lambda value: _moment(value, datetime))
             more["connect_args"] = {"detect_types": sqlite3.PARSE_DECLTYPES}
         return sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True, **more)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"The driver for STEWARD_SOURCE_URL is not installed ({error.name})",
-            remedy="For PostgreSQL: pip install 'steward-tasks[postgres]'",
-        ) from error
-    except SQLAlchemyError as error:
-        raise ConfigurationError(
-            "STEWARD_SOURCE_URL is not a database URL", masked(str(error)), "Example: sqlite:///members.sqlite3"
-        ) from error
 
 
 def _moment(stored: bytes, kind: type[date]) -> date | str:

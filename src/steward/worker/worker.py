@@ -91,12 +91,12 @@ class Performer:
             claim.unblock(connection, list(self.steward.registry.handlers))
 
         if self._schedules:
-            self._await_store(self.steward.clockwork.declare)
+            self._await_store(self.steward.scheduler.declare)
         self._await_store(lambda: self.steward.ledger.apply(enter))
         with contextlib.suppress(StewardError):  # housekeeping tries again
             self._former_engine.clear(self._known)
         if self._schedules:
-            self.spawn("clockwork", self._turn)
+            self.spawn("scheduler", self._turn)
         self.spawn("heartbeat", self._beat)
         self.spawn("housekeeping", self._keep_house)
 
@@ -229,9 +229,9 @@ class Performer:
             try:
                 reading = wall_clock.read(self.host)
                 if abs(reading.wall - reading.elapsed - offset) >= wall_clock.JUMP:
-                    self.steward.clockwork.follow_clock(reading)
+                    self.steward.scheduler.follow_clock(reading)
                     offset = reading.wall - reading.elapsed
-                self.steward.clockwork.fire()
+                self.steward.scheduler.fire()
                 self.steward.alerts.look()
             except Exception as error:
                 # What could not be made now is made at the next look, or recorded as missed.
@@ -260,6 +260,6 @@ class Performer:
         self.writer.apply(lambda c: retention.erase_secrets(c, moment))
         self.writer.apply(lambda c: workers.prune(c, moment - 24 * 3600 * SECOND))
         if self._schedules:
-            self.steward.clockwork.prune()
+            self.steward.scheduler.prune()
             self.steward.alerts.prune()
         self._former_engine.clear(self._known)

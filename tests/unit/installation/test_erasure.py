@@ -107,8 +107,8 @@ def test_on_postgresql_nothing_is_left_in_any_table_statistic_or_file(larger, po
         service.enqueue("letter", to=ADA, words="Dear Ada Lovelace", key=f"{n}-{ADA}")
     both = service.enqueue("letter", to=[ADA, "grace@example.org"])
     service.cancel(service.schedule("letter", datetime.now(UTC) + timedelta(days=1), to=ADA), by=ADA)
-    rests = steward.timetable.make("letter", {"to": "grace@example.org"}, "0 6 * * *").entry.id
-    steward.timetable.pause(rests, by=ADA)
+    rests = steward.schedules.make("letter", {"to": "grace@example.org"}, "0 6 * * *").entry.id
+    steward.schedules.pause(rests, by=ADA)
     with steward.ledger.write() as connection:
         acceptance.note_action(connection, new_id(), stays, now(), ADA, "downloaded", f"{ADA}.csv")
         connection.execute(lanes.insert().values(name="x", reason=f"550 <{ADA.upper()}> refused"))
@@ -128,7 +128,7 @@ def test_on_postgresql_nothing_is_left_in_any_table_statistic_or_file(larger, po
         assert form.encode() not in everywhere(folder)
     assert "grace@example.org" in where[0]
     assert [d.to for d in service.get_status(both).deliveries] == ["erased", "grace@example.org"]
-    assert steward.timetable.get(rests).entry.paused_by == "erased"
+    assert steward.schedules.get(rests).entry.paused_by == "erased"
     assert operations_for(steward).integrity().problems == ()
 
 

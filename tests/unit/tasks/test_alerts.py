@@ -202,10 +202,10 @@ def test_a_mail_server_that_is_back_within_five_minutes_is_nobodys_alert(install
 
 def test_a_missed_schedule_is_told_to_its_owner_too(install):
     steward = install()
-    made = steward.timetable.make("purge", {}, "0 6 * * *", owner="sam@example.org")
+    made = steward.schedules.make("purge", {}, "0 6 * * *", owner="sam@example.org")
     begin = START - 3 * 24 * 3600 * SECOND
     steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, begin))
-    steward.clockwork.fire(START)
+    steward.scheduler.fire(START)
     steward.alerts.look(START)
     told = payloads(steward, steward.alerts.look(START + QUIET))
     assert [p["to"] for p in told] == [["ops@example.org", "boss@example.org"], ["sam@example.org"]]
@@ -218,10 +218,10 @@ def test_operators_are_told_of_a_schedule_whose_owner_was_shut_out_and_the_owner
     key, _ = steward.ledger.apply(lambda c: access.create_key(c, "sam@example.org", ["operate"]))
     with steward.ledger.read() as connection:
         owner = access.standing(connection, key.id)
-    made = steward.timetable.make("purge", {}, "0 6 * * *", caller=owner)
+    made = steward.schedules.make("purge", {}, "0 6 * * *", caller=owner)
     steward.ledger.apply(lambda c: access.revoke_key(c, key.id))
     steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, START))
-    assert steward.clockwork.fire(START) == []
+    assert steward.scheduler.fire(START) == []
     steward.alerts.look(START)
     told = payloads(steward, steward.alerts.look(START + QUIET))
     assert [p["to"] for p in told] == [["ops@example.org", "boss@example.org"]]

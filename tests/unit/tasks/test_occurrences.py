@@ -91,13 +91,13 @@ def install(tmp_path, clock_at):
 
 def make(steward: Steward, cron: str = "0 6 10 * *", period: str = "", name: str = "account", **payload):
     given = {"begin": "2026-02-01", "end": "2026-02-28"} | payload
-    return steward.timetable.make(name, given, cron, period=period, owner="sam@example.org", missed="all")
+    return steward.schedules.make(name, given, cron, period=period, owner="sam@example.org", missed="all")
 
 
 def fire(steward: Steward, made, first: int, until: int) -> list:
     steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, first))
-    steward.clockwork.fire(until)
-    history = steward.timetable.history(made.entry.id)
+    steward.scheduler.fire(until)
+    history = steward.schedules.history(made.entry.id)
     return [steward.service.get_status(f.task_id) for f in reversed(history) if f.task_id]
 
 
@@ -124,12 +124,12 @@ def test_a_period_is_cut_to_what_there_is_and_the_schedule_ends_with_it_and_says
     assert asked(tasks)[0] == ("2026-01-15", "2026-01-31")
     assert asked(tasks)[-1] == ("2026-08-01", "2026-08-31")
     assert len(tasks) == 8
-    ended = steward.timetable.get(made.entry.id)
+    ended = steward.schedules.get(made.entry.id)
     assert ended.entry.ended == "There is nothing to ask for after 31 August 2026."
     assert (ended.entry.next_at, ended.next, ended.days) == (None, (), None)
-    assert steward.clockwork.fire(at(2027, 12, 24)) == []
-    steward.clockwork.declare(at(2027, 12, 24))
-    assert steward.timetable.get(made.entry.id).entry.next_at is None
+    assert steward.scheduler.fire(at(2027, 12, 24)) == []
+    steward.scheduler.declare(at(2027, 12, 24))
+    assert steward.schedules.get(made.entry.id).entry.next_at is None
 
 
 def test_its_owner_and_the_operators_are_told_that_it_has_ended(install, clock_at):
@@ -185,14 +185,14 @@ def test_a_database_that_gives_no_answer_holds_nothing_up(install, monkeypatch, 
 def test_run_now_is_about_the_last_whole_period_and_is_refused_as_at_the_door(install, clock_at):
     steward = install(datetime(2026, 3, 20, tzinfo=UTC))
     made = make(steward, "0 6 10 * *")
-    task = steward.service.get_status(steward.timetable.run(made.entry.id))
+    task = steward.service.get_status(steward.schedules.run(made.entry.id))
     assert asked([task]) == [("2026-02-01", "2026-02-28")]
     clock_at(datetime(2026, 5, 2, tzinfo=UTC))
     with pytest.raises(InvalidRequest, match="April is not reported on"):
-        steward.timetable.run(made.entry.id)
+        steward.schedules.run(made.entry.id)
     clock_at(datetime(2026, 12, 2, tzinfo=UTC))
     with pytest.raises(InvalidRequest, match="nothing left to ask for"):
-        steward.timetable.run(made.entry.id)
+        steward.schedules.run(made.entry.id)
 
 
 def test_to_date_grows_and_ends_with_the_whole(install, clock_at):
@@ -204,14 +204,14 @@ def test_to_date_grows_and_ends_with_the_whole(install, clock_at):
         ("2026-01-15", "2026-07-31"),
         ("2026-01-15", "2026-08-31"),
     ]
-    assert steward.timetable.get(made.entry.id).entry.ended
+    assert steward.schedules.get(made.entry.id).entry.ended
 
 
 def test_a_schedule_that_would_never_have_anything_to_do_is_not_made(install):
     steward = install(datetime(2026, 10, 15, tzinfo=UTC))
     with pytest.raises(InvalidRequest, match=r"There is nothing to ask for after 31 August 2026\."):
         make(steward)
-    assert steward.timetable.find() == []
+    assert steward.schedules.find() == []
     with pytest.raises(InvalidOption, match="There is no period"):
         make(steward, period="fortnight")
 
@@ -220,7 +220,7 @@ def test_an_ended_schedule_goes_on_when_there_is_more(install, clock_at):
     steward = install(datetime(2026, 7, 1, tzinfo=UTC))
     made = make(steward)
     steward.ledger.apply(lambda c: rows.end(c, made.entry.id, "There is nothing.", at(2026, 7, 1)))
-    resumed = steward.timetable.resume(made.entry.id)
+    resumed = steward.schedules.resume(made.entry.id)
     assert (resumed.entry.ended, resumed.entry.next_at) == (None, at(2026, 7, 10, 6))
 
 

@@ -98,21 +98,21 @@ def tasks_of(steward: Steward, name: str = "tidy") -> list[str]:
 
 
 def the(steward: Steward, name: str = "tidy"):
-    return next(s for s in steward.timetable.find() if s.entry.name == name)
+    return next(s for s in steward.schedules.find() if s.entry.name == name)
 
 
 def outcomes(steward: Steward, name: str = "tidy") -> list[str]:
-    return [f.outcome for f in reversed(steward.timetable.history(the(steward, name).entry.id))]
+    return [f.outcome for f in reversed(steward.schedules.history(the(steward, name).entry.id))]
 
 
 def test_a_declared_schedule_fires_in_its_zone_and_once(install):
     steward = install()
-    steward.clockwork.declare(at(2026, 7, 1, 12))
+    steward.scheduler.declare(at(2026, 7, 1, 12))
     assert the(steward).entry.next_at == at(2026, 7, 2, 4)
-    assert steward.clockwork.fire(at(2026, 7, 2, 3, 59, 59)) == []
-    made = steward.clockwork.fire(at(2026, 7, 2, 4))
+    assert steward.scheduler.fire(at(2026, 7, 2, 3, 59, 59)) == []
+    made = steward.scheduler.fire(at(2026, 7, 2, 4))
     assert len(made) == 1
-    assert steward.clockwork.fire(at(2026, 7, 2, 4, 0, 1)) == []
+    assert steward.scheduler.fire(at(2026, 7, 2, 4, 0, 1)) == []
     task = steward.service.get_status(made[0])
     assert (task.name, task.state, task.requested_by, task.payload) == ("tidy", "queued", "schedule", {"who": "all"})
     assert outcomes(steward) == ["fired"]
@@ -121,16 +121,16 @@ def test_a_declared_schedule_fires_in_its_zone_and_once(install):
 
 def test_eight_processes_that_look_at_once_make_one_task(install, tmp_path):
     first = install()
-    first.clockwork.declare(at(2026, 7, 1, 12))
+    first.scheduler.declare(at(2026, 7, 1, 12))
     several = [install() for _ in range(8)]
     for steward in several:
-        assert steward.clockwork  # opened before the race
+        assert steward.scheduler  # opened before the race
         assert the(steward)
     start, made = threading.Barrier(8), []
 
     def look(steward: Steward) -> None:
         start.wait()
-        made.extend(steward.clockwork.fire(at(2026, 7, 2, 4)))
+        made.extend(steward.scheduler.fire(at(2026, 7, 2, 4)))
 
     threads = [threading.Thread(target=look, args=(steward,)) for steward in several]
     for thread in threads:
@@ -147,24 +147,24 @@ def test_eight_processes_that_look_at_once_make_one_task(install, tmp_path):
 )
 def test_what_was_missed_is_recorded_and_follows_the_policy(install, policy, expected):
     steward = install()
-    made = steward.timetable.make("count", {}, "0 6 * * *", missed=policy, owner="Ada")
+    made = steward.schedules.make("count", {}, "0 6 * * *", missed=policy, owner="Ada")
     steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, at(2026, 7, 1, 6)))
-    steward.clockwork.fire(at(2026, 7, 3, 18))
+    steward.scheduler.fire(at(2026, 7, 3, 18))
     assert outcomes(steward, "count") == ["missed"] * 3
     assert len(tasks_of(steward, "count")) == expected
     assert the(steward, "count").entry.next_at == at(2026, 7, 4, 6)
     # The one that is due after that fires as if nothing had happened.
-    steward.clockwork.fire(at(2026, 7, 4, 6, 0, 30))
+    steward.scheduler.fire(at(2026, 7, 4, 6, 0, 30))
     assert outcomes(steward, "count")[-1] == "fired"
     assert len(tasks_of(steward, "count")) == expected + 1
 
 
 def test_a_month_of_missed_minutes_is_recorded_whole(install):
     steward = install()
-    made = steward.timetable.make("count", {}, "* * * * *", missed="once")
+    made = steward.schedules.make("count", {}, "* * * * *", missed="once")
     begin = at(2026, 7, 1)
     steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, begin))
-    steward.clockwork.fire(begin + 2000 * MINUTE)
+    steward.scheduler.fire(begin + 2000 * MINUTE)
     with steward.ledger.read() as connection:
         assert len(rows.fired(connection, made.entry.id, 0)) == 2001
     assert len(tasks_of(steward, "count")) == 1
@@ -172,47 +172,47 @@ def test_a_month_of_missed_minutes_is_recorded_whole(install):
 
 def test_a_clock_that_is_set_back_fires_nothing_twice(install):
     steward = install()
-    steward.clockwork.declare(at(2026, 7, 1, 12))
-    assert len(steward.clockwork.fire(at(2026, 7, 2, 4))) == 1
+    steward.scheduler.declare(at(2026, 7, 1, 12))
+    assert len(steward.scheduler.fire(at(2026, 7, 2, 4))) == 1
     # The clock goes back an hour, the service starts again, and the same moment comes a second time.
     again = install()
-    again.clockwork.declare(at(2026, 7, 2, 3))
+    again.scheduler.declare(at(2026, 7, 2, 3))
     assert the(again).entry.next_at == at(2026, 7, 3, 4)
-    assert again.clockwork.fire(at(2026, 7, 2, 4)) == []
+    assert again.scheduler.fire(at(2026, 7, 2, 4)) == []
     assert len(tasks_of(again)) == 1
 
 
 def test_a_schedule_whose_plugin_is_missing_waits_with_its_pause_and_all(install):
     steward = install()
-    steward.clockwork.declare(at(2026, 7, 1, 12))
+    steward.scheduler.declare(at(2026, 7, 1, 12))
     bare = install(count)
-    bare.clockwork.declare(at(2026, 7, 1, 13))
-    assert bare.clockwork.fire(at(2026, 7, 2, 4)) == []
+    bare.scheduler.declare(at(2026, 7, 1, 13))
+    assert bare.scheduler.fire(at(2026, 7, 2, 4)) == []
     assert the(bare).entry.next_at == at(2026, 7, 2, 4)
     back = install()
-    assert len(back.clockwork.fire(at(2026, 7, 2, 4, 0, 5))) == 1
+    assert len(back.scheduler.fire(at(2026, 7, 2, 4, 0, 5))) == 1
 
 
 def test_a_declaration_that_is_withdrawn_goes_and_a_person_s_schedule_stays(install):
     steward = install(schedules=json.loads('[{"name": "count", "cron": "0 4 * * 0", "payload": {"who": "us"}}]'))
-    steward.timetable.make("tidy", {}, "0 5 * * *", owner="Ada")
-    steward.clockwork.declare()
-    assert {s.entry.origin for s in steward.timetable.find() if s.entry.name == "count"} == {"setting"}
+    steward.schedules.make("tidy", {}, "0 5 * * *", owner="Ada")
+    steward.scheduler.declare()
+    assert {s.entry.origin for s in steward.schedules.find() if s.entry.name == "count"} == {"setting"}
     other = install()
-    other.clockwork.declare()
-    assert "setting" not in {s.entry.origin for s in other.timetable.find()}
-    assert {s.entry.origin for s in other.timetable.find() if s.entry.name == "tidy"} == {"person", "plugin"}
+    other.scheduler.declare()
+    assert "setting" not in {s.entry.origin for s in other.schedules.find()}
+    assert {s.entry.origin for s in other.schedules.find() if s.entry.name == "tidy"} == {"person", "plugin"}
 
 
 def test_a_rest_is_kept_over_a_restart_and_counts_nothing_as_missed(install):
     steward = install()
-    steward.clockwork.declare(at(2026, 7, 1, 12))
-    steward.timetable.pause(the(steward).entry.id, by="Olga")
-    steward.clockwork.declare(at(2026, 7, 5, 12))
-    assert steward.clockwork.fire(at(2026, 7, 5, 13)) == []
+    steward.scheduler.declare(at(2026, 7, 1, 12))
+    steward.schedules.pause(the(steward).entry.id, by="Olga")
+    steward.scheduler.declare(at(2026, 7, 5, 12))
+    assert steward.scheduler.fire(at(2026, 7, 5, 13)) == []
     resting = the(steward)
     assert (resting.entry.paused_by, resting.entry.next_at, resting.next) == ("Olga", None, ())
-    resumed = steward.timetable.resume(resting.entry.id)
+    resumed = steward.schedules.resume(resting.entry.id)
     assert resumed.entry.paused_at is None
     assert resumed.entry.next_at is not None
     assert outcomes(steward) == []
@@ -220,9 +220,9 @@ def test_a_rest_is_kept_over_a_restart_and_counts_nothing_as_missed(install):
 
 def test_run_now_makes_its_task_beside_the_times(install):
     steward = install()
-    steward.clockwork.declare()
+    steward.scheduler.declare()
     before = the(steward).entry.next_at
-    task_id = steward.timetable.run(the(steward).entry.id, by="Olga")
+    task_id = steward.schedules.run(the(steward).entry.id, by="Olga")
     assert steward.service.get_status(task_id).requested_by == "Olga"
     assert outcomes(steward) == ["by hand"]
     assert the(steward).entry.next_at == before
@@ -230,72 +230,72 @@ def test_run_now_makes_its_task_beside_the_times(install):
 
 def test_a_person_s_schedule_is_made_once_per_form_and_can_be_deleted(install):
     steward = install()
-    made = [steward.timetable.make("count", {"who": "us"}, "0 7 1 */3 *", owner="Ada", key="t1") for _ in range(2)]
+    made = [steward.schedules.make("count", {"who": "us"}, "0 7 1 */3 *", owner="Ada", key="t1") for _ in range(2)]
     assert made[0].entry.id == made[1].entry.id
     for name, given, cron in (("tidy", {}, "0 7 1 */3 *"), ("count", {"who": "them"}, "0 7 1 */3 *")):
         with pytest.raises(KeyConflict, match=f"the schedule {made[0].entry.id}"):
-            steward.timetable.make(name, given, cron, key="t1")
+            steward.schedules.make(name, given, cron, key="t1")
     assert made[0].words == "every quarter on the first day at 07:00"
     assert len(made[0].next) == 3
-    steward.timetable.remove(made[0].entry.id)
+    steward.schedules.remove(made[0].entry.id)
     with pytest.raises(UnknownSchedule, match="steward schedule list"):
-        steward.timetable.get(made[0].entry.id)
-    steward.clockwork.declare()
+        steward.schedules.get(made[0].entry.id)
+    steward.scheduler.declare()
     with pytest.raises(StateConflict, match="Pause it"):
-        steward.timetable.remove(the(steward).entry.id)
+        steward.schedules.remove(the(steward).entry.id)
 
 
 def test_what_could_not_be_accepted_cannot_be_scheduled(install):
     steward = install()
     with pytest.raises(InvalidPayload, match="there is no such field"):
-        steward.timetable.make("count", {"whom": "us"}, "0 7 * * *")
+        steward.schedules.make("count", {"whom": "us"}, "0 7 * * *")
     with pytest.raises(InvalidOption, match="secret"):
-        steward.timetable.make("whisper", {"word": "hush"}, "0 7 * * *")
+        steward.schedules.make("whisper", {"word": "hush"}, "0 7 * * *")
     with pytest.raises(InvalidOption, match="time zone"):
-        steward.timetable.make("count", {}, "0 7 * * *", "Mars/Olympus")
+        steward.schedules.make("count", {}, "0 7 * * *", "Mars/Olympus")
 
 
 def test_the_simple_engine_says_that_it_has_no_schedules(install):
     steward = install(engine="background")
     with pytest.raises(Unsupported, match="STEWARD_ENGINE=durable"):
-        steward.timetable.make("count", {}, "0 7 * * *")
+        steward.schedules.make("count", {}, "0 7 * * *")
 
 
 def test_the_days_of_a_report_move_along_with_its_schedule(install):
     steward = install()
     asked = {"grant": "DOL", "begin": "2026-01-01", "end": "2026-03-31"}
-    made = steward.timetable.make("account", asked, "0 6 1 1,4,7,10 *", "America/Chicago", owner="Ada", missed="all")
+    made = steward.schedules.make("account", asked, "0 6 1 1,4,7,10 *", "America/Chicago", owner="Ada", missed="all")
     steward.ledger.apply(lambda c: rows.move(c, made.entry.id, made.entry.next_at, at(2026, 7, 1, 11)))
-    steward.clockwork.fire(at(2027, 1, 1, 12))
+    steward.scheduler.fire(at(2027, 1, 1, 12))
     spans = [steward.service.get_status(i).payload for i in tasks_of(steward, "account")]
     assert sorted((s["begin"], s["end"], s["grant"]) for s in spans) == [
         ("2026-04-01", "2026-06-30", "DOL"),
         ("2026-07-01", "2026-09-30", "DOL"),
         ("2026-10-01", "2026-12-31", "DOL"),
     ]
-    assert steward.timetable.get(made.entry.id).as_json()["payload"] == asked
+    assert steward.schedules.get(made.entry.id).as_json()["payload"] == asked
 
 
 def test_a_person_is_not_forgotten_while_a_schedule_writes_to_them(install):
     steward = install()
-    made = steward.timetable.make("count", {"who": "Ada@example.org"}, "0 6 1 * *", owner="Olga")
+    made = steward.schedules.make("count", {"who": "Ada@example.org"}, "0 6 1 * *", owner="Olga")
     with steward.ledger.write() as connection, pytest.raises(StateConflict, match="steward schedule list"):
         retention.tasks_of(connection, "ada@example.org")
-    steward.timetable.remove(made.entry.id)
+    steward.schedules.remove(made.entry.id)
     with steward.ledger.read() as connection:
         assert retention.tasks_of(connection, "ada@example.org") == []
 
 
 def test_a_zone_that_is_not_known_here_holds_up_no_other_schedule(install, caplog):
     steward = install()
-    steward.clockwork.declare(at(2026, 7, 1, 12))
-    lost = steward.timetable.make("count", {}, "0 4 * * *").entry
+    steward.scheduler.declare(at(2026, 7, 1, 12))
+    lost = steward.schedules.make("count", {}, "0 4 * * *").entry
     change = schedules.update().where(schedules.c.id == lost.id)
     steward.ledger.apply(lambda c: c.execute(change.values(zone="Mars/Olympus", next_at=at(2026, 7, 2, 3))))
-    assert len(steward.clockwork.fire(at(2026, 7, 2, 4))) == 1
+    assert len(steward.scheduler.fire(at(2026, 7, 2, 4))) == 1
     assert "Mars/Olympus" in caplog.text
-    assert steward.timetable.get(lost.id).next == ()
-    steward.clockwork.declare(at(2026, 7, 2, 5))
+    assert steward.schedules.get(lost.id).next == ()
+    steward.scheduler.declare(at(2026, 7, 2, 5))
 
 
 def clock(elapsed: int, jump: int = 0) -> ClockReading:
@@ -317,16 +317,16 @@ def test_a_clock_that_is_set_lets_nothing_stand_still_and_fires_nothing_twice(in
         return Note("Done.")
 
     steward = install(tick, daily)
-    steward.clockwork.declare(clock(-60 * MINUTE).wall)
+    steward.scheduler.declare(clock(-60 * MINUTE).wall)
     for minute in range(-60, 1):  # half past eleven has been
-        steward.clockwork.follow_clock(clock(minute * MINUTE))
-        steward.clockwork.fire(clock(minute * MINUTE).wall)
+        steward.scheduler.follow_clock(clock(minute * MINUTE))
+        steward.scheduler.fire(clock(minute * MINUTE).wall)
     before = len(tasks_of(steward, "tick")), len(tasks_of(steward, "daily"))
     assert before == (60, 1)
     for seconds in range(1, 621, 20):
         reading = clock(seconds * SECOND, jump)
-        assert steward.clockwork.follow_clock(reading) == (jump if seconds == 1 else 0)
-        steward.clockwork.fire(reading.wall)
+        assert steward.scheduler.follow_clock(reading) == (jump if seconds == 1 else 0)
+        steward.scheduler.fire(reading.wall)
     assert len(tasks_of(steward, "tick")) - before[0] == 10, "one for each of the ten minutes that have passed"
     forward = hours == 30  # the next day's appointment was leapt over, and is made up for once
     assert len(tasks_of(steward, "daily")) - before[1] == int(forward)

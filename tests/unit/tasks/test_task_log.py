@@ -29,9 +29,9 @@ def said(caplog):
 
 
 def test_a_task_that_a_schedule_makes_is_said_to_be_accepted(steward, said):
-    made = steward.timetable.make("welcome_email", ADA, "* * * * *")
-    ran = steward.timetable.run(made.entry.id)
-    fired = steward.clockwork.fire(made.entry.next_at)
+    made = steward.schedules.make("welcome_email", ADA, "* * * * *")
+    ran = steward.schedules.run(made.entry.id)
+    fired = steward.scheduler.fire(made.entry.next_at)
     assert [said(each) for each in (ran, *fired)] == [[("accepted", "welcome_email")]] * 2
 
 

@@ -34,7 +34,7 @@ def add_commands(app: typer.Typer) -> None:
 def list_schedules(context: typer.Context, as_json: Json = False) -> int:
     """List the schedules: when each is due, in words, its next time, and what became of the last one."""
     with setup.opened(context) as steward:
-        found = steward.timetable.find()
+        found = steward.schedules.find()
     if as_json:
         say_json({"schedules": [each.as_json() for each in found]})
         return 0
@@ -75,7 +75,7 @@ def add(
     with setup.opened(context) as steward:
         schema = steward.registry.get(name).payload.model_json_schema(by_alias=True)
         given = arguments.payload_of(context.args, payload, schema)
-        made = steward.timetable.make(
+        made = steward.schedules.make(
             name, given, cron, zone, missed=missed, period=period, owner=user(), caller=COMMAND_LINE
         )
     _say(made, as_json=as_json)
@@ -85,7 +85,7 @@ def add(
 def pause(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
     """Let a schedule rest until it is resumed; what falls into the rest is not missed."""
     with setup.opened(context) as steward:
-        standing = steward.timetable.pause(steward.timetable.named(schedule).entry.id, user(), caller=COMMAND_LINE)
+        standing = steward.schedules.pause(steward.schedules.named(schedule).entry.id, user(), caller=COMMAND_LINE)
     _say(standing, as_json=as_json)
     return 0
 
@@ -93,7 +93,7 @@ def pause(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
 def resume(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
     """Let a schedule go on from now."""
     with setup.opened(context) as steward:
-        standing = steward.timetable.resume(steward.timetable.named(schedule).entry.id, caller=COMMAND_LINE)
+        standing = steward.schedules.resume(steward.schedules.named(schedule).entry.id, caller=COMMAND_LINE)
     _say(standing, as_json=as_json)
     return 0
 
@@ -101,7 +101,7 @@ def resume(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
 def run(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
     """Make a schedule's task now, beside its times."""
     with setup.opened(context) as steward:
-        task_id = steward.timetable.run(steward.timetable.named(schedule).entry.id, user(), caller=COMMAND_LINE)
+        task_id = steward.schedules.run(steward.schedules.named(schedule).entry.id, user(), caller=COMMAND_LINE)
     if as_json:
         say_json({"id": task_id})
     else:
@@ -112,8 +112,8 @@ def run(context: typer.Context, schedule: Id, as_json: Json = False) -> int:
 def delete(context: typer.Context, schedule: Id) -> int:
     """Delete a schedule that a person has made; the tasks that it has made stay."""
     with setup.opened(context) as steward:
-        standing = steward.timetable.named(schedule)
-        steward.timetable.remove(standing.entry.id)
+        standing = steward.schedules.named(schedule)
+        steward.schedules.remove(standing.entry.id)
     say(f"deleted: {standing.entry.name}, {standing.words}")
     return 0
 

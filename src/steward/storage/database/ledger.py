@@ -15,11 +15,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from steward.errors import ConfigurationError, NewerStore
 from steward.storage.database import postgres
-from steward.storage.database.storage_errors import in_words, storage_error
+from steward.storage.database.storage_errors import in_words, storage_error, usable
 from steward.storage.database.transitions import NOTED, Transition, Watcher
 from steward.storage.database.write_lock import PATIENT, PROMPT, SLICE, WriteLock
 from steward.system import private_files
-from steward.system.masking import masked
 
 T = TypeVar("T")
 
@@ -197,21 +196,12 @@ def _noted(connection: sa.Connection, watchers: list[Watcher]) -> Iterator[None]
 
 
 def _engine(url: sa.URL, lock: WriteLock) -> sa.Engine:
-    try:
+    with usable("STEWARD_DATABASE_URL", "postgresql://user@host/steward"):
         if url.get_backend_name() != "sqlite":
             return postgres.engine(url, lambda: lock.patience if lock.patience > PROMPT else lock.patience / 2)
         engine = sa.create_engine(
             url, hide_parameters=True, pool_size=10, max_overflow=20, connect_args={"timeout": SLICE}
         )
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"The driver for STEWARD_DATABASE_URL is not installed ({error.name})",
-            remedy="For PostgreSQL: pip install 'steward-tasks[postgres]'",
-        ) from error
-    except SQLAlchemyError as error:
-        raise ConfigurationError(
-            "STEWARD_DATABASE_URL is not a database URL", masked(str(error)), "Example: postgresql://user@host/steward"
-        ) from error
     keep_private(engine)
     sa.event.listen(engine, "connect", _set_pragmas)
     sa.event.listen(engine, "begin", partial(_begin, lock))

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from steward.errors import InvalidOption, StorageBusy, StorageFull, StorageUnavailable
+from steward.errors import ConfigurationError, InvalidOption, StorageBusy, StorageFull, StorageUnavailable
 from steward.storage.database import postgres
 from steward.storage.database.write_lock import busy, is_busy
+from steward.system.masking import masked
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,26 @@ def in_words() -> Iterator[None]:
     except UnicodeEncodeError as error:
         raise InvalidOption(
             "A text in the request cannot be used", "It holds half a character, or bytes that are no UTF-8"
+        ) from error
+
+
+@contextmanager
+def usable(setting: str, example: str) -> Iterator[None]:
+    """Say in words why the database URL that `setting` holds cannot be used; `example` shows what would do.
+
+    Raises:
+        ConfigurationError: it is none, or its driver is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The driver for {setting} is not installed ({error.name})",
+            remedy="For PostgreSQL: pip install 'steward-tasks[postgres]'",
+        ) from error
+    except SQLAlchemyError as error:
+        raise ConfigurationError(
+            f"{setting} is not a database URL", masked(str(error)), f"Example: {example}"
         ) from error
 
 

@@ -65,7 +65,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         responses=problems(401, 403, 422, 503),
     )
     async def list_schedules(caller: Seer, steward: Installation) -> SchedulesModel:
-        found = await run_in_threadpool(steward.timetable.find, caller)
+        found = await run_in_threadpool(steward.schedules.find, caller)
         return SchedulesModel.model_construct(schedules=[ScheduleModel.of(each) for each in found])
 
     @router.post(
@@ -88,7 +88,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         handler = steward.registry.get(order.name)
         caller.require_ask(handler.name, handler.scope)
         make = partial(
-            steward.timetable.make,
+            steward.schedules.make,
             order.name,
             order.payload,
             order.cron,
@@ -111,8 +111,8 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
     )
     async def get_schedule(caller: Seer, schedule_id: ScheduleId, steward: Installation) -> ScheduleHistoryModel:
         def look() -> ScheduleHistoryModel:
-            standing = steward.timetable.get(schedule_id, caller)
-            firings = steward.timetable.history(standing.entry.id)
+            standing = steward.schedules.get(schedule_id, caller)
+            firings = steward.schedules.history(standing.entry.id)
             return ScheduleHistoryModel.of(standing, firings=[PastFiringModel.of(each) for each in firings])
 
         return await run_in_threadpool(look)
@@ -125,7 +125,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         responses=problems(401, 403, 404, 422, 503),
     )
     async def pause_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> ScheduleModel:
-        return ScheduleModel.of(await run_in_threadpool(steward.timetable.pause, schedule_id, caller=caller))
+        return ScheduleModel.of(await run_in_threadpool(steward.schedules.pause, schedule_id, caller=caller))
 
     @router.post(
         "/v1/schedules/{schedule_id}/resume",
@@ -135,7 +135,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         responses=problems(401, 403, 404, 409, 422, 503),
     )
     async def resume_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> ScheduleModel:
-        return ScheduleModel.of(await run_in_threadpool(steward.timetable.resume, schedule_id, caller=caller))
+        return ScheduleModel.of(await run_in_threadpool(steward.schedules.resume, schedule_id, caller=caller))
 
     @router.post(
         "/v1/schedules/{schedule_id}/run",
@@ -147,7 +147,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
     )
     async def run_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> TaskModel:
         def run() -> TaskModel:
-            return TaskModel.of(steward.service.get_status(steward.timetable.run(schedule_id, caller=caller)))
+            return TaskModel.of(steward.service.get_status(steward.schedules.run(schedule_id, caller=caller)))
 
         return await run_in_threadpool(run)
 
@@ -160,5 +160,5 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         responses=problems(401, 403, 404, 409, 422, 503),
     )
     async def delete_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> Response:
-        await run_in_threadpool(steward.timetable.remove, schedule_id, caller=caller)
+        await run_in_threadpool(steward.schedules.remove, schedule_id, caller=caller)
         return Response(status_code=204)

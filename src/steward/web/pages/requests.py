@@ -95,7 +95,7 @@ class RequestPages:
     ) -> Response:
         """Keep it as a schedule and show that; a second press of the button finds the first one's."""
         period = about if moves_along(handler) else ""
-        make = partial(self._steward.timetable.make, handler, payload, cron, period=period, caller=session.caller)
+        make = partial(self._steward.schedules.make, handler, payload, cron, period=period, caller=session.caller)
         try:
             made = make(key=f"form:{ticket}" if ticket.isalnum() else None)
         except KeyConflict:  # as below

@@ -78,7 +78,7 @@ class SchedulePages:
             session,
             title="Schedules",
             here="schedules",
-            schedules=[self._card(each) for each in self._steward.timetable.find(session.caller)],
+            schedules=[self._card(each) for each in self._steward.schedules.find(session.caller)],
             unable="" if abilities.schedules else abilities.why,
             changes=not session.caller.scopes.isdisjoint(CHANGERS),
             new=request.query_params.get("new", ""),
@@ -86,22 +86,22 @@ class SchedulePages:
 
     def pause(self, request: Request, session: Session, values: Fields) -> Response:
         """Let a schedule rest."""
-        self._steward.timetable.pause(request.path_params["schedule_id"], caller=session.caller)
+        self._steward.schedules.pause(request.path_params["schedule_id"], caller=session.caller)
         return leading(request, "/schedules")
 
     def resume(self, request: Request, session: Session, values: Fields) -> Response:
         """Let a schedule go on."""
-        self._steward.timetable.resume(request.path_params["schedule_id"], caller=session.caller)
+        self._steward.schedules.resume(request.path_params["schedule_id"], caller=session.caller)
         return leading(request, "/schedules")
 
     def run(self, request: Request, session: Session, values: Fields) -> Response:
         """Make its task now and show that."""
-        task_id = self._steward.timetable.run(request.path_params["schedule_id"], caller=session.caller)
+        task_id = self._steward.schedules.run(request.path_params["schedule_id"], caller=session.caller)
         return leading(request, f"/tasks/{task_id}")
 
     def delete(self, request: Request, session: Session, values: Fields) -> Response:
         """Delete a schedule."""
-        self._steward.timetable.remove(request.path_params["schedule_id"], caller=session.caller)
+        self._steward.schedules.remove(request.path_params["schedule_id"], caller=session.caller)
         return leading(request, "/schedules")
 
     def _card(self, standing: ScheduleStatus) -> dict[str, Any]:
