@@ -18,7 +18,7 @@ from steward.tasks.acceptance import LedgerTaskService
 from steward.web.router import performing
 from steward.worker.engines.background import during
 from steward.worker.engines.immediate import ImmediateTaskService
-from steward.worker.worker import Performer
+from steward.worker.worker import Worker
 
 Servers = Callable[[str], Any]
 """Gives a running server by the name of its fixture in tests/conftest.py (`rabbitmq`, `redis_server`, `postgres`)."""
@@ -90,7 +90,7 @@ class Immediate(Subject):
 
     def begin(self) -> None:
         steward = self.steward
-        self.performer = Performer(steward, engine="immediate")
+        self.performer = Worker(steward, engine="immediate")
         self.performer.start()
         self.service = ImmediateTaskService(steward.ledger, steward.registry, steward.seal, perform=self._perform)
         self._paused = False

@@ -18,7 +18,7 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now
 from steward.worker.engines.immediate import ImmediateTaskService
-from steward.worker.executor import Runner
+from steward.worker.executor import Executor
 
 HOUR = 3600 * 1_000_000
 
@@ -59,7 +59,7 @@ class Performing:
             else self.steward.transport()
         )
         self._renderer = WeasyRenderer(self.steward.templates.assets, processes=1, seconds=60, memory_mb=512)
-        self.runner = Runner(
+        self.runner = Executor(
             "the test",
             self.writer,
             self.steward.registry,

@@ -29,7 +29,7 @@ runpy.run_module("steward", run_name="__main__", alter_sys=True)
 """A program of Steward to which a server is mute after half a second, and not after half a minute."""
 
 
-def standing(place: Installation) -> circuit_breaker.Standing:
+def standing(place: Installation) -> circuit_breaker.CircuitBreakerState:
     with place.steward.ledger.read() as connection:
         return circuit_breaker.standing(connection)
 
@@ -143,7 +143,7 @@ def test_a_dead_server_is_told_of_after_the_third_time_and_all_goes_when_it_is_b
     assert {t.attempt for t in place.tasks()} <= {1, 2, 3, 4}
     assert log_of(place).count("mail stands still") == 1
     assert log_of(place).count("mail moves again") == 1
-    assert standing(place) == circuit_breaker.Standing()
+    assert standing(place) == circuit_breaker.CircuitBreakerState()
 
 
 def test_a_server_that_takes_connections_and_says_nothing_is_told_of_as_one_that_is_dead(
@@ -181,7 +181,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_told_of_as_one_that
         words = log_of(place)
         assert words.count("mail stands still") == 1
         assert words.count("mail moves again") == 1
-        assert standing(place) == circuit_breaker.Standing()
+        assert standing(place) == circuit_breaker.CircuitBreakerState()
 
 
 @pytest.fixture

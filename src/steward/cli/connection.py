@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from steward.model.results import TaskResult
     from steward.model.service import Options, Query
 
-Url = Annotated[
+UrlOption = Annotated[
     str, typer.Option("--url", envvar="STEWARD_URL", help="Ask the service under this address, not the data folder.")
 ]
-ApiKey = Annotated[
+ApiKeyOption = Annotated[
     str, typer.Option("--api-key", envvar="STEWARD_API_KEY", help="Key for --url; better set as variable than typed.")
 ]
 

@@ -13,7 +13,7 @@ from steward.documents.templates import Templates
 from steward.errors import StorageFull
 from steward.installation.settings import Settings
 from steward.mail.message import message
-from steward.mail.message.letter import Letters
+from steward.mail.message.letter import MessageComposer
 from steward.mail.transport import Transport, TransportOptions
 from steward.plugins import registry as plugins
 from steward.plugins.factories import EngineFactory, scheme_of
@@ -84,10 +84,10 @@ class Steward:
         return Templates(self.settings.template_directories)
 
     @cached_property
-    def letters(self) -> Letters:
+    def letters(self) -> MessageComposer:
         """What writes letters from templates."""
         _, sender = message.sender_of(self.settings.mail_from)
-        return Letters(
+        return MessageComposer(
             self.templates,
             sender=self.settings.mail_from,
             organization=self.settings.organization,

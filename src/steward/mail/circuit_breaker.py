@@ -95,7 +95,7 @@ class MailLane:
         else:
             self._unreachable(connection, reply.words)
 
-    def knows(self, standing: rows.Standing) -> bool:
+    def knows(self, standing: rows.CircuitBreakerState) -> bool:
         """Return whether this process takes the lane to stand as it does."""
         return bool(self.stopped) is standing.is_open and self._doubted is standing.is_doubted
 

@@ -74,7 +74,7 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedTask:
     """The answer to a hand-over: the task's id, and whether the key had already made it."""
 
     id: str
@@ -125,7 +125,7 @@ class TaskService(ABC):
         """
 
     @abstractmethod
-    def submit(self, func: HandlerLike, payload: Any, options: Options) -> Accepted:
+    def submit(self, func: HandlerLike, payload: Any, options: Options) -> AcceptedTask:
         """Accept one task, payload and options apart, and say whether it is new. Raises as `enqueue`."""
 
     @abstractmethod

@@ -20,7 +20,7 @@ from steward.documents.tables.cells import clean
 from steward.documents.tables.spreadsheets import spool, write_csv, write_xlsx
 from steward.documents.templates import Templates
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
-from steward.mail.message.letter import Letters
+from steward.mail.message.letter import MessageComposer
 from steward.mail.message.message import Enclosed, compose
 from steward.model import figures
 from steward.model.content import Attachment, Email, Note, Report, mask
@@ -51,7 +51,7 @@ class Preparer:
 
     registry: Registry
     templates: Templates
-    letters: Letters
+    letters: MessageComposer
     source: Source | None
     folder: Path
     calendar: Calendar = field(default_factory=Calendar)

@@ -16,7 +16,7 @@ from steward.model.declaration.injection import Needs, provided
 from steward.model.payload import keep
 from steward.model.periods import Calendar
 from steward.model.results import TaskResult
-from steward.model.service import Accepted, HandlerLike, Options, Page, Query
+from steward.model.service import AcceptedTask, HandlerLike, Options, Page, Query
 from steward.model.states import State
 from steward.plugins.registry import Registry
 from steward.plugins.source import Source
@@ -60,7 +60,7 @@ class LedgerTaskService(AwaitedTaskService):
         handler, connection, payload, options = self._call(func, args, kwargs)
         return self._accept(handler, payload, options_of.later(options, run_at), connection).id
 
-    def submit(self, func: HandlerLike, payload: Any, options: Options) -> Accepted:
+    def submit(self, func: HandlerLike, payload: Any, options: Options) -> AcceptedTask:
         """Accept one task; see `TaskService.submit`."""
         return self._accept(self.registry.resolve(func), payload, options)
 
@@ -128,12 +128,12 @@ class LedgerTaskService(AwaitedTaskService):
                 "Give no priority, or set STEWARD_ENGINE=durable",
             )
 
-    def _accept(self, handler: Handler, payload: Any, options: Options, connection: Any = None) -> Accepted:
+    def _accept(self, handler: Handler, payload: Any, options: Options, connection: Any = None) -> AcceptedTask:
         entry, change = self._offer(handler, payload, options)
         ids, created = self._write(change, connection)
         if created:
             task_log.accepted(handler.name, ids, joined=connection is not None)
-        return Accepted(ids[0], created, entry.as_result() if created else None)
+        return AcceptedTask(ids[0], created, entry.as_result() if created else None)
 
     def _write(self, change: Change, connection: Any, home: tuple[Any, ...] | None = None) -> tuple[list[str], bool]:
         """Make `change` in a transaction of its own, or in the caller's: then its end is left to the caller."""
@@ -209,7 +209,7 @@ class LedgerTaskService(AwaitedTaskService):
 
         return change
 
-    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> idempotency.IdempotencyKey | None:
+    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> idempotency.GivenIdempotencyKey | None:
         """Return the key of a request with what it stands for: the name, the payload or payloads, and the options.
 
         Options count as they were given: what a handler adds to the moment of acceptance differs at each repeat.
@@ -221,7 +221,7 @@ class LedgerTaskService(AwaitedTaskService):
         times = [None if each is None else micros(each) for each in (options.run_at, options.expires_at)]
         said = [options.span or times, options.priority]
         whole, earlier = json.dumps([handler.name, body, said]), json.dumps([handler.name, *body])
-        return idempotency.IdempotencyKey(
+        return idempotency.GivenIdempotencyKey(
             options.caller.id, text, self._seal.digest(whole.encode()), self._seal.digest(earlier.encode())
         )
 

@@ -127,9 +127,9 @@ def performing(steward: Steward) -> Callable[[], object]:
     service = steward.service
     if not isinstance(service, BackgroundTaskService):
         return lambda: None
-    from steward.worker.worker import Performer  # it loads the layout engine, which no other web process needs
+    from steward.worker.worker import Worker  # it loads the layout engine, which no other web process needs
 
-    performer = Performer(steward, engine="background")
+    performer = Worker(steward, engine="background")
     service.use(performer.runner.perform)
     performer.start()
     service.interrupt_left_over()  # after the start, which queues what waited for a plugin that is back

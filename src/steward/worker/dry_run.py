@@ -24,7 +24,7 @@ from steward.storage.archives.folder import FolderArchive
 from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
 from steward.worker.engines.immediate import ImmediateTaskService
-from steward.worker.executor import Runner
+from steward.worker.executor import Executor
 from steward.worker.handler_pool import HostedPreparer
 
 
@@ -40,7 +40,7 @@ class DryRun:
         self._renderer = steward.renderer(1)
         self._children = HostedPreparer(settings, steward.registry) if hosted else None
         self._preparing = self._children or steward.preparer({"operations": operations_for(steward)})
-        self._runner = Runner(
+        self._runner = Executor(
             f"trial/{new_id()}",
             self._writer,
             steward.registry,

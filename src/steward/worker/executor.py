@@ -48,7 +48,7 @@ class Preparing(Protocol):
         """
 
 
-class Runner:
+class Executor:
     """Performs batches of ids for one worker. Any number of threads may call `perform` at once."""
 
     def __init__(

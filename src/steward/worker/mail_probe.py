@@ -13,7 +13,7 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.fleet import circuit_breaker
 from steward.storage.tasks import search
 from steward.system.clock import now
-from steward.worker.executor import Runner
+from steward.worker.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class MailProbe:
         steward: Steward,
         writer: GroupWriter,
         transport: Transport,
-        runner: Runner,
+        runner: Executor,
         moved: Callable[[], None],
     ) -> None:
         self._steward, self._writer, self._transport, self._runner = steward, writer, transport, runner
@@ -62,7 +62,7 @@ class MailProbe:
             self._questions.append(question)
             question.start()
 
-    def _ask(self, standing: circuit_breaker.Standing) -> None:
+    def _ask(self, standing: circuit_breaker.CircuitBreakerState) -> None:
         """Put one question: to a server that was away or refused our sign-in by connecting, else by one letter."""
         lane = self._runner.lane
         try:

@@ -14,12 +14,12 @@ from steward.system.clock import now
 from steward.tasks.wakeup import WakeupReceiver
 from steward.worker import slots
 from steward.worker.watchdog import Watchdog
-from steward.worker.worker import Performer
+from steward.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
-class SlotWorker(Performer):
+class SlotWorker(Worker):
     """One per slot. What a dead one left is freed at once by whoever holds its slot next, or within a second by others.
 
     Where no file lock reaches, on another host, the lease in the ledger decides, and the relay frees.

@@ -22,7 +22,7 @@ from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
 from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery, retention
 from steward.system.clock import SECOND, new_id, now
-from steward.worker.executor import Runner
+from steward.worker.executor import Executor
 from steward.worker.handler_pool import HostedPreparer
 from steward.worker.mail_probe import MailProbe
 
@@ -38,7 +38,7 @@ SOON = 1.0
 """Seconds after a process is ready until it starts what its first tasks can do without: a start costs less so."""
 
 
-class Performer:
+class Worker:
     """Everything that performing needs, whatever the engine. `start`, then `stop`."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Performer:
         self._transport: Transport = steward.transport()
         self._preparing = HostedPreparer(settings, steward.registry)
         self._renderer = steward.renderer()
-        self.runner = Runner(
+        self.runner = Executor(
             self.id,
             self.writer,
             steward.registry,

@@ -17,7 +17,7 @@ from steward.installation.container import Steward
 from steward.installation.former_engine import FormerEngine
 from steward.installation.settings import load
 from steward.system.clock import new_id
-from steward.worker.worker import Performer
+from steward.worker.worker import Worker
 
 DONE, FIRST, SECOND = (new_id() for _ in range(3))
 
@@ -136,7 +136,7 @@ def test_who_performs_deletes_it_at_the_start_whatever_the_ledger_lies_in(stewar
     ids = [steward.service.enqueue("welcome_email", name="Ada", email="ada@example.org") for _ in range(3)]
     left = left_in(steward.settings.data_dir, *ids)
     assert [words for level, words, _ in warned(steward) if "engine.sqlite3" in words] != []
-    performer = Performer(steward, engine="durable")
+    performer = Worker(steward, engine="durable")
     performer.start()
     performer.stop()
     assert not left.exists()
@@ -149,7 +149,7 @@ def test_the_schema_in_a_database_that_others_may_share_is_told_of_and_left(tmp_
     assert [found for found in checks.ledger(steward) if "dbos" in str(found)] == []
     with steward.ledger.write() as connection:
         connection.execute(sa.text("CREATE SCHEMA dbos CREATE TABLE workflow_status (workflow_uuid text)"))
-    performer = Performer(steward, engine="durable")
+    performer = Worker(steward, engine="durable")
     performer.start()
     performer.stop()
     (told,) = [found for found in checks.ledger(steward) if "dbos" in str(found)]

@@ -10,7 +10,7 @@ import pytest
 
 from steward.documents.templates import Templates
 from steward.errors import Rejected, TemplateError
-from steward.mail.message.letter import Letters
+from steward.mail.message.letter import MessageComposer
 from steward.mail.message.message import compose
 from steward.model.content import Attachment, Email
 
@@ -37,7 +37,7 @@ def letters(templates):
 
 def make(templates, sender="Local 214 <office@example.org>"):
     domain = sender.rpartition("@")[2].rstrip(">")
-    return Letters(
+    return MessageComposer(
         Templates([templates]),
         sender=sender,
         organization="Local 214",

@@ -22,7 +22,7 @@ from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
-from steward.worker.executor import Runner
+from steward.worker.executor import Executor
 
 
 class Payload(BaseModel):
@@ -101,7 +101,7 @@ def runner(ledger, desk, post, tmp_path):
     writer = GroupWriter(ledger)
     registry = Registry({"welcome": welcome}, [])
     archive = FolderArchive(tmp_path / "archive")
-    runner = Runner("w1", writer, registry, Seal(b"k" * 32), desk, post, archive, None, tmp_path / "spool")
+    runner = Executor("w1", writer, registry, Seal(b"k" * 32), desk, post, archive, None, tmp_path / "spool")
     yield runner
     runner.close()
     writer.close()

@@ -14,7 +14,7 @@ from steward.storage.fleet import workers as leases
 from steward.storage.tasks import attempts, claim
 from steward.system.clock import SECOND, now
 from steward.worker import handler_pool
-from steward.worker.worker import Performer
+from steward.worker.worker import Worker
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def steward(tmp_path):
 
 @pytest.fixture
 def performer(steward):
-    performer = Performer(steward, engine="durable")
+    performer = Worker(steward, engine="durable")
     performer.start()
     yield performer
     performer.stop()
@@ -85,7 +85,7 @@ def test_what_runs_is_cut_off_when_it_was_cancelled(steward, performer, tmp_path
 
 
 def test_whoever_leaves_hands_back_what_it_holds_and_is_gone(steward):
-    performer = Performer(steward, engine="durable")
+    performer = Worker(steward, engine="durable")
     performer.start()
     task_id = steward.service.enqueue("nothing")
     steward.ledger.apply(lambda c: claim.take(c, "mail", 1, performer.id, now()))
@@ -104,7 +104,7 @@ def test_the_files_of_a_report_that_was_cancelled_or_killed_are_swept_at_the_sta
     for task_id in (kept, gone):
         folder = working_folders.fresh(working_folders.of(steward.spool_folder, task_id, "c1") / "0")
         (folder / "roster.csv").write_text("Ada,ada@example.org")
-    performer = Performer(steward, engine="durable")
+    performer = Worker(steward, engine="durable")
     performer.start()
     until(lambda: not (steward.spool_folder / gone).exists())
     assert (steward.spool_folder / kept / "c1" / "0" / "roster.csv").exists()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from steward.cli import arguments
-from steward.cli.connection import ApiKey, ServiceConnection, Url, door, user
+from steward.cli.connection import ApiKeyOption, ServiceConnection, UrlOption, door, user
 from steward.cli.error_messages import FAILED, tell
 from steward.cli.output import Json, at, say, say_json, say_table, say_task
 from steward.model.caller import COMMAND_LINE
@@ -51,8 +51,8 @@ def send(
     priority: Annotated[int | None, typer.Option("--priority", help="-100 to 100, higher first.")] = None,
     wait: Wait = False,
     within: Within = 300.0,
-    url: Url = "",
-    api_key: ApiKey = "",
+    url: UrlOption = "",
+    api_key: ApiKeyOption = "",
     as_json: Json = False,
 ) -> int:
     """Hand over a task: NAME --field VALUE …
@@ -101,8 +101,8 @@ def status(
     task_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the task.")],
     wait: Wait = False,
     within: Within = 300.0,
-    url: Url = "",
-    api_key: ApiKey = "",
+    url: UrlOption = "",
+    api_key: ApiKeyOption = "",
     as_json: Json = False,
 ) -> int:
     """Show one task: its state, each recipient's copy, its files."""
@@ -126,8 +126,8 @@ def tasks(
     text: Annotated[str | None, typer.Option("--text", help="With this in its address, id, error or name.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="Most to list.")] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Where the page before ended.")] = None,
-    url: Url = "",
-    api_key: ApiKey = "",
+    url: UrlOption = "",
+    api_key: ApiKeyOption = "",
     as_json: Json = False,
 ) -> int:
     """List tasks, newest first."""
@@ -161,7 +161,9 @@ def tasks(
     return 0
 
 
-def retry(context: typer.Context, task_ids: Ids, url: Url = "", api_key: ApiKey = "", as_json: Json = False) -> int:
+def retry(
+    context: typer.Context, task_ids: Ids, url: UrlOption = "", api_key: ApiKeyOption = "", as_json: Json = False
+) -> int:
     """Try tasks again now. Who got their mail does not get it again."""
     with door(context, url, api_key) as way:
         for task_id in task_ids:
@@ -170,7 +172,9 @@ def retry(context: typer.Context, task_ids: Ids, url: Url = "", api_key: ApiKey 
     return 0
 
 
-def cancel(context: typer.Context, task_ids: Ids, url: Url = "", api_key: ApiKey = "", as_json: Json = False) -> int:
+def cancel(
+    context: typer.Context, task_ids: Ids, url: UrlOption = "", api_key: ApiKeyOption = "", as_json: Json = False
+) -> int:
     """Stop tasks that have not ended. What was sent stays sent."""
     with door(context, url, api_key) as way:
         for task_id in task_ids:

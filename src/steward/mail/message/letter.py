@@ -16,7 +16,7 @@ from steward.model.content import Attachment, Email
 from steward.model.email_address import address, normal
 
 
-class Letters:
+class MessageComposer:
     """Turns an `Email` into messages."""
 
     def __init__(self, templates: Templates, *, sender: str, organization: str, public_url: str, domain: str) -> None:

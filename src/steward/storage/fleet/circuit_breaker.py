@@ -35,7 +35,7 @@ STOOD_STILL, TURNED_AWAY = "stood still", "turned away"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CircuitBreakerState:
     """How the lane stands. `task_id` is whose letter was refused, where a letter was."""
 
     stopped_at: int | None = None
@@ -60,12 +60,12 @@ _ROW = sa.select(lanes).where(lanes.c.name == MAIL)
 _ITS = lanes.update().where(lanes.c.name == MAIL)
 
 
-def standing(connection: sa.Connection) -> Standing:
+def standing(connection: sa.Connection) -> CircuitBreakerState:
     """Return how the lane stands."""
     row = connection.execute(_ROW).one_or_none()
     if row is None:
-        return Standing()
-    return Standing(row.stopped_at, row.reason or "", row.kind, row.failures, row.try_at, row.task_id)
+        return CircuitBreakerState()
+    return CircuitBreakerState(row.stopped_at, row.reason or "", row.kind, row.failures, row.try_at, row.task_id)
 
 
 def unreachable(connection: sa.Connection, reason: str, now: int) -> bool:
@@ -115,7 +115,7 @@ def passed(connection: sa.Connection, now: int) -> bool:
     return was.is_open
 
 
-def claim(connection: sa.Connection, now: int) -> Standing | None:
+def claim(connection: sa.Connection, now: int) -> CircuitBreakerState | None:
     """Return how the lane stands if a question is due and this caller is the one to put it, else None.
 
     Whoever claims it moves the next one on: a worker that dies with its question is followed by another.

@@ -24,7 +24,7 @@ AHEAD = 60 * SECOND
 later was accepted before the clock was set back, and would keep everybody waiting until it is that late again."""
 
 
-class Countable(Protocol):
+class RateLimitedTask(Protocol):
     """What is looked at of a task that is to be accepted; `created_at` in microseconds."""
 
     @property
@@ -44,7 +44,7 @@ class Countable(Protocol):
         """The limits that its handler declares."""
 
 
-def refuse(connection: sa.Connection, entries: Sequence[Countable]) -> None:
+def refuse(connection: sa.Connection, entries: Sequence[RateLimitedTask]) -> None:
     """Return if `entries` keep the limits that they carry, counted with what was accepted before.
 
     What became of those does not matter: a task that failed or was cancelled counts too. Other transactions that ask

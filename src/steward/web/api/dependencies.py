@@ -111,7 +111,7 @@ async def _idempotency_key(request: Request, key: KeyHeader = None) -> str | Non
     return query.only_key(request, key)
 
 
-IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+GivenIdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
 """The key under which a repeat does nothing twice, or None."""
 
 

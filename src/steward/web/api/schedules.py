@@ -16,7 +16,7 @@ from steward.model.declaration.handler import Handler
 from steward.model.periods import Period
 from steward.tasks.payloads import as_model
 from steward.web.api.body import read_json
-from steward.web.api.dependencies import Changer, IdempotencyKey, Installation, Seer
+from steward.web.api.dependencies import Changer, GivenIdempotencyKey, Installation, Seer
 from steward.web.api.models.problems import problems
 from steward.web.api.models.schedules import PastFiringModel, ScheduleHistoryModel, ScheduleModel, SchedulesModel
 from steward.web.api.models.tasks import TaskModel
@@ -43,7 +43,7 @@ class ScheduleOrder(BaseModel):
 
 async def _order(
     request: Request,
-    key: IdempotencyKey,
+    key: GivenIdempotencyKey,
     told: Annotated[ScheduleOrder, Body()] = None,  # type: ignore[assignment]  # FastAPI never has it
 ) -> ScheduleOrder:
     """Return the body. FastAPI is told of it, and we read: see `dependencies.body_of`."""
@@ -81,7 +81,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         request: Request,
         response: Response,
         caller: Changer,
-        key: IdempotencyKey,
+        key: GivenIdempotencyKey,
         order: Annotated[ScheduleOrder, Depends(_order)],
         steward: Installation,
     ) -> ScheduleModel:
