@@ -31,14 +31,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-def entry(state: State = State.QUEUED, **more: object) -> acceptance.Entry:
+def entry(state: State = State.QUEUED, **more: object) -> acceptance.NewTask:
     moment = now()
     given: dict[str, object] = {
         "id": new_id(), "name": "letter", "state": state, "lane": "mail", "priority": 0, "payload": "{}",
         "sealed": None, "recipient": None, "requested_by": "", "created_at": moment, "due_at": moment,
         "expires_at": None,
     }  # fmt: skip
-    return acceptance.Entry(**given | more)  # type: ignore[arg-type]
+    return acceptance.NewTask(**given | more)  # type: ignore[arg-type]
 
 
 class Heard:
