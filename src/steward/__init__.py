@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from steward.plugins.records import Record, to_date, to_decimal
     from steward.plugins.source import Source
     from steward.storage.archive import Archive, ArchivedFile, ArchiveOptions
+    from steward.tasks.engine import Engine, Perform
+    from steward.worker.engines.in_process import InProcessEngine
 
 __version__ = "0.1.0"
 
@@ -53,6 +55,8 @@ _HOMES = {
     "documents.pdf.renderer": ("Layout", "Renderer", "RendererOptions"),
     "mail.transports.queued": ("QueuedTransport",),
     "mail.transport": ("BeforeDot", "Parcel", "Phase", "Reply", "Transport", "TransportOptions"),
+    "tasks.engine": ("Engine", "Perform"),
+    "worker.engines.in_process": ("InProcessEngine",),
     "storage.archive": ("Archive", "ArchiveOptions", "ArchivedFile"),
     "model.formats": ("money", "number", "percent"),
     "model.declaration.handler": ("Handler", "handler"),
@@ -95,12 +99,15 @@ __all__ = [
     "Delivery",
     "Email",
     "EmailAddress",
+    "Engine",
     "Handler",
+    "InProcessEngine",
     "Layout",
     "Note",
     "Options",
     "Outcome",
     "Parcel",
+    "Perform",
     "Phase",
     "PluginSettings",
     "Private",

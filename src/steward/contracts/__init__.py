@@ -11,7 +11,8 @@ They need pytest, and are what Steward's own implementations pass. Each says whi
 """
 
 from steward.contracts.archive import ArchiveContract
+from steward.contracts.engine import EngineContract
 from steward.contracts.renderer import RendererContract
 from steward.contracts.transport import TransportContract
 
-__all__ = ["ArchiveContract", "RendererContract", "TransportContract"]
+__all__ = ["ArchiveContract", "EngineContract", "RendererContract", "TransportContract"]

@@ -108,7 +108,7 @@ def _locked(steward: Steward) -> Iterator[Condition]:
 def _performing(steward: Steward, connection: Connection, at: int) -> Iterator[Condition]:
     engine = steward.settings.engine
     alive = any(worker.engine == engine for worker in workers.living(connection, at))
-    if not alive and engine != "background":
+    if not alive and not steward.engine.in_web:
         yield Condition(
             "workers",
             "No worker is running; what is accepted waits until one starts",
@@ -135,7 +135,7 @@ def _unserved(steward: Steward, connection: Connection, at: int) -> Iterator[Con
         )
     engine, living = steward.settings.engine, workers.living(connection, at)
     waiting = unserved.waiting(connection, at - UNSERVED_FOR)
-    if not waiting or engine == "background":
+    if not waiting or steward.engine.in_web:
         return
     ours = [worker for worker in living if worker.engine == engine]
     if not ours:

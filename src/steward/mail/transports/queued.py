@@ -32,10 +32,10 @@ class QueuedTransport(ABC):
     def __init__(self, senders: int) -> None:
         self._senders, self._numbers = senders, itertools.count()
         self._queue: asyncio.PriorityQueue[_Waiting] = asyncio.PriorityQueue()
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name=self.name, daemon=True)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=self.name, daemon=True)
         self._thread.start()
-        self._working = asyncio.run_coroutine_threadsafe(self._work_all(), self.loop)
+        self._working = asyncio.run_coroutine_threadsafe(self._work_all(), self._loop)
 
     @abstractmethod
     async def carry(self, parcel: Parcel, before_dot: BeforeDot) -> Reply:
@@ -55,12 +55,12 @@ class QueuedTransport(ABC):
         """Put `parcel` with what waits; see `Transport.send`."""
         future: Future[Reply] = Future()
         waiting = (0 if parcel.urgent else 1, next(self._numbers), (parcel, before_dot, future))
-        self.loop.call_soon_threadsafe(self._queue.put_nowait, waiting)
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, waiting)
         return future
 
     def check(self) -> Reply:
         """Ask the server; see `Transport.check`."""
-        return asyncio.run_coroutine_threadsafe(self.probe(), self.loop).result()
+        return asyncio.run_coroutine_threadsafe(self.probe(), self._loop).result()
 
     def silent(self, seconds: float) -> int:
         """Return 0: whoever can be silent for long counts that in `carry`."""
@@ -74,12 +74,12 @@ class QueuedTransport(ABC):
         if not self._thread.is_alive():
             return
         for _ in range(self._senders):
-            self.loop.call_soon_threadsafe(self._queue.put_nowait, (_END, next(self._numbers), None))
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (_END, next(self._numbers), None))
         with contextlib.suppress(TimeoutError):
             self._working.result(_PATIENCE)
         with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(self.leave(), self.loop).result(1)
-        self.loop.call_soon_threadsafe(self.loop.stop)
+            asyncio.run_coroutine_threadsafe(self.leave(), self._loop).result(1)
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
 
     async def _work_all(self) -> None:

@@ -9,32 +9,20 @@ from typing import Any
 from steward.model.service import TaskService
 from steward.plugins.factories import EngineFactory
 from steward.plugins.hooks import hookimpl
+from steward.tasks.engine import Engine, Perform
+from steward.worker.engines.in_process import InProcessEngine
 
 
 @hookimpl
 def register_engines() -> Mapping[str, EngineFactory]:
     """Return the ledger's own workers, Celery, and FastAPI's background tasks."""
-    return {"durable": DurableEngineFactory(), "celery": CeleryEngineFactory(), "background": BackgroundEngineFactory()}
+    return {"durable": InProcessEngine(_pool), "celery": CeleryEngineFactory(), "background": BackgroundEngineFactory()}
 
 
-class DurableEngineFactory:
-    """Worker processes that take due tasks from the ledger."""
+def _pool(perform: Perform, most: int) -> Engine:
+    from steward.worker.engines.embedded.pool import WorkerPool
 
-    in_web = False
-
-    def service(self, installation: Any) -> TaskService:
-        """Return what accepts tasks and wakes a worker."""
-        from steward.tasks.durable import DurableTaskService
-
-        return DurableTaskService(
-            installation.ledger, installation.registry, installation.seal, **installation.accepting
-        )
-
-    def work(self, installation: Any) -> int:
-        """Run one worker."""
-        from steward.worker.engines.embedded import worker
-
-        return worker.run(installation)
+    return WorkerPool(perform, threads=most)
 
 
 class CeleryEngineFactory:

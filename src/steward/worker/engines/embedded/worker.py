@@ -7,31 +7,34 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from steward.installation.container import Steward
 from steward.storage.database import notifications
+from steward.tasks.engine import Engine, Perform
 from steward.worker import dispatcher as relays
 from steward.worker.dispatcher import Dispatcher
-from steward.worker.engines.embedded.pool import WorkerPool
 from steward.worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 
 
 class EmbeddedWorker(SlotWorker):
-    """One per slot, with a relay of its own and a pool of threads that performs what the relay hands over."""
+    """One per slot, with a relay of its own, and an engine that performs what the relay hands over."""
 
-    def __init__(self, steward: Steward, leaving: threading.Event | None = None) -> None:
-        super().__init__(steward, engine=WorkerPool.name, leaving=leaving)
+    def __init__(
+        self, steward: Steward, make: Callable[[Perform, int], Engine], leaving: threading.Event | None = None
+    ) -> None:
+        super().__init__(steward, engine=steward.settings.engine, leaving=leaving)
         self._lanes = relays.lanes(steward.settings.render_processes)
-        self._pool = WorkerPool(self.runner.perform, threads=sum(lane.most for lane in self._lanes))
+        self._engine_here = make(self.runner.perform, sum(lane.most for lane in self._lanes))
 
     def begin(self) -> None:
         """Take over what earlier holders of this slot left, enter the ledger, and work."""
         self.enter()
         self.warm()
-        relay = Dispatcher(self.steward.ledger, self._pool, self.id, self._receiver, self._lanes)
+        relay = Dispatcher(self.steward.ledger, self._engine_here, self.id, self._receiver, self._lanes)
         self.await_warm()
         self.spawn("relay", partial(relay.run, self.stopping))
         self.spawn("notices", partial(notifications.listen, self.steward.ledger, self._receiver.wake, self.stopping))
@@ -40,16 +43,16 @@ class EmbeddedWorker(SlotWorker):
     def end(self) -> None:
         """Leave in good order."""
         self.leave()
-        self._pool.close(0)
+        self._engine_here.close(0)
         self.release()
 
 
-def run(steward: Steward) -> int:
+def run(steward: Steward, make: Callable[[Perform, int], Engine]) -> int:
     """Work until SIGTERM or SIGINT, then leave within half a minute; does not return but ends the process."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    worker = EmbeddedWorker(steward, ended)
+    worker = EmbeddedWorker(steward, make, ended)
     worker.begin()
     # What the program is made of lives to its end: looking through it again and again is lost time (5 %, measured).
     gc.collect()
