@@ -21,6 +21,7 @@ from steward.web.api import openapi, schedules, submit
 from steward.web.api import tasks as api_tasks
 from steward.web.api.dependencies import RouteContext
 from steward.web.api.methods import RouteMethods
+from steward.web.api.models.problems import problems
 from steward.web.api.route import add_heads, bound
 from steward.web.group_commit import GroupCommitLedger
 from steward.web.headers import security_headers
@@ -73,6 +74,7 @@ def routes_of(interface: RouteContext, site: PageSite | None) -> APIRouter:
     handlers = steward.registry.handlers
     made = APIRouter(
         route_class=bound(interface),
+        responses=problems(401, 422, 503),
         generate_unique_id_function=lambda route: route.name,  # what generators of clients call their methods by
         lifespan=partial(lifespan, interface),
     )

@@ -1,18 +1,18 @@
-"""What FastAPI hands to the routes: the installation, who is asking, the options of a task, and its body as we read it.
+"""What FastAPI hands to the routes: the installation, who is asking, and an idempotency key.
 
 Each route belongs to a router of one installation, which puts a `RouteContext` into the request. Dependencies are
-awaited in the order in which they stand, and the first that raises ends the request: a key is asked for before an
-option is looked at, and an option before a body is read.
+awaited in the order in which they stand, before the parameters beside them are looked at, and the first that raises
+ends the request: a key is asked for before an option is looked at, and an option before a body is read.
 """
 
-# No postponed annotations here: they are evaluated in the module, and would not find what a closure holds.
+from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import Body, Depends, Header, Query
+from fastapi import Depends, Header
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -20,17 +20,10 @@ from starlette.requests import Request
 from steward.installation.container import Steward
 from steward.model.caller import Caller
 from steward.model.declaration.handler import Handler
-from steward.model.service import Options
 from steward.web.access.keys import CHANGERS, SEERS, Authenticator
 from steward.web.api import query
-from steward.web.api.body import read_array, read_json
 from steward.web.api.methods import RouteMethods
-from steward.web.api.query import SubmissionQuery
 from steward.web.headers import Explain
-
-MOST_AT_ONCE: Final = 10_000
-BULKS: Final = 2
-"""Bulks of one key in hand at once; further ones wait before they are read. A body may take 64 MB of memory."""
 
 _KEY: Final = "steward.interface"
 
@@ -73,8 +66,8 @@ Installation = Annotated[Steward, Depends(_installation)]
 class RequiresScope(SecurityBase):
     """A dependency that admits whoever has any one of `scopes`, or with none named any key that is in use.
 
-    As `Annotated[Caller, Depends(Requires("read"))]` it gives who is asking. It stands before whatever else a route
-    depends on. Raises as `Authenticator.admit`, and as `require_known` for the route's query parameters.
+    As `Annotated[Caller, Depends(RequiresScope("read"))]` it gives who is asking. It stands before whatever else a
+    route depends on. Raises as `Authenticator.admit`, and as `require_known` for the route's query parameters.
     """
 
     model = HTTPBearer()
@@ -127,53 +120,3 @@ class RequiresHandler(RequiresScope):
         caller = await super().__call__(request)
         caller.require_ask(self._handler.name, self._handler.scope)
         return caller
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSubmission:
-    """What is handed over, one payload or an `Array` of them, and how it is to be treated."""
-
-    options: Options
-    body: Any
-
-
-def one_of(handler: Handler, model: Any) -> Callable[..., Awaitable[TaskSubmission]]:
-    """Return a dependency that gives one task of `handler`. FastAPI is told of `model`, and we read (see `read_json`).
-
-    FastAPI would read before anybody was asked for a key, however long the body is, and take the last of two equal
-    names in it.
-    """
-
-    async def submission(
-        request: Request,
-        caller: Annotated[Caller, Depends(RequiresHandler(handler))],
-        wanted: Annotated[SubmissionQuery, Query()],
-        key: KeyHeader = None,
-        told: Any = None,
-    ) -> TaskSubmission:
-        options = wanted.options(query.only_key(request, key), caller)
-        return TaskSubmission(options, await read_json(request))
-
-    submission.__annotations__["told"] = Annotated[model, Body()]
-    return submission
-
-
-def many_of(handler: Handler, model: Any) -> Callable[..., AsyncIterator[TaskSubmission]]:
-    """Return a dependency that gives many tasks of `handler`, as `one_of`.
-
-    Until they have been accepted the body keeps one of its caller's places.
-    """
-
-    async def submission(
-        request: Request,
-        caller: Annotated[Caller, Depends(RequiresHandler(handler))],
-        wanted: Annotated[SubmissionQuery, Query()],
-        key: KeyHeader = None,
-        told: Any = None,
-    ) -> AsyncIterator[TaskSubmission]:
-        options = wanted.options(query.only_key(request, key), caller)
-        async with interface(request).rooms.setdefault(caller.id, asyncio.Semaphore(BULKS)):
-            yield TaskSubmission(options, await read_array(request))
-
-    submission.__annotations__["told"] = Annotated[list[model], Body(max_length=MOST_AT_ONCE)]
-    return submission

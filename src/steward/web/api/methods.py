@@ -5,7 +5,7 @@ A router asks its routes one after another and tells those of the first; here al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -33,27 +33,27 @@ class RouteMethods:
             else:
                 self._plain.setdefault(route.path, set()).update(route.methods or ())
 
-    async def answer(self, request: Request, path: str) -> Response | None:
+    async def answer(self, scope: Scope, path: str) -> Response | None:
         """Return the answer to OPTIONS and to what is not allowed at `path`.
 
         None for whatever has a route, and where there is no such address.
         """
         allowed = self.allowed(path)
-        if not allowed or (request.method != "OPTIONS" and request.method in allowed.split(", ")):
+        if not allowed or (scope["method"] in allowed and scope["method"] != "OPTIONS"):
             return None
-        headers = {"Allow": allowed}
-        if request.method == "OPTIONS":
+        headers = {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
+        if scope["method"] == "OPTIONS":
             return Response(status_code=204, headers=headers)
-        return await self._explain(request, HTTPException(405, headers=headers), "")
+        return await self._explain(Request(scope), HTTPException(405, headers=headers), "")
 
-    def allowed(self, path: str) -> str:
-        """Return the methods that work at `path`, as `Allow` has them; nothing if there is no such address."""
+    def allowed(self, path: str) -> Set[str]:
+        """Return the methods that work at `path`, but for OPTIONS; none if there is no such address."""
         found = self._plain.get(path)
         if found is None:
             scope = {"type": "http", "method": "GET", "path": path}
             matching = (route for route in self._shared if route.matches(scope)[0] is not Match.NONE)
             found = {method for route in matching for method in route.methods or ()}
-        return ", ".join(sorted(found | {"OPTIONS"})) if found else ""
+        return found
 
 
 class MethodMiddleware:
@@ -66,5 +66,5 @@ class MethodMiddleware:
         """Answer one request, or hand it on."""
         response = None
         if scope["type"] == "http":
-            response = await self._methods.answer(Request(scope, receive), scope["path"])
+            response = await self._methods.answer(scope, scope["path"])
         await (response or self._app)(scope, receive, send)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,9 @@ from steward.errors import StewardError
 from steward.web.api import query
 from steward.web.api.dependencies import RouteContext
 from steward.web.headers import log_unforeseen
+
+UNREAD: Final[Any] = None
+"""The default of a body that an endpoint declares, so that FastAPI describes it, and reads itself: see `Unread`."""
 
 
 def root(request: Request) -> str:
@@ -31,11 +34,15 @@ def root(request: Request) -> str:
     return whole.rsplit("/", route.path.count("/"))[0]
 
 
-class _Unread(Request):
-    """A request whose body FastAPI leaves alone: the dependency that is told of it reads it, within bounds."""
+class Unread(Request):
+    """A request whose body FastAPI leaves alone; an endpoint that declares one reads it, see `read_json`.
+
+    FastAPI would read before anybody was asked for a key, however long the body is, and take the last of two equal
+    names in it.
+    """
 
     async def body(self) -> bytes:
-        """Return nothing: so FastAPI finds no body, and goes on to the dependencies."""
+        """Return nothing: FastAPI finds no body, goes on to the dependencies, and hands on the body's default."""
         return b""
 
 
@@ -56,7 +63,7 @@ class Route(APIRoute):
             interface.enter(request)
             number = ""
             try:
-                response = await answer(_Unread(request.scope, request.receive))
+                response = await answer(Unread(request.scope, request.receive))
             except ClientDisconnect:
                 response = Response(status_code=400)
             except RequestValidationError as error:
@@ -78,8 +85,7 @@ class Route(APIRoute):
         """Answer; in another's application also to a method that is not ours, for which it has words of its own."""
         methods = self.interface.methods
         if methods is not None and scope["method"] not in (self.methods or ()):
-            request = Request(scope, receive)
-            refusal = await methods.answer(request, scope["path"].removeprefix(root(request)))
+            refusal = await methods.answer(scope, scope["path"].removeprefix(root(Request(scope))))
             if refusal is not None:
                 await self._covered(refusal)(scope, receive, send)
                 return

@@ -21,7 +21,7 @@ from steward.web.api.models.problems import problems
 from steward.web.api.models.schedules import PastFiringModel, ScheduleHistoryModel, ScheduleModel, SchedulesModel
 from steward.web.api.models.tasks import TaskModel
 from steward.web.api.openapi import example, hidden
-from steward.web.api.route import root
+from steward.web.api.route import UNREAD, root
 
 ScheduleId = Annotated[str, Path(description="The schedule's id.")]
 
@@ -44,9 +44,8 @@ class ScheduleOrder(BaseModel):
 async def _order(
     request: Request,
     key: GivenIdempotencyKey,
-    told: Annotated[ScheduleOrder, Body()] = None,  # type: ignore[assignment]  # FastAPI never has it
+    told: Annotated[ScheduleOrder, Body()] = UNREAD,
 ) -> ScheduleOrder:
-    """Return the body. FastAPI is told of it, and we read: see `dependencies.body_of`."""
     return as_model(ScheduleOrder, await read_json(request), "The schedule is not valid")
 
 
@@ -62,7 +61,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         tags=["schedules"],
         summary="List schedules",
         response_description="Listed by name.",
-        responses=problems(401, 403, 422, 503),
+        responses=problems(403),
     )
     async def list_schedules(caller: Seer, steward: Installation) -> SchedulesModel:
         found = await run_in_threadpool(steward.schedules.find, caller)
@@ -74,7 +73,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         summary="Have a task made again and again",
         status_code=201,
         response_description="It is kept.",
-        responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        responses=problems(400, 403, 404, 409, 413, 415),
         openapi_extra={"requestBody": shown},
     )
     async def make_schedule(
@@ -107,7 +106,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         tags=["schedules"],
         summary="See a schedule with its firings",
         response_description="As it stands.",
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(403, 404),
     )
     async def get_schedule(caller: Seer, schedule_id: ScheduleId, steward: Installation) -> ScheduleHistoryModel:
         def look() -> ScheduleHistoryModel:
@@ -122,7 +121,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         tags=["schedules"],
         summary="Let it rest",
         response_description="It rests.",
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(403, 404),
     )
     async def pause_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> ScheduleModel:
         return ScheduleModel.of(await run_in_threadpool(steward.schedules.pause, schedule_id, caller=caller))
@@ -132,7 +131,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         tags=["schedules"],
         summary="Let it go on",
         response_description="It goes on from now.",
-        responses=problems(401, 403, 404, 409, 422, 503),
+        responses=problems(403, 404, 409),
     )
     async def resume_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> ScheduleModel:
         return ScheduleModel.of(await run_in_threadpool(steward.schedules.resume, schedule_id, caller=caller))
@@ -143,7 +142,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         summary="Make its task now",
         status_code=202,
         response_description="The task.",
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(403, 404),
     )
     async def run_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> TaskModel:
         def run() -> TaskModel:
@@ -157,7 +156,7 @@ def add_routes(router: APIRouter, handlers: dict[str, Handler]) -> None:
         summary="Delete it",
         status_code=204,
         response_description="It is gone; the tasks that it has made stay.",
-        responses=problems(401, 403, 404, 409, 422, 503),
+        responses=problems(403, 404, 409),
     )
     async def delete_schedule(caller: Changer, schedule_id: ScheduleId, steward: Installation) -> Response:
         await run_in_threadpool(steward.schedules.remove, schedule_id, caller=caller)

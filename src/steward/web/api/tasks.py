@@ -38,7 +38,7 @@ def add_routes(router: APIRouter) -> None:
         tags=["tasks"],
         summary="Find tasks",
         response_description="One page, newest first.",
-        responses=problems(401, 403, 422, 503),
+        responses=problems(403),
     )
     async def find_tasks(caller: Seer, wanted: Annotated[TaskFilter, Query()], steward: Installation) -> TasksModel:
         return TasksModel.of(await run_in_threadpool(steward.service.find, wanted.query(caller)))
@@ -48,7 +48,7 @@ def add_routes(router: APIRouter) -> None:
         tags=["tasks"],
         summary="See how a task fares",
         response_description="The task as it stands.",
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(403, 404),
     )
     async def get_task(caller: Seer, task_id: TaskId, steward: Installation) -> TaskModel:
         task = await run_in_threadpool(steward.service.get_status, task_id)
@@ -57,7 +57,7 @@ def add_routes(router: APIRouter) -> None:
     changing: dict[str, Any] = {
         "tags": ["tasks"],
         "response_description": "The task as it stands now.",
-        "responses": problems(401, 403, 404, 409, 422, 503),
+        "responses": problems(403, 404, 409),
     }
 
     @router.post("/v1/tasks/{task_id}/cancel", summary="Stop a task that is not finished", **changing)
@@ -74,7 +74,7 @@ def add_routes(router: APIRouter) -> None:
         summary="Download a file",
         response_class=Response,
         response_description="The file.",
-        responses=_FILE | problems(401, 403, 404, 422, 503),
+        responses=_FILE | problems(403, 404),
     )
     async def get_artifact(
         request: Request, caller: Downloader, task_id: TaskId, n: FileNumber, steward: Installation
@@ -86,7 +86,6 @@ def add_routes(router: APIRouter) -> None:
         tags=["installation"],
         summary="List the kinds of tasks",
         response_description="Listed.",
-        responses=problems(401, 422, 503),
     )
     async def list_handlers(caller: AnyCaller, steward: Installation) -> HandlersModel:
         known = sorted(steward.registry.handlers.items())
@@ -98,7 +97,7 @@ def add_routes(router: APIRouter) -> None:
         tags=["installation"],
         summary="List the plugins, broken ones too",
         response_description="Listed.",
-        responses=problems(401, 403, 422, 503),
+        responses=problems(403),
     )
     async def list_plugins(caller: PluginSeer, steward: Installation) -> PluginsModel:
         shown = (each.shown_to(caller) for each in steward.registry.plugins)
