@@ -45,18 +45,9 @@ def take(connection: sa.Connection, name: str, scope: str, task_id: str, claim: 
     running = sa.select(sa.literal(1)).where(
         tasks.c.id == cursors.c.task_id, tasks.c.claim == cursors.c.claim, tasks.c.state == State.RUNNING
     )
-    return bool(
-        connection.execute(
-            cursors.update()
-            .where(
-                cursors.c.name == name,
-                cursors.c.scope == scope,
-                sa.or_(cursors.c.task_id.is_(None), cursors.c.task_id == task_id, ~running.exists()),
-                _is_at_work(task_id, claim),
-            )
-            .values(task_id=task_id, claim=claim)
-        ).rowcount
-    )
+    free = sa.or_(cursors.c.task_id.is_(None), cursors.c.task_id == task_id, ~running.exists())
+    change = _its(name, scope).where(free, _is_at_work(task_id, claim)).values(task_id=task_id, claim=claim)
+    return bool(connection.execute(change).rowcount)
 
 
 def write(
@@ -64,19 +55,8 @@ def write(
 ) -> bool:
     """Change a cursor if this attempt has it and is still the task's own; return whether that was so."""
     stored = {key: json.dumps(value) if key in ("position", "pending") else value for key, value in values.items()}
-    return bool(
-        connection.execute(
-            cursors.update()
-            .where(
-                cursors.c.name == name,
-                cursors.c.scope == scope,
-                cursors.c.task_id == task_id,
-                cursors.c.claim == claim,
-                _is_at_work(task_id, claim),
-            )
-            .values(**stored)
-        ).rowcount
-    )
+    held = sa.and_(cursors.c.task_id == task_id, cursors.c.claim == claim, _is_at_work(task_id, claim))
+    return bool(connection.execute(_its(name, scope).where(held).values(**stored)).rowcount)
 
 
 def record(
@@ -111,6 +91,10 @@ def refused(connection: sa.Connection, name: str, scope: str) -> dict[str, str]:
         )
     )
     return {row.item: row.error for row in rows}
+
+
+def _its(name: str, scope: str) -> sa.Update:
+    return cursors.update().where(cursors.c.name == name, cursors.c.scope == scope)
 
 
 def _is_at_work(task_id: str, claim: str) -> sa.ColumnElement[bool]:

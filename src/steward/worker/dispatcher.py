@@ -59,7 +59,7 @@ class Dispatcher:
         self._ids: set[str] = set()
         self._suspects: deque[tuple[QueueLimits, claim.ClaimedTask]] = deque()
         self._watched: dict[str, int] = {}
-        self._silent: dict[str, float] = {}
+        self._silent = SilentWorkers()
         self._compared = -POLL
         self._lock = threading.Lock()
         self._more = False
@@ -69,7 +69,7 @@ class Dispatcher:
         while not stop.is_set():
             try:
                 self.step()
-                pause = 0.0 if self._more else self._pause()
+                pause = 0.0 if self._more else until_next(self._ledger)
             except StorageUnavailable as error:
                 log.warning("the relay waits for the store: %s", error)
                 pause = POLL
@@ -86,8 +86,9 @@ class Dispatcher:
             look = claim.look(connection, moment)
             if look.nothing:
                 return 0
-            dead = self._surely_dead(claim.dead_holders(connection, moment) if look.dead else [])
+            silent = claim.dead_holders(connection, moment) if look.dead else []
             still = claim.stopped_lanes(connection)
+        dead = self._silent.surely_dead([worker for worker in silent if worker != self._worker])
         if dead:
             self._ledger.apply(lambda c: release(self._ledger, c, dead))
         # What was freed or wakes may be of any lane.
@@ -186,18 +187,25 @@ class Dispatcher:
             self._ledger.apply(lambda c: claim.give_back(c, left, self._worker))
             log.warning("%d tasks that could not be begun are handed over again", len(left))
 
-    def _surely_dead(self, silent: Sequence[str]) -> list[str]:
-        """Return those of `silent` that have looked dead for a while; this worker itself is not."""
-        moment = time.monotonic()
-        self._silent = {w: self._silent.get(w, moment) for w in silent if w != self._worker}
-        return [w for w, since in self._silent.items() if moment - since >= CERTAIN]
 
-    def _pause(self) -> float:
-        with self._ledger.read() as connection:
-            moment = claim.next_moment(connection)
-        if moment is None:
-            return POLL
-        return min(POLL, max((moment - now()) / SECOND, 0.001))
+class SilentWorkers:
+    """Workers that look dead, each since when: all do for a moment when a machine wakes."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def surely_dead(self, silent: Sequence[str]) -> list[str]:
+        """Return those of `silent` that have looked dead for `CERTAIN` seconds, at each question since."""
+        moment = time.monotonic()
+        self._since = {worker: self._since.get(worker, moment) for worker in silent}
+        return [worker for worker, since in self._since.items() if moment - since >= CERTAIN]
+
+
+def until_next(ledger: Ledger) -> float:
+    """Return the seconds until something is due, at most `POLL`."""
+    with ledger.read() as connection:
+        moment = claim.next_moment(connection)
+    return POLL if moment is None else min(POLL, max((moment - now()) / SECOND, 0.001))
 
 
 def release(ledger: Ledger, connection: Connection, dead: Sequence[str]) -> None:

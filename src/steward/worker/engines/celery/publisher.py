@@ -14,7 +14,7 @@ from steward.storage.tasks import claim
 from steward.system.clock import SECOND, now
 from steward.tasks.engine import Broker
 from steward.tasks.wakeup import WakeupReceiver
-from steward.worker.dispatcher import CERTAIN, POLL, QueueLimits, packed, release
+from steward.worker.dispatcher import POLL, QueueLimits, SilentWorkers, packed, release, until_next
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class BrokerPublisher:
         self._renewed = self._probed = float("-inf")
         self._down_since: float | None = None
         self._pause = 0.5
-        self._silent: dict[str, float] = {}
+        self._silent = SilentWorkers()
         self.leads = False
         self.is_full = False
         """Whether tasks wait until others have ended; a worker beside the relay then wakes it at each end."""
@@ -63,7 +63,7 @@ class BrokerPublisher:
             try:
                 if self._lead() and self.step():
                     continue
-                pause = self._until_next()
+                pause = until_next(self._ledger) if self.leads else POLL
             except BrokerUnavailable as error:
                 pause = self._broker_fails(error)
             except StorageUnavailable as error:
@@ -84,7 +84,7 @@ class BrokerPublisher:
         with self._ledger.read() as connection:
             if not claim.anything(connection, moment):
                 return 0
-            dead = self._surely_dead(claim.dead_holders(connection, moment))
+            dead = self._silent.surely_dead(claim.dead_holders(connection, moment))
         if dead:
             self._ledger.apply(lambda c: release(self._ledger, c, dead))
         again = self._lost_lanes(moment)
@@ -153,12 +153,6 @@ class BrokerPublisher:
         self.is_full = True
         return [task for task in found if task not in held]
 
-    def _surely_dead(self, silent: Sequence[str]) -> list[str]:
-        """Return those of `silent` that have looked dead for a while; all do for a moment when a machine wakes."""
-        moment = time.monotonic()
-        self._silent = {worker: self._silent.get(worker, moment) for worker in silent}
-        return [worker for worker, since in self._silent.items() if moment - since >= CERTAIN]
-
     def _lost_lanes(self, moment: int) -> dict[str, int]:
         """Return the lanes whose tasks were published and got lost: each with the moment before which that was."""
         with self._ledger.read() as connection:
@@ -206,13 +200,6 @@ class BrokerPublisher:
             release(self._ledger, connection, claim.dead_holders(connection, moment))
 
         self._ledger.apply(keep)
-
-    def _until_next(self) -> float:
-        if not self.leads:
-            return POLL
-        with self._ledger.read() as connection:
-            moment = claim.next_moment(connection)
-        return POLL if moment is None else min(POLL, max((moment - now()) / SECOND, 0.001))
 
     def _leave(self) -> None:
         self._broker.close()
