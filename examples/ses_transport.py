@@ -102,8 +102,7 @@ def _reply(answer: httpx.Response) -> Reply:
         said = {}
     said = said if isinstance(said, dict) else {}
     kind = answer.headers.get("x-amzn-errortype", "").partition(":")[0]
-    words = str(said.get("MessageId") or said.get("message") or kind or answer.reason_phrase)
-    text = "".join(each for each in " ".join(words.split()) if each.isprintable())[:500]
+    text = str(said.get("MessageId") or said.get("message") or kind or answer.reason_phrase).strip()[:500]
     if code == 200:
         return Reply(Outcome.ACCEPTED, Phase.DONE, code, text)
     if code in (401, 403) or kind in OURS:

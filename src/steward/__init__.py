@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from steward.plugins.records import Record, to_date, to_decimal
     from steward.plugins.source import Source
     from steward.storage.archive import Archive, ArchivedFile, ArchiveOptions
+    from steward.system.masking import masked
     from steward.tasks.engine import Engine, Perform
     from steward.worker.engines.in_process import InProcessEngine
 
@@ -55,6 +56,7 @@ _HOMES = {
     "documents.pdf.renderer": ("Layout", "Renderer", "RendererOptions"),
     "mail.transports.queued": ("QueuedTransport",),
     "mail.transport": ("BeforeDot", "Parcel", "Phase", "Reply", "Transport", "TransportOptions"),
+    "system.masking": ("masked",),
     "tasks.engine": ("Engine", "Perform"),
     "worker.engines.in_process": ("InProcessEngine",),
     "storage.archive": ("Archive", "ArchiveOptions", "ArchivedFile"),
@@ -137,6 +139,7 @@ __all__ = [
     "UnreadableData",
     "handler",
     "hookimpl",
+    "masked",
     "money",
     "number",
     "percent",

@@ -67,6 +67,18 @@ def test_a_letter_is_sent_and_a_report_made_and_downloaded(house: Installation, 
     assert SECRET not in house.words()
 
 
+def test_a_secret_that_the_server_repeats_is_shown_nowhere(house: Installation, server: Ses) -> None:
+    server.answer = lambda recipients: (400, "MessageRejected", f"{recipients[0]} is not for {SECRET}")
+    house.up()
+    task = house.wait_for(house.post("letter", {"to": "ada@example.org"}).json()["id"])
+    assert task.state == "failed"
+    shown = house.client.get(f"/v1/tasks/{task.id}").text
+    assert "ada@example.org is not for ***" in shown
+    for place in (shown, *(log.read_text() for log in house.folder.glob("*.log"))):
+        assert SECRET not in place
+    assert not [path for path in (house.folder / "data").glob("ledger*") if SECRET.encode() in path.read_bytes()]
+
+
 def test_the_same_letter_goes_again_when_the_service_is_back(house: Installation, server: Ses) -> None:
     refusals = iter([(503, "ServiceUnavailable", "Later")])
     server.answer = lambda recipients: next(refusals, None)

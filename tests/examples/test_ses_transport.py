@@ -78,7 +78,7 @@ def test_each_refusal_is_told_for_what_it_is(
     server.answer = lambda recipients: (status, kind, f"No: \x1b[31m{recipients[0]}\n")
     reply = transport.send(parcel()).result(SOON)
     assert (reply.outcome, reply.code, reply.ours) == (outcome, status, ours)
-    assert reply.text == "No: [31mada@example.org"
+    assert reply.text == "No:  [31mada@example.org"
     assert not server.sent
 
 

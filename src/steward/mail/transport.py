@@ -84,7 +84,8 @@ class Transport(Protocol):
     What went wrong is told by a `Reply`, never raised: `Outcome.REFUSED` for what no repeat can mend (the task fails),
     `DEFERRED` for what may pass and `UNCERTAIN` for what was perhaps taken (both are tried again), `ours` for what lies
     with our account or the line (mail as a whole stands still, nothing fails, and `check` is asked every half minute).
-    The texts of replies are shown to people and kept; passwords of the URL are masked in them, nothing else is.
+    The texts of replies are shown to people and kept: a transport leaves out what cannot be printed, and masks what
+    is secret in its address where a server repeats it (`steward.masked`; `QueuedTransport` does both).
     """
 
     name: str
@@ -92,9 +93,10 @@ class Transport(Protocol):
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Start carrying `parcel` and return at once; the future gives the reply and never raises for SMTP faults.
 
-        At most `TransportOptions.in_flight` are on their way at a time, by the caller's care; more may wait, and one
-        that is `urgent` goes before them. A caller that has lost interest cancels the future: a parcel that waits is
-        then left out, and one that is being carried goes on. The future's callbacks run in the transport's thread.
+        Hundreds may be handed over at once and wait; one that is `urgent` goes before them. Of those that have begun,
+        at most `TransportOptions.in_flight` get past `before_dot` at a time, by the caller's care. A caller that has
+        lost interest cancels the future: a parcel that waits is then left out, and one that is being carried goes on.
+        The future's callbacks run in the transport's thread.
 
         `before_dot` is awaited in the transport's loop, once, after the server has agreed to take the message and
         before its last byte is sent (for a request over HTTP: before the request): the caller records "uncertain"

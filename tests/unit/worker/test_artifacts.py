@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.storage.conftest import entry
 
-from steward.errors import LateWriter
+from steward.errors import LateWriter, StorageUnavailable
 from steward.plugins.run_result import CSV, Document
 from steward.storage.archive import checksum
 from steward.storage.archives.folder import FolderArchive
@@ -129,6 +129,14 @@ def test_what_was_sent_stays_on_record_beside_what_is_made_anew(house, draw):
     assert [a for a in stored(house) if a in before] == before
     assert len(stored(house)) == 6
     assert all(checksum(house.archive, a.location) == a.sha256 for a in stored(house))
+
+
+def test_what_was_altered_in_the_archive_is_never_mailed(house, draw):
+    house.produce(draw("Ada"))
+    document = next(each for each in stored(house) if each.name == "statement.pdf")
+    house.archive.path(document.location).write_text("%PDF forged")
+    with pytest.raises(StorageUnavailable, match="altered in the archive"):
+        again(house).produce(draw("Ada"))
 
 
 def test_what_is_not_asked_for_any_more_goes_unless_it_was_sent(house, draw):

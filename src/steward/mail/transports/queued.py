@@ -8,9 +8,11 @@ import itertools
 import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from steward.mail.transport import BeforeDot, Parcel, Reply, nothing_before_dot
+from steward.system.masking import masked
 
 _PATIENCE: Final = 4.0
 """Seconds for which `close` waits for what is being carried."""
@@ -24,7 +26,8 @@ class QueuedTransport(ABC):
     """Keeps the promise of `Transport` for a subclass that says in coroutines how one parcel is carried.
 
     `senders` parcels are carried at a time, urgent ones first. The coroutines run in one event loop, which owns what
-    they use: an HTTP client is best made in `__init__` and closed in `leave`.
+    they use: an HTTP client is best made in `__init__` and closed in `leave`. What is secret in the settings is masked
+    in the replies.
     """
 
     name: ClassVar[str] = "queued"
@@ -60,7 +63,7 @@ class QueuedTransport(ABC):
 
     def check(self) -> Reply:
         """Ask the server; see `Transport.check`."""
-        return asyncio.run_coroutine_threadsafe(self.probe(), self._loop).result()
+        return _discreet(asyncio.run_coroutine_threadsafe(self.probe(), self._loop).result())
 
     def silent(self, seconds: float) -> int:
         """Return 0: whoever can be silent for long counts that in `carry`."""
@@ -91,8 +94,14 @@ class QueuedTransport(ABC):
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(await self.carry(parcel, before_dot))
+                future.set_result(_discreet(await self.carry(parcel, before_dot)))
             except BaseException as error:
                 future.set_exception(error)
                 if not isinstance(error, Exception):
                     raise
+
+
+def _discreet(reply: Reply) -> Reply:
+    """Return `reply` without what is hidden, which a server may repeat, and without what cannot be shown."""
+    words = "".join(each if each.isprintable() else " " for each in masked(reply.text))
+    return reply if words == reply.text else replace(reply, text=words)
