@@ -26,7 +26,7 @@ from steward.plugins.run_result import Request
 from steward.system.clock import new_id, now
 
 THREADS = {
-    "relay": "relay",
+    "dispatcher": "dispatcher",
     "ledger writer": "ledger commits",
     "smtp": "SMTP",
     "executor": "runner: attempts, letters from the child, hand-over to SMTP",

@@ -1,4 +1,4 @@
-"""The default: the ledger row is the acceptance, and the relay of a worker process hands it to the worker's pool."""
+"""The default: the ledger row is the acceptance, and a worker's dispatcher hands it to the worker's pool."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steward.tasks.wakeup import WakeupSender
 
 
 class DurableTaskService(LedgerTaskService):
-    """Accepts, and wakes the relay of a worker process. Survives restarts, schedules, retries: lacks nothing."""
+    """Accepts, and wakes the dispatcher of a worker process. Survives restarts, schedules, retries: lacks nothing."""
 
     abilities = Abilities(in_transaction=True)
 
@@ -32,4 +32,4 @@ class DurableTaskService(LedgerTaskService):
         self._notices.send()
 
     def _joined(self, connection: Connection, ids: list[str]) -> None:
-        notifications.join(connection)  # the relays hear of it when the application commits
+        notifications.join(connection)  # the dispatchers hear of it when the application commits

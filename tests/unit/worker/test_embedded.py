@@ -45,7 +45,7 @@ def test_a_batch_that_breaks_off_is_said_to_be_done_too_and_the_log_says_why(mak
     assert "the store failed" in str(record.exc_info)
 
 
-def test_as_many_batches_run_at_once_as_the_relay_may_hand_over_and_nobody_waits_for_the_other(make):
+def test_as_many_batches_run_at_once_as_the_dispatcher_may_hand_over_and_nobody_waits_for_the_other(make):
     together, done = threading.Barrier(5), threading.Semaphore(0)
     pool = make(lambda ids: together.wait(LIMIT), threads=4)
     for _ in range(4):

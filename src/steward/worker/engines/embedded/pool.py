@@ -1,7 +1,7 @@
 """The embedded engine: a pool of threads in the worker's own process that performs batches of claimed ids.
 
 It keeps nothing. What is due, who has it in hand, what a dead worker left and how often a task may start are facts of
-the ledger, and the relay acts on them; so a pool that ends with its process takes nothing along.
+the ledger, and the dispatcher acts on them; so a pool that ends with its process takes nothing along.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Runs each batch in a thread. The relay bounds how many there are; a thread starts when none is free."""
+    """Runs each batch in a thread. The dispatcher bounds how many there are; a thread starts when none is free."""
 
     name = "durable"
 
     def __init__(self, perform: Perform, *, threads: int) -> None:
-        """`threads` is how many batches may run at once: as many as the relay may have in hand, so that none waits."""
+        """`threads` is how many batches may run at once: all that a dispatcher may have in hand, so none waits."""
         self._perform = perform
         self._running: set[Future[None]] = set()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="executor")
@@ -45,7 +45,7 @@ class WorkerPool:
         try:
             self._perform(ids)
         except Exception:
-            # The ledger has them: what was begun is queued again by the heartbeat, the rest by the relay.
+            # The ledger has them: what was begun is queued again by the heartbeat, the rest by the dispatcher.
             log.exception("a batch of %d tasks broke off", len(ids))
         finally:
             done()

@@ -1,4 +1,4 @@
-"""The default worker: holds a slot, relays due tasks to a pool of its own threads, and adopts what the dead held."""
+"""The default worker: holds a slot, dispatches due tasks to a pool of its own threads, and adopts the dead's."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from functools import partial
 from steward.installation.container import Steward
 from steward.storage.database import notifications
 from steward.tasks.engine import Engine, Perform
-from steward.worker import dispatcher as relays
-from steward.worker.dispatcher import Dispatcher
+from steward.worker.dispatcher import Dispatcher, lanes
 from steward.worker.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 
 
 class EmbeddedWorker(SlotWorker):
-    """One per slot, with a relay of its own, and an engine that performs what the relay hands over."""
+    """One per slot, with a dispatcher of its own, and an engine that performs what it hands over."""
 
     def __init__(
         self, steward: Steward, make: Callable[[Perform, int], Engine], leaving: threading.Event | None = None
     ) -> None:
         super().__init__(steward, engine=steward.settings.engine, leaving=leaving)
-        self._lanes = relays.lanes(steward.settings.render_processes)
+        self._lanes = lanes(steward.settings.render_processes)
         self._engine_here = make(self.runner.perform, sum(lane.most for lane in self._lanes))
 
     def begin(self) -> None:
         """Take over what earlier holders of this slot left, enter the ledger, and work."""
         self.enter()
         self.warm()
-        relay = Dispatcher(self.steward.ledger, self._engine_here, self.id, self._receiver, self._lanes)
+        dispatcher = Dispatcher(self.steward.ledger, self._engine_here, self.id, self._receiver, self._lanes)
         self.await_warm()
-        self.spawn("relay", partial(relay.run, self.stopping))
+        self.spawn("dispatcher", partial(dispatcher.run, self.stopping))
         self.spawn("notices", partial(notifications.listen, self.steward.ledger, self._receiver.wake, self.stopping))
         log.info("worker %s is ready", self.id)
 
