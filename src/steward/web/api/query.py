@@ -79,6 +79,8 @@ def _read(function: Callable[[str, Any], Any]) -> PlainValidator:
     """Return the validator that reads a parameter with `function`, which is given its name and what was sent."""
 
     def validate(given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, (str, list)):  # a default, which an older FastAPI hands in as well
+            return given
         return function(info.field_name or "", given)
 
     return PlainValidator(validate)
