@@ -28,8 +28,9 @@ from steward.system.clock import new_id, now
 THREADS = {
     "dispatcher": "dispatcher",
     "ledger writer": "ledger commits",
-    "smtp": "SMTP",
-    "executor": "runner: attempts, letters from the child, hand-over to SMTP",
+    "smtp": "attempts and SMTP",
+    "handlers": "letters from the child",
+    "executor": "batches waited for",
     "heartbeat": "heartbeat and housekeeping",
     "housekeeping": "heartbeat and housekeeping",
     "clockwork": "heartbeat and housekeeping",

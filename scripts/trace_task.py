@@ -313,7 +313,11 @@ def follow(folder: Path, steps: list[Step], recorder: Recorder, *, http: bool) -
 def _own(steps: Sequence[Step], begin: int) -> list[Step]:
     """Return what was passed since `begin`, but for what beats: its threads, and what those have handed to others."""
     beating = {_module(step.called) for step in steps if step.thread in BEATING and not step.caller}
-    return [each for each in steps[begin:] if each.thread not in BEATING and _module(each.called) not in beating]
+    return [
+        each
+        for each in steps[begin:]
+        if each.thread not in BEATING and not beating.intersection((_module(each.caller), _module(each.called)))
+    ]
 
 
 def _in_children(folder: Path, started: float, ended: float) -> list[str]:

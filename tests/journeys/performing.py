@@ -19,6 +19,7 @@ from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now
 from steward.worker.engines.immediate import ImmediateTaskService
 from steward.worker.executor import Executor
+from steward.worker.inline_handlers import InlineHandlers
 
 HOUR = 3600 * 1_000_000
 
@@ -59,12 +60,13 @@ class Performing:
             else self.steward.transport()
         )
         self._renderer = WeasyRenderer(self.steward.templates.assets, processes=1, seconds=60, memory_mb=512)
+        self.handlers = InlineHandlers(self.steward.preparer(), self.writer)
         self.runner = Executor(
             "the test",
             self.writer,
             self.steward.registry,
             self.steward.seal,
-            self.steward.preparer(),
+            self.handlers,
             self.transport,
             self.steward.archive,
             self._renderer,
@@ -76,7 +78,7 @@ class Performing:
             self.steward.registry,
             self.steward.seal,
             source=self.steward.source,
-            perform=self.runner.perform,
+            perform=lambda ids: self.handlers.serve(self.runner.start(ids)),
         )
 
     def send(self, name: str, payload: Any, **options: Any) -> TaskResult:
@@ -111,9 +113,9 @@ class Performing:
     def close(self) -> None:
         """Stop everything."""
         self._renderer.close()
+        self.runner.close()
         self.transport.close()
         self.writer.close()
-        self.runner.close()
         self.steward.close()
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 from steward.mail.transport import Phase, Reply
 from steward.model.results import Outcome
@@ -60,14 +61,22 @@ class MailLane:
         """Return why a letter that has begun to go must wait after all, or an empty text."""
         return "" if task_id == self._asking else self.stopped
 
-    def hear(self, connection: Connection, task_id: str, reply: Reply, reason: str) -> str:
-        """Learn from what became of a letter, in the commit that records it.
-
-        Returns an empty text if that counts as the task's own matter, else how an attempt that ends so is recorded.
-        """
-        asking = task_id == self._asking
+    def concerns(self, task_id: str, reply: Reply) -> bool:
+        """Return whether what became of a letter says something of mail as a whole: then it is to be heard."""
         if not reply.shared:
             self._refused_at = -HOLD
+        return reply.ours or reply.unreachable or self._doubted or task_id == self._asking
+
+    def hear_each(self, connection: Connection, heard: Sequence[tuple[str, Reply, str]]) -> list[str]:
+        """Learn from what became of letters (task, reply, and its reason as it is shown to everybody).
+
+        Returns for each an empty text if that counts as the task's own matter, else how an attempt that ends so is
+        recorded.
+        """
+        return [self._hear(connection, *each) for each in heard]
+
+    def _hear(self, connection: Connection, task_id: str, reply: Reply, reason: str) -> str:
+        asking = task_id == self._asking
         if asking:
             self._heard.set()
         letter = reply.phase in _OF_THE_LETTER

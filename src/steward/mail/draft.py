@@ -7,13 +7,13 @@ once for the task.
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import hashlib
 import json
-import threading
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,41 +102,31 @@ def size_of(message: Message) -> int:
     return words + sum(file.path.stat().st_size for file in files) * 4 // 3
 
 
-class Workshop:
-    """Where letters are made: one after the other, and only while there is room for what has been made."""
+class DraftRoom:
+    """Room for letters that are made: in turn, and only as many at once as it has bytes. Of one event loop."""
 
-    def __init__(self, room: int = ROOM) -> None:
-        self._room = room
+    def __init__(self, size: int = ROOM) -> None:
+        self._size = size
         self._used = self._count = 0
-        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
-        self._lock = threading.Lock()
-        self._thread: ThreadPoolExecutor | None = None
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def make(self, size: int, work: Callable[[], None], *, first: bool = False) -> None:
-        """Do `work` in the workshop's thread when there is room for `size` bytes; `done` gives the room back."""
-        with self._lock:
-            (self._waiting.appendleft if first else self._waiting.append)((size, work))
-        self._begin()
-
-    def done(self, size: int) -> None:
-        """Say that a letter of `size` bytes has gone."""
-        with self._lock:
+    @asynccontextmanager
+    async def of(self, size: int, *, first: bool = False) -> AsyncIterator[None]:
+        """Hold room for a letter of `size` bytes while the block lasts; `first` goes before all that wait."""
+        ready = asyncio.get_running_loop().create_future()
+        (self._waiting.appendleft if first else self._waiting.append)((size, ready))
+        self._admit()
+        try:
+            await ready
+            yield
+        finally:
             self._used -= size
             self._count -= 1
-        self._begin()
+            self._admit()
 
-    def close(self) -> None:
-        """Make no more letters."""
-        with self._lock:
-            self._waiting.clear()
-            if self._thread is not None:
-                self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _begin(self) -> None:
-        with self._lock:
-            while self._waiting and (not self._count or self._used + self._waiting[0][0] <= self._room):
-                size, work = self._waiting.popleft()
-                self._used += size
-                self._count += 1
-                self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="making")
-                self._thread.submit(work)
+    def _admit(self) -> None:
+        while self._waiting and (not self._count or self._used + self._waiting[0][0] <= self._size):
+            size, ready = self._waiting.popleft()
+            self._used += size
+            self._count += 1
+            ready.set_result(None)

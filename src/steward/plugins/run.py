@@ -78,19 +78,6 @@ class Preparer:
             log.error("the handler raised: %s", trace, extra=about(request.task_id, request.name, request.attempt))
             return Failure(mask(_where(error), secrets))
 
-    def prepare_each(
-        self,
-        requests: Sequence[Request],
-        ready: Callable[[str, Outcome], None],
-        progress: Callable[[str, float, str], None] = lambda task_id, fraction, text: None,
-        cancelled: Callable[[str], bool] = lambda task_id: False,
-        begins: Callable[[str], None] = lambda task_id: None,
-    ) -> None:
-        """Call `ready` with the outcome of each request, one after the other."""
-        for request in requests:
-            begins(request.task_id)
-            ready(request.task_id, self.prepare(request, lambda f, t, i=request.task_id: progress(i, f, t)))  # type: ignore[misc]
-
     def _prepare(self, request: Request, secrets: list[str], progress: Callable[[float, str], None]) -> Prepared:
         """`secrets` are what is masked; those of the plugin's settings are added."""
         handler = self.registry.get(request.name)

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from steward.mail.message.message import Message
+    from steward.model.states import Task
 
 CSV = "text/csv; charset=utf-8"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -27,6 +30,14 @@ class Request(NamedTuple):
     claim: str = ""
     dated_at: int = 0
     attempt: int = 1
+    suspect: bool = False
+    """Whether a process has died in which this task was performed: the begin of its handler is noted on disk."""
+
+    @classmethod
+    def of(cls, task: Task, claim: str, secrets: Sequence[str]) -> Request:
+        """Return what is asked for an attempt at `task`."""
+        how = (claim, task.date, task.attempt, bool(task.lost))
+        return cls(task.id, task.name, task.payload, list(secrets), task.created_at, *how)
 
     @property
     def date(self) -> int:

@@ -10,10 +10,12 @@ from steward.sandbox.failures import (
 )
 from steward.sandbox.limits import SandboxLimits
 from steward.sandbox.messages import send
-from steward.sandbox.pool import SandboxCall, SandboxPool
+from steward.sandbox.pool import SandboxCall, SandboxPool, pickled
+from steward.sandbox.process import LOOK
 from steward.sandbox.progress_marker import stand_at
 
 __all__ = [
+    "LOOK",
     "SandboxCall",
     "SandboxCancelled",
     "SandboxDied",
@@ -23,6 +25,7 @@ __all__ = [
     "SandboxPool",
     "SandboxRaised",
     "SandboxTimedOut",
+    "pickled",
     "send",
     "stand_at",
 ]

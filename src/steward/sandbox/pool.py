@@ -4,31 +4,62 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import contextmanager
 from typing import Any, Final
 
 from steward.sandbox.failures import SandboxCancelled
 from steward.sandbox.frames import Codec
 from steward.sandbox.limits import SandboxLimits
-from steward.sandbox.process import TICK, SandboxProcess
+from steward.sandbox.process import LOOK, TICK, SandboxProcess
 from steward.sandbox.server import SandboxSetup
+
+
+def pickled(request: Any) -> bytes:
+    """Return `request` as a child reads it."""
+    return pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _never() -> bool:
     return False
 
 
-def _either(one: Callable[[], bool], other: Callable[[], bool]) -> bool:
-    return one() or other()
-
-
 class SandboxCall:
-    """A call in progress, as `look` sees it."""
+    """A child that is lent to one caller."""
 
     def __init__(self, pool: SandboxPool, child: SandboxProcess) -> None:
         self._pool, self._child = pool, child
+        self._talk: Generator[Any, None, Any] | None = None
+        self.reply: Any = None
+
+    def talk(self, content: bytes, seconds: float | None = None) -> Iterator[Any]:
+        """Ask with a pickled request: yields what the child says, and LOOK ten times a second, until it replies.
+
+        `seconds` replaces the pool's limit of time; warming up does not count. The answer is in `reply` then.
+
+        Raises:
+            SandboxDied, SandboxTimedOut, SandboxOutOfMemory, SandboxCancelled: the process is gone; another follows.
+            SandboxRaised: the child's function raised; it lives on.
+            StewardError: the child's function raised this very error; it lives on.
+        """
+        self._talk = self._child.talk(content, self._pool.limits.seconds if seconds is None else seconds)
+        while True:
+            try:
+                news = next(self._talk)
+            except StopIteration as end:
+                self.reply = end.value
+                return
+            yield news
+
+    def give_up(self) -> None:
+        """End the talk, and the child with it.
+
+        Raises:
+            SandboxCancelled: always; it tells what the child was at.
+        """
+        if self._talk is not None:
+            self._talk.throw(self._child.given_up())
 
     @property
     def place(self) -> int:
@@ -100,33 +131,37 @@ class SandboxPool:
         seconds: float | None = None,
         cancelled: Callable[[], bool] = _never,
         on_message: Callable[[Any], None] | None = None,
-        begins: Callable[[], None] | None = None,
-        look: Callable[[SandboxCall], bool] | None = None,
-        aside: bool = False,
-        single: bool = True,
     ) -> Any:
         """Return the child's reply to `request`; waits for a free child. From any thread.
 
-        `begins` is called when a child is free and nothing has been sent to it yet. `seconds` replaces the limit of
-        time for this call; waiting and warming up do not count. `cancelled` is asked ten times a second. `on_message`
-        gets what the child sends while it works, in this thread. `look` is asked like `cancelled` once the child works.
-        `aside` makes the call beside the others; one that is not `single` leaves the spare processes to those that are.
+        `seconds` replaces the limit of time for this call; waiting and warming up do not count. `cancelled` is asked
+        ten times a second. `on_message` gets what the child sends while it works, in this thread. Raises as `talk`.
+        """
+        content = pickled(request)
+        with self.lend(cancelled) as child:
+            for news in child.talk(content, seconds):
+                if news is LOOK:
+                    if cancelled():
+                        child.give_up()
+                elif on_message is not None:
+                    on_message(news)
+            return child.reply
+
+    @contextmanager
+    def lend(
+        self, cancelled: Callable[[], bool] = _never, *, aside: bool = False, single: bool = True
+    ) -> Iterator[SandboxCall]:
+        """Lend a child while the block lasts; waits for a free one. From any thread.
+
+        `cancelled` is asked while it waits. `aside` lends one beside the others; whoever is not `single` leaves the
+        spare processes to those that are.
 
         Raises:
-            SandboxDied, SandboxTimedOut, SandboxOutOfMemory, SandboxCancelled: the process is gone; the next call gets
-                another.
-            SandboxRaised: the child's function raised; it lives on.
-            StewardError: the child's function raised this very error; it lives on.
+            SandboxCancelled: it is not wanted any more, or the pool is closed.
         """
-        content = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
         child = self._take(cancelled, aside, self._kept if single else self._size)
         try:
-            if begins is not None:
-                begins()
-            given_up = (
-                cancelled if look is None else partial(_either, cancelled, partial(look, SandboxCall(self, child)))
-            )
-            return child.ask(content, self.limits.seconds if seconds is None else seconds, given_up, on_message)
+            yield SandboxCall(self, child)
         finally:
             self._give_back(child)
 

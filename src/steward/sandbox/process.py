@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 TICK: Final = 0.1  # seconds between looks at the clock, the memory and `cancelled`, while a call runs and only then
 START_SECONDS: Final = 60.0
+LOOK: Final = object()
+"""What a talk yields when it has looked at the clock, for whoever wants to look at something too."""
 _BOOT: Final = str(Path(__file__).with_name("bootstrap.py"))
 MOST_PIECES: Final = 16  # of 64 KiB of what a child says on its standard error, between two looks at the clock
 DEAF: Final = 2.0  # seconds of processor time for which the kernel's signal is waited for
@@ -108,26 +110,23 @@ class SandboxProcess:
         """Whether it holds more than half of its memory while it rests."""
         return self._resident() * 2 > self._order.limits.memory_mb * _MB
 
-    def ask(
-        self,
-        request: bytes,
-        seconds: float,
-        cancelled: Callable[[], bool],
-        on_message: Callable[[Any], None] | None,
-    ) -> Any:
-        """Return the reply to the pickled `request`. After any SandboxFailed but SandboxRaised the process is gone.
+    def talk(self, request: bytes, seconds: float) -> Generator[Any, None, Any]:
+        """Ask with the pickled `request`: yields what the child says, and LOOK ten times a second; returns its reply.
 
-        A SandboxFailed tells as its `place` what the child had told `stand_at` last.
+        After any SandboxFailed but SandboxRaised the process is gone. Whoever gives up throws `given_up()` in. A
+        SandboxFailed tells as its `place` what the child had told `stand_at` last.
         """
         self._place.number, self._place.end = NOWHERE, FAR
         try:
             if not self._ready:
-                self._exchange(START_SECONDS, cancelled, None)
+                for news in self._exchange(START_SECONDS):
+                    if news is LOOK:
+                        yield LOOK
                 self._ready = True
             self.uses += 1
             self._used = usage.processor(self.pid)
             self._outgoing = memoryview(frames.frame(frames.REQUEST, request))
-            return self._exchange(seconds, cancelled, on_message)
+            return (yield from self._exchange(seconds))
         except SandboxRaised as error:
             error.place = self._place.number
             self.usable = self.usable and self._ready
@@ -179,8 +178,12 @@ class SandboxProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def _exchange(self, seconds: float, cancelled: Callable[[], bool], on_message: Callable[[Any], None] | None) -> Any:
-        """Send what is outgoing and return the child's reply."""
+    def given_up(self) -> SandboxCancelled:
+        """Return the error to throw into a talk that is no longer wanted."""
+        return SandboxCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
+
+    def _exchange(self, seconds: float) -> Generator[Any, None, Any]:
+        """Send what is outgoing, yield what the child says, and return its reply."""
         poll = select.poll()
         poll.register(self._stderr, select.POLLIN)
         end = time.monotonic() + seconds
@@ -189,7 +192,8 @@ class SandboxProcess:
             now = time.monotonic()
             if now >= look or now >= end:
                 look = now + TICK
-                self._check(cancelled)
+                self._check()
+                yield LOOK
                 if now >= end:
                     raise SandboxTimedOut(self.name, seconds)
             poll.register(self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
@@ -205,8 +209,7 @@ class SandboxProcess:
             while (arrived := self._take()) is not None:
                 kind, content = arrived
                 if kind == frames.MESSAGE:
-                    if on_message is not None:
-                        on_message(self._value(content))
+                    yield self._value(content)
                 elif kind == frames.READY:
                     return None
                 elif kind == frames.REPLY:
@@ -214,9 +217,9 @@ class SandboxProcess:
                 else:
                     raise diagnosis.raised(self.name, self._order.limits, self._order.codec, content)
 
-    def _check(self, cancelled: Callable[[], bool]) -> None:
-        if self._cancelled or cancelled():
-            raise SandboxCancelled(f"The work in {self.name} was given up", "It is no longer wanted")
+    def _check(self) -> None:
+        if self._cancelled:
+            raise self.given_up()
         # The kernel's own signal (SIGXCPU) comes first, unless the process is deaf to it.
         if self._used is not None and usage.processor(self.pid) - self._used > self._order.limits.cpu_seconds + DEAF:
             raise SandboxTimedOut(self.name, self._order.limits.cpu_seconds, of_processor=True)

@@ -1,300 +1,292 @@
-"""One attempt at one task: its documents laid out and kept, its letters sent, its ending recorded."""
+"""One attempt at one task, from begin to end; read it downwards: `TaskAttempt.run`, then `TaskAttempt._deliver`.
+
+Attempts are coroutines of one event loop, and hundreds are made at once. What is done for many together is behind what
+they await: `ledger.commit` writes what all of them wish in one transaction, `handlers.run` prepares a batch in one
+child process, the transport sends the commands of one letter with the dot of the one before.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from traceback import format_exception
+from typing import Any
 
-from steward.documents.pdf.renderer import Renderer
-from steward.errors import LateWriter, RenderLimitExceeded, StewardError, StorageUnavailable, TaskError
-from steward.mail.circuit_breaker import MailLane, StandsStill
-from steward.mail.delivery import Dispatch, Expired, Letter
-from steward.mail.draft import Made, in_pieces, made, made_again, size_of
-from steward.mail.message.message import Enclosed, Message
-from steward.mail.transport import Reply
+from steward.errors import LateWriter, StewardError
+from steward.mail.circuit_breaker import StandsStill
+from steward.mail.delivery import deliver
+from steward.mail.draft import in_pieces, size_of
+from steward.mail.message.message import Enclosed
+from steward.mail.transport import Parcel, Reply
 from steward.model.content import mask
 from steward.model.declaration.handler import Handler
-from steward.model.results import Artifact, Outcome
+from steward.model.results import Outcome
 from steward.model.states import Task
-from steward.plugins.run_result import Draft, Failure, Prepared
-from steward.storage.archive import Archive
-from steward.storage.database import Connection
-from steward.storage.database.group_commit import GroupWriter
+from steward.plugins.run_result import Draft, Failure, Prepared, Request
+from steward.storage import working_folders
 from steward.storage.encryption import Seal
 from steward.storage.fleet.circuit_breaker import SENDING, STOOD_STILL, TRIAL
 from steward.storage.tasks import attempts, deliveries
-from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.attempts import BegunAttempt, Ending
+from steward.storage.tasks.deliveries import Copy
 from steward.system.clock import SECOND, now
 from steward.tasks import task_log
-from steward.worker import outcomes
-from steward.worker.artifacts import Keeping, told_apart
+from steward.worker import copies, outcomes
+from steward.worker.artifacts import Keeping
 from steward.worker.outcomes import Fate
-
-_MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What every performance of a worker shares."""
-
-    writer: GroupWriter
-    dispatch: Dispatch
-    seal: Seal
-    archive: Archive
-    renderer: Renderer
-    lane: MailLane
-    retry_delays: tuple[float, ...] | None = None
-    retries_later: bool = True
+from steward.worker.parts import AttemptParts
 
 
-class Performance:
-    """Ends exactly once, whatever happens; `over` is called then."""
+class Expired(Exception):
+    """The task expired while a copy was waiting for the wire."""
 
-    def __init__(
-        self,
-        task: Task,
-        claim: str,
-        handler: Handler,
-        parts: Parts,
-        is_lost: Callable[[], bool],
-        over: Callable[[Task], None],
-    ) -> None:
-        self.task, self.claim, self._parts, self._is_lost, self._tell_over = task, claim, parts, is_lost, over
+
+class TaskAttempt:
+    """`lost` is set from outside, once the task is cancelled or another worker's; `begun` when it is in our hand."""
+
+    def __init__(self, parts: AttemptParts, task_id: str, claim: str, *, alone: bool) -> None:
+        """`alone`: nobody else begins together with it, so it may be a suspect."""
+        self._parts, self.task_id, self.claim, self._alone = parts, task_id, claim, alone
+        self.begun: BegunAttempt | None = None
+        self.lost = self._is_over = self._refused = False
+        self._fates: list[Fate] = []
+        self._unrecorded = 0
+        self._secrets: tuple[str, ...] = ()
+        self._note: tuple[str | None, str | None] = (None, None)
+
+    async def run(self) -> None:
+        """Begin, prepare, lay out, send, and end.
+
+        Raises:
+            StorageUnavailable: it could not begin; the task stays queued.
+        """
+        parts = self._parts
+
+        # Begin: from here on every write names our claim, and is refused once the task has another.
+        wanted = (self.task_id, parts.worker, self.claim, self._alone)
+        begun = self.begun = await parts.ledger.commit(attempts.begin_each, wanted)
+        if begun is None:
+            return  # somebody else has it, or it is not due any more
+        task, handler = begun.task, parts.registry.handlers.get(begun.task.name)
+        if handler is None:
+            await self._end(task, outcomes.blocked(task, self.claim, now()))
+            return
+        if task.expires_at is not None and task.expires_at <= now():
+            await self._end(task, outcomes.expired(task, self.claim, now()))
+            return
         if parts.retry_delays:
             handler = dataclasses.replace(handler, retry=outcomes.delayed(handler.retry, parts.retry_delays))
-        self._handler = handler
-        self.copies: list[deliveries.Copy] = []
-        self.artifacts: list[Artifact] = []
-        self.enclosed: set[str] = set()
-        self.secrets: tuple[str, ...] = ()
-        self.has_files = False
-        self._is_over = False
-        self._lock = threading.Lock()
-        self._fates: list[Fate] = []
-        self._waiting = 0
-        self._alone = False
-        self._waits: dict[int, str] = {}
-        self._refused = False
-        self._note: tuple[str | None, str | None] = (None, None)
-        self._ending: Ending | None = None
 
-    def go(self, prepared: Prepared) -> None:
-        """Lay out, keep, and send what was prepared. Raises nothing."""
-        self.has_files = bool(prepared.documents) or any(draft.wire is None for draft in prepared.letters)
+        has_files = False
         try:
-            files = (keeping := self._keeping()).produce(prepared.documents)
-            self._note = (keeping.noted(prepared.note), prepared.figures)
-            letters = [self._letter(n, draft, files) for n, draft in enumerate(prepared.letters)]
-        except RenderLimitExceeded as error:
-            # The same document would reach the same limit: four times the limit is no limit.
-            self.fail(Failure(str(error), final=True))
-        except StorageUnavailable as error:
-            self.fail(Failure(str(error)))
+            # Prepare: the handler runs in a child process, and says what it wants.
+            self._secrets = tuple(_opened(parts.seal, task))
+            prepared = await parts.handlers.run(Request.of(task, self.claim, self._secrets))
+            if isinstance(prepared, Failure):
+                raise _Failed(prepared)
+            has_files = bool(prepared.documents) or any(draft.wire is None for draft in prepared.letters)
+
+            # Lay out: documents become files; those that are to be kept are archived and recorded.
+            files: list[list[Enclosed]] = []
+            self._note = (prepared.note, prepared.figures)
+            if prepared.documents or begun.artifacts:
+                files = await self._in(parts.layouts, self._laid_out, begun, prepared)
+
+            # Send: one letter for each recipient who has not got it yet. An attempt of one letter ends as that is
+            # recorded, in one commit.
+            open_, self._fates = copies.to_send(begun, self.claim, handler, prepared.letters, parts.seal)
+            sending = [
+                self._deliver(begun, handler, prepared.letters[copy.n], copy, stored, files) for copy, stored in open_
+            ]
+            if sending and task.lost:  # a suspect has proved its innocence; the others do when a letter is marked
+                parts.ledger.submit(lambda c: deliveries.say_sending(c, task.id, task.attempt))
+            self._unrecorded = len(sending)
+            if len(sending) == 1:
+                await sending[0]
+            else:
+                await _all(sending)
+            ending = None if self._is_over else self._delivered(task, handler)
+        except Expired:
+            ending = outcomes.expired(task, self.claim, now())
         except LateWriter:
-            self._over()
-        except StewardError as error:
-            self.fail(Failure(str(error), final=isinstance(error, TaskError)))
+            ending = None
         except Exception as error:
-            task_log.failed(self.task, mask("".join(format_exception(error)), self.secrets))
-            self.fail(Failure(mask(f"The task failed: {type(error).__name__}: {error}.", self.secrets)))
-        else:
-            self._send([letter for letter in letters if letter is not None])
+            ending = None if self.lost else self._failed(task, handler, error)
 
-    def fail(self, failure: Failure) -> None:
-        """End the attempt because it could not be prepared."""
-        if self._is_lost():
-            self._over()
-            return
-        self._end(outcomes.failed(self.task, self.claim, self._handler, failure, now()))
+        # End: the task's next state; it stays as it is where another has it.
+        if ending is not None:
+            await self._end(task, ending)
+        if has_files:  # what a cancelled one has left is swept
+            working_folders.remove(parts.spool, task.id, self.claim)
 
-    # Letters
+    async def _deliver(
+        self,
+        begun: BegunAttempt,
+        handler: Handler,
+        draft: Draft,
+        copy: Copy,
+        stored: bytes | None,
+        files: Sequence[Sequence[Enclosed]],
+    ) -> None:
+        """Make one letter's bytes where they are not made yet, mark it, send it, and record what became of it.
 
-    def _keeping(self) -> Keeping:
-        sent = any(copy.outcome in _MAY_HAVE_GONE or copy.possible_duplicate for copy in self.copies)
-        parts = self._parts
-        return Keeping(
-            self.task, self.claim, parts.writer, parts.archive, parts.renderer, self._is_lost, self.artifacts, sent
-        )
-
-    def _letter(self, n: int, draft: Draft, files: list[list[Enclosed]]) -> Letter | None:
-        """Return the letter to send, or None if its outcome is known already (its fate is noted)."""
-        copy = next((c for c in self.copies if c.n == n), None)
-        if copy is not None and copy.recipient != draft.recipient:
-            raise TaskError(
-                "The task asks for other recipients than at its last attempt",
-                f"Letter {n + 1} went to {copy.recipient}, and would now go to {draft.recipient}",
-                "Ask for a new task",
-            )
-        if copy is not None and copy.outcome.final:
-            self._fates.append(Fate(copy.recipient, copy.outcome, "refused earlier", earlier=True))
-            return None
-        if copy is not None and copy.outcome is Outcome.UNCERTAIN and self._is_held(copy.uncertain):
-            self._fates.append(Fate(copy.recipient, copy.outcome, hold=True, ends=copy.uncertain))
-            return None
-        wire, make, size = draft.wire or b"", None, 0
-        stored = copy.wire if copy is not None else None
-        opened = self._parts.seal.open(stored, self.task.id) if stored is not None else b""
-        message = self._whole(draft, files)
-        if stored is not None and not in_pieces(opened):
-            wire = opened
-        elif stored is not None:
-            make, size = partial(self._again, opened), len(opened)
-        elif message is not None:
-            make = partial(self._make, message)
-        if message is not None:
-            size = max(size, size_of(message))
-        return Letter(
-            task_id=self.task.id,
-            claim=self.claim,
-            attempt=self.task.attempt,
-            n=n,
-            sender=draft.sender,
-            recipient=draft.recipient,
-            message_id=draft.message_id,
-            subject=draft.subject,
-            wire=wire,
-            stored=stored is not None,
-            expires_at=self.task.expires_at,
-            secrets=self.secrets,
-            urgent=self.task.lane == "urgent",
-            make=make,
-            size=size,
-            kept=self.enclosed,
-            uncertain=copy.uncertain if copy is not None else 0,
-        )
-
-    def _is_held(self, ends: int) -> bool:
-        """Return whether a letter that has ended uncertain so often waits for a person."""
-        return self._handler.on_uncertain == "hold" or ends >= outcomes.MOST_UNCERTAIN
-
-    def _whole(self, draft: Draft, files: list[list[Enclosed]]) -> Message | None:
-        """Return the message of a letter that is not made yet, with the documents that go with it."""
-        if draft.message is None:
-            return None
-        own = [file for file in draft.message.attachments if isinstance(file, Enclosed)]
-        enclosed = told_apart([*own, *(file for n in draft.documents for file in files[n])])
-        return dataclasses.replace(draft.message, attachments=enclosed)
-
-    def _make(self, message: Message) -> Made:
-        self._look_before_making()
-        return made(message, self._parts.seal, self.task.id, self.enclosed, store=True)
-
-    def _again(self, stored: bytes) -> Made:
-        self._look_before_making()
-
-        def file(sha256: str) -> bytes | None:
-            with self._parts.writer.ledger.read() as connection:
-                return deliveries.enclosure(connection, self.task.id, sha256)
-
-        return made_again(stored, self._parts.seal, self.task.id, file)
-
-    def _look_before_making(self) -> None:
-        """Return if the letter may go still: it has waited for those before it.
+        `stored` is what an earlier attempt has kept of it for a repeat; `files` are those of each document.
 
         Raises:
             LateWriter: the task was cancelled, or another worker has it.
-            StandsStill: mail stands still meanwhile.
+            Expired: its time has passed.
         """
-        if self._is_lost():
-            raise LateWriter(f"The task {self.task.id} was cancelled, or another worker has taken it over")
-        if reason := self._parts.lane.reason_to_stop(self.task.id):
-            raise StandsStill(reason)
+        parts, task = self._parts, begun.task
+        urgent = task.lane == "urgent"
+        is_held = False
 
-    def _send(self, letters: list[Letter]) -> None:
-        if not letters:
-            self._end(self._delivered(self._fates))
-            return
-        self._waiting = len(letters)
-        self._alone = len(letters) == 1
-        if self.task.lost:  # a suspect has proved its innocence; the others do when a letter is marked
-            self._parts.writer.submit(lambda c: deliveries.say_sending(c, self.task.id, self.task.attempt))
-        for letter in letters:
-            reason = self._parts.lane.reason_to_wait(self.task.id)
-            if reason:  # the lane has stopped since the batch began: nobody signs in again and again
-                self._refused = True
-                self._one_less(Fate(letter.recipient, Outcome.DEFERRED, reason, counts=False, waits=STOOD_STILL))
-            else:
-                self._parts.dispatch.send(letter, self._recorder(letter), partial(self._sent, letter))
+        async def mark() -> None:
+            """Let the letter go once it is on disk that it may arrive: the transport awaits this before its dot."""
+            nonlocal is_held
+            await parts.gate.acquire()
+            is_held = True
+            if task.expires_at is not None and now() >= task.expires_at:
+                raise Expired
+            copy.wire = copy.wire or copies.to_keep(task.id, wire, stored, draft, parts.seal)
+            if not await parts.ledger.commit(deliveries.mark_each, copy):
+                raise LateWriter(f"The task {task.id} was cancelled, or another worker has taken it over")
+            copy.marked = True
+            begun.enclosed.update(sha256 for sha256, _ in copy.enclosures)
 
-    def _recorder(self, letter: Letter) -> Callable[[Connection, Reply], Ending | None]:
-        def then(connection: Connection, reply: Reply) -> Ending | None:
-            # Runs inside the commit that records the reply. A task of one letter ends in that same commit.
-            # The reason is for everybody to see; who was written to is not.
-            reason = reply.text.replace(letter.recipient, "the recipient")
-            self._refused = self._refused or reply.ours
-            self._waits[letter.n] = self._parts.lane.hear(connection, self.task.id, reply, reason)
-            if not self._alone:
-                return None
-            self._ending = self._within_means(self._delivered([*self._fates, self._fate(letter, reply)]))
-            return self._ending
+        try:
+            if reason := parts.lane.reason_to_wait(task.id):
+                self._refused = True  # it has stopped since the batch began: nobody signs in again and again
+                raise StandsStill(reason)
+            async with contextlib.AsyncExitStack() as making:
+                # Make: few letters; most are made when they are prepared, or kept from an earlier attempt.
+                if stored is not None and not in_pieces(stored):
+                    wire = stored
+                elif stored is None and draft.message is None:
+                    wire = draft.wire or b""
+                else:
+                    message = copies.whole(draft, files)
+                    size = max(len(stored or b""), size_of(message) if message is not None else 0)
+                    await making.enter_async_context(parts.room.of(size, first=urgent))
+                    self._require_going(task)
+                    letter = await self._in(
+                        parts.makers, copies.made_of, begun, stored, message, parts.seal, parts.ledger.ledger
+                    )
+                    wire, copy.wire, copy.enclosures = letter.wire, letter.stored, letter.enclosures
 
-        return then
+                # Mark and send: the transport asks for the mark when the server has agreed to take the letter.
+                parcel = Parcel(draft.sender, draft.recipient, wire, draft.message_id, urgent)
+                reply = await deliver(parts.transport, parcel, mark)
+                if reply.ours and not reply.shared:
+                    parts.lane.refused()
 
-    def _fate(self, letter: Letter, reply: Reply) -> Fate:
-        return Fate(
-            letter.recipient,
-            reply.outcome,
-            reply.words,
-            hold=reply.outcome is Outcome.UNCERTAIN and self._is_held(letter.uncertain + 1),
-            counts=not self._waits.get(letter.n),
-            waits=self._waits.get(letter.n, ""),
-            ends=letter.uncertain + 1,
-        )
-
-    def _delivered(self, fates: list[Fate]) -> Ending:
-        # What only sends waits in its lane; a report would be made again each second.
-        soon = (self._parts.lane.stopped or self._refused) and self.task.lane in SENDING
-        return outcomes.delivered(
-            self.task, self.claim, self._handler, fates, now(), *self._note, patience=SECOND if soon else TRIAL
-        )
-
-    def _sent(self, letter: Letter, reply: Reply | None, error: BaseException | None) -> None:
-        if reply is not None:
-            self._one_less(self._fate(letter, reply), recorded=True)
-        elif isinstance(error, Expired):
-            self._end(outcomes.expired(self.task, self.claim, now()))
-        elif isinstance(error, LateWriter):
-            self._over()
-        elif isinstance(error, StandsStill):
-            self._one_less(Fate(letter.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL))
-        else:
+                # Record: the reply, and with the last letter of the attempt its end.
+                reply = dataclasses.replace(reply, text=mask(reply.text, self._secrets)) if self._secrets else reply
+                fate = await self._judged(task, handler, copy, reply)
+                copies.note(copy, reply)
+                if not copy.marked and not copy.outcome.final:
+                    copy.wire = copy.wire or copies.to_keep(task.id, wire, stored, draft, parts.seal)
+                ending = self._delivered(task, handler, fate) if self._unrecorded == 1 else None
+                await parts.ledger.commit(attempts.record_each, (copy, ending))
+                if ending is not None:
+                    self._is_over = True
+                    task_log.ended(task, ending)
+        except (LateWriter, Expired):
+            raise
+        except StandsStill as error:
+            fate = Fate(draft.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL)
+        except Exception as error:
             words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
-            task_log.unrecorded(self.task, "a letter", words)
-            self._one_less(Fate(letter.recipient, Outcome.DEFERRED, words))
+            task_log.unrecorded(task, "a letter", words)
+            fate = Fate(draft.recipient, Outcome.DEFERRED, words)
+        finally:
+            if is_held:
+                parts.gate.release()
+        self._fates.append(fate)
+        self._unrecorded -= 1
 
-    def _one_less(self, fate: Fate, *, recorded: bool = False) -> None:
-        with self._lock:
-            last = self._waiting == 1
-            self._waiting -= 1
-            self._fates.append(fate)
-        if not last:
-            return
-        if recorded and self._alone:
-            task_log.ended(self.task, self._ending)
-            self._over()
+    async def _judged(self, task: Task, handler: Handler, copy: Copy, reply: Reply) -> Fate:
+        """Return what a reply means for its task; what it means for all mail is learnt too."""
+        waits = ""
+        lane = self._parts.lane
+        if lane.concerns(task.id, reply):
+            # The reason is for everybody to see; who was written to is not.
+            reason = reply.text.replace(copy.recipient, "the recipient")
+            waits = await self._parts.ledger.commit(lane.hear_each, (task.id, reply, reason))
+        self._refused = self._refused or reply.ours
+        return outcomes.fate(handler, copy, reply, waits)
+
+    def _delivered(self, task: Task, handler: Handler, *last: Fate) -> Ending:
+        # What only sends waits in its lane; a report would be made again each second.
+        soon = (self._parts.lane.stopped or self._refused) and task.lane in SENDING
+        patience = SECOND if soon else TRIAL
+        fates = [*self._fates, *last]
+        return self._within_means(
+            outcomes.delivered(task, self.claim, handler, fates, now(), *self._note, patience=patience)
+        )
+
+    def _failed(self, task: Task, handler: Handler, error: Exception) -> Ending:
+        if not isinstance(error, (_Failed, StewardError)):
+            task_log.failed(task, mask("".join(format_exception(error)), self._secrets))
+        failure = error.failure if isinstance(error, _Failed) else outcomes.failure(error, self._secrets)
+        return outcomes.failed(task, self.claim, handler, failure, now())
+
+    async def _end(self, task: Task, ending: Ending) -> None:
+        ending = self._within_means(ending)
+        try:
+            await self._parts.ledger.commit(attempts.record_each, (None, ending))
+        except Exception as error:
+            task_log.unrecorded(task, "the end", error)
         else:
-            self._end(self._delivered(self._fates))
-
-    def _end(self, ending: Ending) -> None:
-        def ended(_: None, error: BaseException | None) -> None:
-            if error is None:
-                task_log.ended(self.task, ending)
-            else:
-                task_log.unrecorded(self.task, "the end", error)
-            self._over()
-
-        self._parts.writer.post(attempts.end_each, self._within_means(ending), ended)
+            task_log.ended(task, ending)
 
     def _within_means(self, ending: Ending) -> Ending:
         """Return `ending` as this engine can keep it."""
         return ending if self._parts.retries_later else outcomes.never_later(ending)
 
-    def _over(self) -> None:
-        with self._lock:
-            again, self._is_over = self._is_over, True
-        if not again:
-            self._tell_over(self.task)
+    def _laid_out(self, begun: BegunAttempt, prepared: Prepared) -> list[list[Enclosed]]:
+        parts = self._parts
+        how = (parts.ledger, parts.archive, parts.renderer, lambda: self.lost, begun.artifacts)
+        keeping = Keeping(begun.task, self.claim, *how, copies.some_sent(begun.copies))
+        files = keeping.produce(prepared.documents)
+        self._note = (keeping.noted(prepared.note), prepared.figures)
+        return files
+
+    def _require_going(self, task: Task) -> None:
+        """Return if a letter that has waited for those before it may go still. Raises as what is to become of it."""
+        if self.lost:
+            raise LateWriter(f"The task {task.id} was cancelled, or another worker has taken it over")
+        if reason := self._parts.lane.reason_to_stop(task.id):
+            raise StandsStill(reason)
+
+    async def _in(self, threads: Executor, function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
+
+
+class _Failed(Exception):
+    """The handler could not be run, or has failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.words)
+
+
+async def _all(sending: Sequence[Awaitable[None]]) -> None:
+    """Return when every letter has come to its end, and only then raise what one of them has raised."""
+    for error in await asyncio.gather(*sending, return_exceptions=True):
+        if error is not None:
+            raise error
+
+
+def _opened(seal: Seal, task: Task) -> list[str]:
+    """Return the secrets of a task.
+
+    Raises:
+        _Failed: they cannot be opened, and could not by another attempt.
+    """
+    try:
+        return seal.open_texts(task.sealed, task.id)
+    except StewardError as error:
+        raise _Failed(Failure(str(error), final=True)) from error

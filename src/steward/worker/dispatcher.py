@@ -95,7 +95,8 @@ class Dispatcher:
         among = [lane for lane in self._lanes if dead or look.wakes or lane.name in look.lanes]
         if not look.expires and not any(self._room(lane) > 0 for lane in among):
             return 0
-        taken = self._ledger.apply(lambda c: self._take(c, moment, look, among, still))
+        with self._ledger.write() as connection:
+            taken = self._take(connection, moment, look, among, still)
         count = 0
         for lane in self._lanes:
             found = taken.get(lane.name, [])

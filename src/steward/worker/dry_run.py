@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
 from steward.plugins.registry import Registry
-from steward.plugins.run_result import Failure, Outcome, Request
+from steward.plugins.run_result import Failure, Request
 from steward.storage.archive import pieces
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database.group_commit import GroupWriter
 from steward.system.clock import new_id, now
 from steward.worker.engines.immediate import ImmediateTaskService
 from steward.worker.executor import Executor
-from steward.worker.handler_pool import HostedPreparer
+from steward.worker.handler_pool import HandlerPool
+from steward.worker.inline_handlers import InlineHandlers
 
 
 class DryRun:
@@ -38,14 +39,14 @@ class DryRun:
         self._writer = GroupWriter(steward.ledger)
         self._transport = CaptureTransport(steward.outbox_folder)
         self._renderer = steward.renderer(1)
-        self._children = HostedPreparer(settings, steward.registry) if hosted else None
-        self._preparing = self._children or steward.preparer({"operations": operations_for(steward)})
+        self._pool = HandlerPool(settings, steward.registry, self._writer) if hosted else None
+        self._here = InlineHandlers(steward.preparer({"operations": operations_for(steward)}), self._writer)
         self._runner = Executor(
             f"trial/{new_id()}",
             self._writer,
             steward.registry,
             steward.seal,
-            self._preparing,
+            self._pool or self._here,
             self._transport,
             steward.archive,
             self._renderer,
@@ -57,7 +58,7 @@ class DryRun:
             steward.seal,
             source=steward.source,
             calendar=settings.calendar,
-            perform=self._runner.perform,
+            perform=self._perform,
         )
 
     def rehearse(self, handler: Handler, seconds: float = 30) -> str:
@@ -68,17 +69,16 @@ class DryRun:
         texts: list[str] = []
         payload = write(handler.example, texts)
         request = Request(new_id(), handler.name, payload, texts, now())
-        outcomes: list[Outcome] = []
-        until = time.monotonic() + seconds
-        self._preparing.prepare_each(
-            [request],
-            ready=lambda task_id, outcome: outcomes.append(outcome),
-            progress=lambda task_id, fraction, text: None,
-            cancelled=lambda task_id: time.monotonic() > until,
-        )
-        if time.monotonic() > until:
+        if self._pool is None:
+            outcome = self._here.preparer.prepare(request)
+            return outcome.words if isinstance(outcome, Failure) else ""
+        running = asyncio.run_coroutine_threadsafe(self._pool.run(request), self._runner.loop)
+        try:
+            outcome = running.result(timeout=seconds)
+        except TimeoutError:
+            self._pool.drop([(request.task_id, request.claim)])
             return f"Its example takes longer than {seconds:g} seconds."
-        return next((outcome.words for outcome in outcomes if isinstance(outcome, Failure)), "")
+        return outcome.words if isinstance(outcome, Failure) else ""
 
     def messages(self) -> list[CapturedMessage]:
         """Return every captured message, whole, oldest first."""
@@ -103,12 +103,16 @@ class DryRun:
 
     def close(self) -> None:
         """Stop what was started."""
-        if self._children is not None:
-            self._children.close()
+        if self._pool is not None:
+            self._pool.close()
+        self._runner.close()
         self._transport.close()
         self._renderer.close()
         self._writer.close()
-        self._runner.close()
+
+    def _perform(self, ids: Sequence[str]) -> None:
+        """Perform `ids`, their handlers in the calling thread if none is hosted."""
+        self._here.serve(self._runner.start(ids))
 
 
 def apart(settings: Settings, folder: Path) -> Settings:

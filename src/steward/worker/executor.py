@@ -1,55 +1,31 @@
-"""Performs tasks: begins attempts, has them prepared, lays out reports, sends letters, stores fact after fact."""
+"""Makes attempts: those of one worker, in one event loop, any number at once."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from steward.documents.pdf.renderer import Renderer
-from steward.errors import StewardError, StorageUnavailable
-from steward.mail.circuit_breaker import MailLane
-from steward.mail.delivery import Dispatch
+from steward.errors import StorageUnavailable
 from steward.mail.transport import Transport
-from steward.model.states import Task
 from steward.plugins.registry import Registry
-from steward.plugins.run_result import Failure, Outcome, Prepared, Request
-from steward.storage import working_folders
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupWriter
 from steward.storage.encryption import Seal
-from steward.storage.tasks import artifacts, attempts, deliveries
-from steward.system.clock import SECOND, new_id, now
-from steward.tasks import task_log
-from steward.worker import outcomes
-from steward.worker.attempt import Parts, Performance
+from steward.system.clock import new_id
+from steward.worker.attempt import TaskAttempt
+from steward.worker.handlers import Handlers
+from steward.worker.parts import AttemptParts
 
 log = logging.getLogger(__name__)
 
 
-class Preparing(Protocol):
-    """Prepares requests, here or in child processes, and reports each as soon as it is ready."""
-
-    def prepare_each(
-        self,
-        requests: Sequence[Request],
-        ready: Callable[[str, Outcome], None],
-        progress: Callable[[str, float, str], None],
-        cancelled: Callable[[str], bool],
-        begins: Callable[[str], None],
-    ) -> None:
-        """Call `ready` once for each request, from any thread, and return when all have been reported.
-
-        `begins` is called before the handler of a request that is alone, at least, can do anything.
-        """
-
-
 class Executor:
-    """Performs batches of ids for one worker. Any number of threads may call `perform` at once."""
+    """Performs batches of ids for one worker. Any number of threads may call it at once."""
 
     def __init__(
         self,
@@ -57,7 +33,7 @@ class Executor:
         writer: GroupWriter,
         registry: Registry,
         seal: Seal,
-        preparing: Preparing,
+        handlers: Handlers,
         transport: Transport,
         archive: Archive,
         renderer: Renderer,
@@ -68,61 +44,63 @@ class Executor:
         retries_later: bool = True,
         threads: int = 8,
     ) -> None:
-        self.worker, self._writer, self._registry, self._seal = worker, writer, registry, seal
-        self._preparing, self._spool = preparing, spool
-        self.lane = MailLane()
-        self._parts = Parts(
-            writer=writer,
-            dispatch=Dispatch(writer, transport, seal, in_flight, self.lane.refused),
-            seal=seal,
-            archive=archive,
-            renderer=renderer,
-            lane=self.lane,
+        # Where the transport has an event loop that others may use, nothing crosses threads on its way to the wire.
+        loop: asyncio.AbstractEventLoop | None = getattr(transport, "loop", None)
+        self._thread = None if loop else threading.Thread(target=self._work, name="attempts", daemon=True)
+        self.loop = loop or asyncio.new_event_loop()
+        # Layouts wait for child processes; their own threads keep them out of the way of letters.
+        self._layouts = ThreadPoolExecutor(threads, thread_name_prefix="layout")
+        self._makers = ThreadPoolExecutor(1, thread_name_prefix="making")
+        self._parts = AttemptParts(
+            worker,
+            writer,
+            registry,
+            handlers,
+            transport,
+            seal,
+            archive,
+            renderer,
+            spool,
+            self._layouts,
+            self._makers,
+            asyncio.Semaphore(in_flight),
             retry_delays=tuple(retry_delays) if retry_delays else None,
             retries_later=retries_later,
         )
+        self.lane = self._parts.lane
         self.idle = threading.Event()
         self.idle.set()
-        self._held: dict[str, str] = {}
-        self._beginning: set[str] = set()
+        self._in_hand: dict[tuple[str, str], TaskAttempt] = {}
+        self._batches: set[asyncio.Task[None]] = set()
         self._leaving = False
-        self._lost: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
-        # Layouts wait for child processes; their own threads keep them out of the way of letters.
-        self._layouts = ThreadPoolExecutor(threads, thread_name_prefix="layout")
+        if self._thread is not None:
+            self._thread.start()
 
     def perform(self, ids: Sequence[str]) -> None:
         """Perform those of `ids` that are queued and in nobody else's hand; return when each attempt has ended."""
-        claim = new_id()
+        self.start(ids).result()
+
+    def start(self, ids: Sequence[str]) -> Future[None]:
+        """Begin to perform `ids` and return at once; the future is done when each attempt has ended."""
+        claim, done = new_id(), Future[None]()
+        making = [TaskAttempt(self._parts, task_id, claim, alone=len(ids) == 1) for task_id in ids]
         with self._lock:
             if self._leaving:
-                return  # they stay in the ledger, for others
-            self._beginning.add(claim)
-        begun: list[Task] = []
-        try:
-            alone = len(ids) == 1
-            begun = self._writer.apply(lambda c: attempts.begin(c, ids, self.worker, claim, now(), suspects=alone))
-        except StorageUnavailable as error:
-            log.warning("%d tasks could not be started: %s", len(ids), error)
-        finally:
-            with self._lock:
-                self._beginning.discard(claim)
-                if begun:
-                    self._held |= {task.id: claim for task in begun}
-                    self.idle.clear()
-        if not begun:
-            return  # they stay in the ledger, and the relay hands them over again
-        try:
-            self._perform(begun, claim)
-        finally:
-            with self._lock:
-                for task in begun:
-                    self._let_go(task.id, claim)
+                making = []  # they stay in the ledger, for others
+            self._in_hand |= {(each.task_id, claim): each for each in making}
+            if making:
+                self.idle.clear()
+        if making:
+            self.loop.call_soon_threadsafe(self._begin, making, done)
+        else:
+            done.set_result(None)
+        return done
 
     def held(self) -> dict[str, str]:
         """Return the tasks in hand: id to claim."""
         with self._lock:
-            return dict(self._held)
+            return {task_id: claim for (task_id, claim), each in self._in_hand.items() if each.begun is not None}
 
     def begin_no_more(self) -> None:
         """Start no further attempt: this process is about to leave."""
@@ -133,7 +111,7 @@ class Executor:
     def busy(self) -> bool:
         """Whether an attempt is being made, or about to begin."""
         with self._lock:
-            return bool(self._held or self._beginning)
+            return bool(self._in_hand)
 
     def forgotten(self, running: Mapping[str, str]) -> set[tuple[str, str]]:
         """Return those of `running` (id to claim, as the ledger has them) at which nobody works here any more.
@@ -141,12 +119,15 @@ class Executor:
         Their end could not be recorded: the store failed just then. Ask with what was read from the ledger before.
         """
         with self._lock:
-            return {(i, c) for i, c in running.items() if c not in self._beginning and self._held.get(i) != c}
+            return set(running.items()) - self._in_hand.keys()
 
     def drop(self, claims: set[tuple[str, str]]) -> None:
         """Stop working for tasks (id and claim) that were cancelled or given to another worker."""
         with self._lock:
-            self._lost |= claims & set(self._held.items())
+            lost = claims & self._in_hand.keys()
+            for each in lost:
+                self._in_hand[each].lost = True
+        self._parts.handlers.drop(lost)
 
     @property
     def stopped(self) -> bool:
@@ -158,107 +139,46 @@ class Executor:
         self.lane.moves()
 
     def close(self) -> None:
-        """Free the threads."""
+        """Give up what is still in hand, and free the threads. Before the transport, whose event loop this may use."""
+        if self.loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._give_up(), self.loop).result(timeout=5)
+        if self._thread is not None and self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(timeout=2)
         self._layouts.shutdown(wait=False, cancel_futures=True)
-        self._parts.dispatch.close()
+        self._makers.shutdown(wait=False, cancel_futures=True)
 
-    def _perform(self, begun: list[Task], claim: str) -> None:
-        moment = now()
-        going: list[Performance] = []
-        left: set[str] = set()
-        ended = threading.Event()
+    def _work(self) -> None:
+        self.loop.run_forever()
 
-        def over(task: Task) -> None:
-            with self._lock:
-                self._let_go(task.id, claim)
-                left.discard(task.id)
-                if not left:
-                    ended.set()
+    def _begin(self, making: Sequence[TaskAttempt], done: Future[None]) -> None:
+        batch = self.loop.create_task(self._make(making, done))
+        self._batches.add(batch)
+        batch.add_done_callback(self._batches.discard)
 
-        for task in begun:
-            handler = self._registry.handlers.get(task.name)
-            if handler is None:
-                self._end(task, outcomes.blocked(task, claim, moment))
-            elif task.expires_at is not None and task.expires_at <= moment:
-                self._end(task, outcomes.expired(task, claim, moment))
-            else:
-                lost = partial(self._is_lost, task.id, claim)
-                going.append(Performance(task, claim, handler, self._parts, lost, over))
-        if not going:
-            return
-        left.update(p.task.id for p in going)
-        resumed = [p.task.id for p in going if p.task.attempt > 1]
-        if resumed:
-            with self._writer.ledger.read() as connection:
-                copies = deliveries.stored(connection, resumed)
-                enclosed = deliveries.enclosed(connection, resumed)
-                for performance in going:
-                    performance.copies = copies.get(performance.task.id, [])
-                    if performance.task.id in resumed:
-                        performance.artifacts = artifacts.stored(connection, performance.task.id)
-                        performance.enclosed = enclosed.get(performance.task.id, set())
-        by_id = {p.task.id: p for p in going}
-        requests = []
-        for performance in going:
-            task = performance.task
-            try:
-                texts = self._seal.open_texts(task.sealed, task.id)
-            except StewardError as error:
-                performance.fail(Failure(str(error), final=True))
-            else:
-                performance.secrets = tuple(texts)
-                requests.append(
-                    Request(task.id, task.name, task.payload, texts, task.created_at, claim, task.date, task.attempt)
-                )
-        layouts: list[Future[None]] = []
-
-        def ready(task_id: str, outcome: Outcome) -> None:
-            performance = by_id[task_id]
-            if isinstance(outcome, Prepared) and outcome.documents:
-                layouts.append(self._layouts.submit(performance.go, outcome))
-            elif isinstance(outcome, Prepared):
-                performance.go(outcome)
-            else:
-                performance.fail(outcome)
-
-        def begins(task_id: str) -> None:
-            task = by_id[task_id].task
-            if task.lost:  # from here on it is under suspicion again, if this process should die
-                self._writer.apply(lambda c: attempts.say_running(c, task.id, task.attempt))
-
-        self._preparing.prepare_each(
-            requests, ready, self._progress(by_id, claim), lambda i: self._is_lost(i, claim), begins
-        )
-        ended.wait()
-        for performance in going:
-            if performance.has_files:  # what a cancelled one has left is swept
-                working_folders.remove(self._spool, performance.task.id, claim)
-
-    def _progress(self, by_id: dict[str, Performance], claim: str) -> Callable[[str, float, str], None]:
-        seen: dict[str, int] = {}
-
-        def say(task_id: str, fraction: float, text: str) -> None:
-            moment = now()
-            if moment - seen.get(task_id, 0) > SECOND // 4:
-                seen[task_id] = moment
-                self._writer.submit(lambda c: attempts.say_progress(c, task_id, claim, fraction, text))
-
-        return say
-
-    def _is_lost(self, task_id: str, claim: str) -> bool:
-        return (task_id, claim) in self._lost
-
-    def _let_go(self, task_id: str, claim: str) -> None:
-        if self._held.get(task_id) == claim:  # it may have been begun anew since
-            del self._held[task_id]
-        self._lost.discard((task_id, claim))
-        if not self._held:
-            self.idle.set()
-
-    def _end(self, task: Task, ending: attempts.Ending) -> None:
+    async def _make(self, making: Sequence[TaskAttempt], done: Future[None]) -> None:
         try:
-            self._writer.apply(lambda c: attempts.end(c, ending))
+            if len(making) == 1:
+                await self._make_one(making[0])
+            else:
+                await asyncio.gather(*map(self._make_one, making))
+        finally:
+            done.set_result(None)
+
+    async def _make_one(self, attempt: TaskAttempt) -> None:
+        try:
+            await attempt.run()
         except StorageUnavailable as error:
-            task_log.unrecorded(task, "the end", error)
-        else:
-            task_log.ended(task, ending)
+            log.warning("the task %s could not be started: %s", attempt.task_id, error)  # it is handed over again
+        except Exception:
+            log.exception("the attempt at the task %s was broken off", attempt.task_id)  # and is found again
+        finally:
+            with self._lock:
+                self._in_hand.pop((attempt.task_id, attempt.claim), None)
+                if not self._in_hand:
+                    self.idle.set()
+
+    async def _give_up(self) -> None:
+        for batch in list(self._batches):
+            batch.cancel()
+        await asyncio.gather(*self._batches, return_exceptions=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from steward.errors import StewardError
 from steward.installation.settings import Settings
 from steward.plugins.registry import Registry
 from steward.plugins.run_result import Failure, Outcome, Request
 from steward.sandbox import (
+    LOOK,
     SandboxCall,
     SandboxCancelled,
     SandboxDied,
@@ -21,7 +22,11 @@ from steward.sandbox import (
     SandboxPool,
     SandboxRaised,
     SandboxTimedOut,
+    pickled,
 )
+from steward.storage.database.group_commit import GroupWriter
+from steward.worker.handler_batch import HandlerBatch, HandlerWatch, Runs
+from steward.worker.handlers import Handlers
 
 log = logging.getLogger(__name__)
 
@@ -38,101 +43,14 @@ SPARE = 1
 """Processes kept ready beyond those for batches: for one that comes alone, and in place of one that dies."""
 
 
-class _Work:
-    """What is to be told of the requests that were handed over together, each once, from whatever thread."""
-
-    def __init__(
-        self,
-        ready: Callable[[str, Outcome], None],
-        progress: Callable[[str, float, str], None],
-        cancelled: Callable[[str], bool],
-        begins: Callable[[str], None],
-        judge: Callable[[str, Outcome], None],
-    ) -> None:
-        """`judge` is called with each task's outcome before it is reported."""
-        self._ready, self._progress, self.cancelled, self.begins = ready, progress, cancelled, begins
-        self._judge = judge
-        self._told: set[str] = set()
-        self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
-
-    def hear(self, message: Any) -> None:
-        """Pass on what a child says."""
-        if message[0] == "ready":
-            for task_id, outcome in message[1]:
-                self.tell(task_id, outcome)
-        elif message[0] == "progress":
-            self._progress(*message[1:])
-
-    def tell(self, task_id: str, outcome: Outcome) -> None:
-        """Report an outcome, unless there was one: two children may have made the same one."""
-        with self._lock:
-            if task_id in self._told:
-                return
-            self._told.add(task_id)
-        self._judge(task_id, outcome)
-        self._ready(task_id, outcome)
-
-    def open(self, requests: Sequence[Request]) -> list[Request]:
-        """Return those of `requests` that nothing was told of."""
-        with self._lock:
-            return [request for request in requests if request.task_id not in self._told]
-
-    def beside(self, function: Callable[..., None], *args: Any) -> None:
-        """Call `function` in a thread of its own, which `finish` waits for."""
-        thread = threading.Thread(target=function, args=args, name="beside", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def finish(self) -> None:
-        """Return when every thread has ended, those too that they have started."""
-        while self._threads:
-            self._threads.pop().join()
-
-
-class _Watch:
-    """Watches one call: who takes long is set aside, with what it is at, and is stopped at its own limit."""
-
-    def __init__(
-        self,
-        requests: Sequence[Request],
-        work: _Work,
-        limit: Callable[[str], float],
-        suspect: Callable[[str], None],
-        pass_by: Callable[[Request, Sequence[Request]], None],
-        patience: float,
-    ) -> None:
-        """`pass_by` is called with who takes longer than `patience`, and those who come after it."""
-        self._requests, self._work, self._limit = requests, work, limit
-        self._suspect, self._pass_by, self._patience = suspect, pass_by, patience
-        self._place, self._since = -1, time.monotonic()
-        self.left_alone: Request | None = None
-        self.timed_out = False
-
-    def look(self, call: SandboxCall) -> bool:
-        """Return whether the call is to be given up."""
-        moment = time.monotonic()
-        if call.place != self._place:
-            self._place, self._since = call.place, moment
-        if self._place < 0:
-            return False
-        request, took = self._requests[self._place], moment - self._since
-        if took > STALL:
-            self._suspect(request.name)
-        if self.left_alone is None and took > self._patience and call.set_aside():
-            self.left_alone = request
-            self._pass_by(request, self._requests[self._place + 1 :])
-        if self.left_alone is None:
-            return took > STALL and len(self._requests) > 1
-        self.timed_out = took > self._limit(request.name)
-        return self.timed_out or self._work.cancelled(request.task_id)
-
-
-class HostedPreparer:
+class HandlerPool(Handlers):
     """One pool of children. Whoever dies or takes long in it holds nobody up: the rest has a warm one always."""
 
-    def __init__(self, settings: Settings, registry: Registry, *, suspicion: float = SUSPECTED) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, ledger: GroupWriter, *, suspicion: float = SUSPECTED
+    ) -> None:
         """`suspicion` is for how many seconds a handler that died or hung is kept from the others; 0: nobody is."""
+        super().__init__(ledger)
         self._registry, self._suspicion = registry, suspicion
         self._proven: set[str] = set()
         self._processes = settings.handler_processes
@@ -148,29 +66,25 @@ class HostedPreparer:
             name="handlers",
         )
         self._suspected: dict[str, float] = {}
+        self._dropped: set[tuple[str, str]] = set()
+        self._arriving: dict[tuple[asyncio.AbstractEventLoop, str], Runs] = {}
+        # A thread waits for each batch at work, and there are as many as the dispatcher has in hand.
+        self._threads = ThreadPoolExecutor(1000, thread_name_prefix="handlers")
 
-    def prepare_each(
-        self,
-        requests: Sequence[Request],
-        ready: Callable[[str, Outcome], None],
-        progress: Callable[[str, float, str], None],
-        cancelled: Callable[[str], bool],
-        begins: Callable[[str], None] = lambda task_id: None,
-    ) -> None:
-        """Call `ready` once for each request and return when all have been reported.
+    async def run(self, request: Request) -> Outcome:
+        """Run a handler. Those of one claim that come at the same moment are one batch, in one child."""
+        loop = asyncio.get_running_loop()
+        batch = self._arriving.get((loop, request.claim))
+        if batch is None:
+            batch = self._arriving[loop, request.claim] = {}
+            loop.call_soon(self._start, loop, request.claim)
+        future: asyncio.Future[Outcome] = loop.create_future()
+        batch[request.task_id] = request, future
+        return await future
 
-        `begins` is called just before a handler that runs alone is given its request.
-        """
-        names = {request.task_id: request.name for request in requests}
-        work = _Work(ready, progress, cancelled, begins, lambda task_id, outcome: self._judge(names[task_id], outcome))
-        together: dict[str, list[Request]] = {}
-        for request in requests:
-            together.setdefault(request.name if self._is_suspected(request.name) else "", []).append(request)
-        unsuspected = together.pop("", [])
-        for group in together.values():
-            work.beside(self._together, group, work)
-        self._together(unsuspected, work)
-        work.finish()
+    def drop(self, claims: Collection[tuple[str, str]]) -> None:
+        """Stop the handlers of tasks that were cancelled or given to another worker."""
+        self._dropped.update(claims)
 
     def warm(self, *, spare: bool = True) -> None:
         """Start the children ahead of the first batch; those kept `spare` too, if they are not to come later."""
@@ -183,58 +97,67 @@ class HostedPreparer:
     def close(self) -> None:
         """Stop the children."""
         self._pool.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _together(self, requests: Sequence[Request], work: _Work) -> None:
-        """Prepare `requests` in one child, one after the other; from who dies or takes long the others part."""
+    def _start(self, loop: asyncio.AbstractEventLoop, claim: str) -> None:
+        runs = self._arriving.pop((loop, claim))
+        self._threads.submit(self._serve, HandlerBatch(runs, loop), [request for request, _ in runs.values()])
+
+    def _serve(self, batch: HandlerBatch, requests: Sequence[Request]) -> None:
+        together: dict[str, list[Request]] = {}
+        for request in requests:
+            together.setdefault(request.name if self._is_suspected(request.name) else "", []).append(request)
+        unsuspected = together.pop("", [])
+        try:
+            for group in together.values():
+                batch.beside(self._together, group, batch)
+            self._together(unsuspected, batch)
+            batch.finish()
+        except Exception:
+            log.exception("handlers could not be run")
+        self._say_nothing_came(requests, batch)
+        self._dropped.difference_update((request.task_id, request.claim) for request in requests)
+
+    def _together(self, requests: Sequence[Request], batch: HandlerBatch) -> None:
+        """Run `requests` in one child, one after the other; from who dies or takes long the others part."""
         left = list(requests)
         while len(left) > 1:
-            culprit = self._batch(left, work)
-            left = work.open(left) if culprit is not None else []
+            culprit = self._several(left, batch)
+            left = batch.open(left) if culprit is not None else []
             if culprit in left:
                 left.remove(culprit)
-                work.beside(self._alone, culprit, work)
+                batch.beside(self._alone, culprit, batch)
                 # Those of its kind may do the same: they need not take the others with them.
                 its_kind = [request for request in left if request.name == culprit.name]
                 if its_kind and len(its_kind) < len(left):
                     left = [request for request in left if request.name != culprit.name]
-                    work.beside(self._together, its_kind, work)
+                    batch.beside(self._together, its_kind, batch)
         for request in left:
-            self._alone(request, work)
+            self._alone(request, batch)
 
-    def _batch(self, requests: Sequence[Request], work: _Work) -> Request | None:
-        """Return at whose handler the batch was broken off, or None if nobody is left to be prepared here."""
-        watch = self._watch(requests, work)
+    def _several(self, requests: Sequence[Request], batch: HandlerBatch) -> Request | None:
+        """Return at whose handler the call was broken off, or None if nobody is left to be served here."""
+        watch = self._watch(requests)
         try:
-            self._pool.call(
-                list(requests),
-                on_message=work.hear,
-                look=watch.look,
-                aside=self._is_aside(requests[0]),
-                single=False,
-            )
+            with self._pool.lend(aside=self._is_aside(requests[0]), single=False) as call:
+                self._follow(call, requests, batch, watch)
         except (SandboxDied, SandboxTimedOut, SandboxOutOfMemory, SandboxCancelled, SandboxRaised) as error:
             if watch.left_alone is not None:
-                work.tell(watch.left_alone.task_id, self._failure(watch.left_alone, error, timed_out=watch.timed_out))
+                self._tell(batch, [self._failed(watch.left_alone, error, watch)])
                 return None
             culprit = requests[max(error.place, 0)]  # before the first if the child could not even begin
             log.warning("a batch of %d handlers was broken off at %s: %s", len(requests), culprit.name, error)
             self._suspect(culprit.name)
             return culprit
-        self._say_nothing_came(requests if watch.left_alone is None else [watch.left_alone], work)
+        self._say_nothing_came(requests if watch.left_alone is None else [watch.left_alone], batch)
         return None
 
-    def _alone(self, request: Request, work: _Work) -> None:
-        watch = self._watch([request], work)
+    def _alone(self, request: Request, batch: HandlerBatch) -> None:
+        watch = self._watch([request])
         try:
-            self._pool.call(
-                [request],
-                seconds=self._limit(request.name),
-                cancelled=lambda: work.cancelled(request.task_id),
-                on_message=work.hear,
-                begins=lambda: work.begins(request.task_id),
-                look=watch.look,
-                aside=self._is_aside(request),
-            )
+            with self._pool.lend(lambda: self._is_dropped(request), aside=self._is_aside(request)) as call:
+                self.begins(request)
+                self._follow(call, [request], batch, watch, self._limit(request.name))
         except (
             SandboxDied,
             SandboxTimedOut,
@@ -245,22 +168,70 @@ class HostedPreparer:
         ) as error:
             if isinstance(error, (SandboxDied, SandboxOutOfMemory)):
                 self._suspect(request.name)
-            work.tell(request.task_id, self._failure(request, error, timed_out=watch.timed_out))
-        self._say_nothing_came([request], work)
+            self._tell(batch, [self._failed(request, error, watch)])
+        self._say_nothing_came([request], batch)
 
-    def _watch(self, requests: Sequence[Request], work: _Work) -> _Watch:
-        def pass_by(one: Request, rest: Sequence[Request]) -> None:
-            if rest:
-                log.warning("%s takes long; %d handlers go on without it", one.name, len(rest))
-                work.beside(self._together, rest, work)
+    def _follow(
+        self,
+        call: SandboxCall,
+        requests: Sequence[Request],
+        batch: HandlerBatch,
+        watch: HandlerWatch,
+        seconds: float | None = None,
+    ) -> None:
+        """Let a child serve `requests`, tell what it says, and look at what it is at.
 
+        Raises:
+            SandboxCancelled: it was given up. What else `SandboxCall.talk` raises.
+        """
+        by_id = {request.task_id: request for request in requests}
+        for news in call.talk(pickled(list(requests)), seconds):
+            if news is not LOOK:
+                kind, *said = news
+                if kind == "ready":
+                    self._tell(batch, said[0])
+                elif kind == "progress":
+                    self.progresses(by_id[said[0]], *said[1:])
+                continue
+            at = watch.at(call, requests)
+            if at is None:
+                if len(requests) == 1 and self._is_dropped(requests[0]):
+                    call.give_up()
+                continue
+            if watch.took > STALL:
+                self._suspect(at.name)
+            if watch.goes_past(call, at) and (rest := requests[requests.index(at) + 1 :]):
+                log.warning("%s takes long; %d handlers go on without it", at.name, len(rest))
+                batch.beside(self._together, rest, batch)
+            if watch.left_alone is None:
+                if watch.took > STALL and len(requests) > 1:
+                    call.give_up()
+            else:
+                watch.timed_out = watch.took > self._limit(at.name)
+            if watch.timed_out or ((len(requests) == 1 or watch.left_alone) and self._is_dropped(at)):
+                call.give_up()
+
+    def _watch(self, requests: Sequence[Request]) -> HandlerWatch:
         # Who did so before will do so again: another process is made ready at once.
-        patience = 0.0 if self._is_suspected(requests[0].name) else PATIENCE
-        return _Watch(requests, work, self._limit, self._suspect, pass_by, patience)
+        return HandlerWatch(0.0 if self._is_suspected(requests[0].name) else PATIENCE)
 
-    def _say_nothing_came(self, requests: Sequence[Request], work: _Work) -> None:
-        for request in work.open(requests):
-            work.tell(request.task_id, Failure("The handler gave no answer.", crashed=1))
+    def _say_nothing_came(self, requests: Sequence[Request], batch: HandlerBatch) -> None:
+        nothing = Failure("The handler gave no answer.", crashed=1)
+        self._tell(batch, [(request.task_id, nothing) for request in batch.open(requests)])
+
+    def _tell(self, batch: HandlerBatch, outcomes: Sequence[tuple[str, Outcome]]) -> None:
+        """Judge each handler by its outcome, and only then tell who waits: the next task may come at once."""
+        taken = batch.take(outcomes)
+        for request, _, outcome in taken:
+            self.ended(request)
+            if isinstance(outcome, Failure) and outcome.crashed:
+                self._suspect(request.name)
+            else:
+                self._proven.add(request.name)
+        batch.answer(taken)
+
+    def _failed(self, request: Request, error: Exception, watch: HandlerWatch) -> tuple[str, Outcome]:
+        return request.task_id, self._failure(request, error, timed_out=watch.timed_out)
 
     def _failure(self, request: Request, error: Exception, *, timed_out: bool) -> Failure:
         if timed_out or isinstance(error, SandboxTimedOut):
@@ -289,8 +260,5 @@ class HostedPreparer:
         unproven = bool(self._suspicion) and name not in self._proven
         return unproven or self._suspected.get(name, 0.0) > time.monotonic()
 
-    def _judge(self, name: str, outcome: Outcome) -> None:
-        if isinstance(outcome, Failure) and outcome.crashed:
-            self._suspect(name)
-        else:
-            self._proven.add(name)
+    def _is_dropped(self, request: Request) -> bool:
+        return (request.task_id, request.claim) in self._dropped

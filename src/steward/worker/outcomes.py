@@ -6,6 +6,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from steward.errors import StewardError, TaskError
+from steward.mail.transport import Reply
+from steward.model.content import mask
 from steward.model.declaration.handler import Handler
 from steward.model.declaration.retry import RetryPolicy
 from steward.model.results import Outcome
@@ -13,6 +16,7 @@ from steward.model.states import MAX_STARTS, State, Task
 from steward.plugins.run_result import Failure
 from steward.storage.fleet.circuit_breaker import TURNED_AWAY
 from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.deliveries import Copy
 from steward.system.clock import SECOND
 
 HOLD = (
@@ -39,6 +43,26 @@ class Fate:
     """How often it was sent and nobody knows whether it arrived, where `outcome` is uncertain."""
     waits: str = ""
     earlier: bool = False
+
+
+def is_held(handler: Handler, ends: int) -> bool:
+    """Return whether a letter that has ended uncertain so often waits for a person."""
+    return handler.on_uncertain == "hold" or ends >= MOST_UNCERTAIN
+
+
+def fate(handler: Handler, copy: Copy, reply: Reply, waits: str) -> Fate:
+    """Return what became of a copy; `waits` is how the attempt is recorded where it does not count."""
+    ends = copy.uncertain + 1
+    hold = reply.outcome is Outcome.UNCERTAIN and is_held(handler, ends)
+    return Fate(copy.recipient, reply.outcome, reply.words, hold=hold, counts=not waits, waits=waits, ends=ends)
+
+
+def failure(error: Exception, secrets: Sequence[str]) -> Failure:
+    """Return why an attempt has failed with `error`, in words without `secrets`."""
+    if isinstance(error, StewardError):
+        # A render's limit is final too: the same document would reach it again, and four times the limit is no limit.
+        return Failure(str(error), final=isinstance(error, TaskError))
+    return Failure(mask(f"The task failed: {type(error).__name__}: {error}.", secrets))
 
 
 def blocked(task: Task, claim: str, now: int) -> Ending:

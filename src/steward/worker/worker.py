@@ -23,7 +23,7 @@ from steward.storage.fleet import wall_clock, workers
 from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery, retention
 from steward.system.clock import SECOND, new_id, now
 from steward.worker.executor import Executor
-from steward.worker.handler_pool import HostedPreparer
+from steward.worker.handler_pool import HandlerPool
 from steward.worker.mail_probe import MailProbe
 
 log = logging.getLogger(__name__)
@@ -60,14 +60,14 @@ class Worker:
         # Each letter in flight waits for one commit at a time: with all of them there, no more will come.
         self.writer = GroupWriter(ledger, linger=0.003, enough=settings.smtp_in_flight)
         self._transport: Transport = steward.transport()
-        self._preparing = HostedPreparer(settings, steward.registry)
+        self._handlers = HandlerPool(settings, steward.registry, self.writer)
         self._renderer = steward.renderer()
         self.runner = Executor(
             self.id,
             self.writer,
             steward.registry,
             steward.seal,
-            self._preparing,
+            self._handlers,
             self._transport,
             steward.archive,
             self._renderer,
@@ -102,14 +102,14 @@ class Worker:
 
     def warm(self) -> None:
         """Start the child processes without which no task can begin."""
-        self._preparing.warm(spare=False)
+        self._handlers.warm(spare=False)
 
     def await_warm(self) -> None:
         """Return when handlers can run: a task begun earlier would only wait, and be suspected if its worker dies.
 
         The spare child and the renderer's follow soon after, or when a task needs them first.
         """
-        self._preparing.await_warm()
+        self._handlers.await_warm()
         self.spawn("warm", self._warm_others)
 
     def stop(self) -> bool:
@@ -127,11 +127,11 @@ class Worker:
         with contextlib.suppress(StewardError):
             self.steward.ledger.apply(self._leave)
         self.runner.drop(set(left.items()))
-        self._preparing.close()
+        self._handlers.close()
         self._renderer.close()
+        self.runner.close()
         self._transport.close()
         self.writer.close()
-        self.runner.close()
         for thread in self._threads:
             thread.join(timeout=2)
         self.steward.end_observing()
@@ -175,7 +175,7 @@ class Worker:
 
     def _warm_others(self) -> None:
         if not self.stopping.wait(SOON):
-            self._preparing.warm()
+            self._handlers.warm()
             self._renderer.warm()
 
     def _register(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Child processes: real ones, that answer, raise, hang, grow, die, and outlive nobody."""
+"""SandboxProcess processes: real ones, that answer, raise, hang, grow, die, and outlive nobody."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from steward import errors
 from steward.sandbox import (
-    SandboxCall,
+    LOOK,
     SandboxCancelled,
     SandboxDied,
     SandboxLimits,
@@ -25,6 +25,7 @@ from steward.sandbox import (
     SandboxPool,
     SandboxRaised,
     SandboxTimedOut,
+    pickled,
     send,
 )
 
@@ -495,7 +496,7 @@ def test_a_parent_that_forgets_to_close_ends_at_once_and_takes_them_along(tmp_pa
     program = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from steward.sandbox import SandboxLimits, SandboxPool
+from steward.sandbox import SandboxPool, SandboxLimits
 pool = SandboxPool("kid:main", limits=SandboxLimits(60, 60, 300), name="kid")
 pool.call(["echo"])
 print(*pool.pids(), flush=True)
@@ -510,7 +511,7 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 import sys, signal
 sys.path.insert(0, {str(tmp_path)!r})
 from threading import Thread
-from steward.sandbox import SandboxLimits, SandboxPool
+from steward.sandbox import SandboxPool, SandboxLimits
 pool = SandboxPool("kid:main", size=2, limits=SandboxLimits(60, 60, 300), name="kid")
 asking = Thread(target=lambda: pool.call(["echo"]))
 asking.start()
@@ -541,13 +542,12 @@ def test_a_call_that_is_set_aside_gives_its_turn_to_others(roomy: SandboxPool) -
     """Both processes are taken by calls that last; a third call is answered once one of them has been set aside."""
     ended, aside = threading.Event(), threading.Event()
 
-    def look(call: SandboxCall) -> bool:
-        aside.set()
-        return not call.set_aside() or ended.is_set()
-
     def last() -> None:
-        with pytest.raises(SandboxCancelled):
-            roomy.call(["nap", 20], look=look)
+        with pytest.raises(SandboxCancelled), roomy.lend() as call:
+            for news in call.talk(pickled(["nap", 20])):
+                aside.set()
+                if news is LOOK and (not call.set_aside() or ended.is_set()):
+                    call.give_up()
 
     threads = [threading.Thread(target=last) for _ in range(2)]
     for thread in threads:
@@ -564,14 +564,18 @@ def test_calls_made_aside_leave_the_warm_ones_to_others(roomy: SandboxPool) -> N
     before, ended = set(roomy.pids()), threading.Event()
 
     def last() -> None:
-        with pytest.raises(SandboxCancelled):
-            roomy.call(["nap", 20], aside=True, cancelled=ended.is_set)
+        with pytest.raises(SandboxCancelled), roomy.lend(ended.is_set, aside=True) as call:
+            for _ in call.talk(pickled(["nap", 20])):
+                if ended.is_set():
+                    call.give_up()
 
     threads = [threading.Thread(target=last) for _ in range(4)]
     for thread in threads:
         thread.start()
     for _ in range(5):
-        assert roomy.call(["pid"], single=False) in before
+        with roomy.lend(single=False) as call:
+            assert set(call.talk(pickled(["pid"]))) <= {LOOK}
+            assert call.reply in before
     ended.set()
     for thread in threads:
         thread.join(20)
@@ -580,7 +584,8 @@ def test_calls_made_aside_leave_the_warm_ones_to_others(roomy: SandboxPool) -> N
 
 def test_a_child_goes_no_further_than_the_part_at_which_it_was_set_aside(roomy: SandboxPool) -> None:
     assert roomy.call(["parts", 3, 0.0]) == [0, 1, 2]
-    assert roomy.call(["parts", 500, 0.2], look=lambda call: call.place >= 0 and not call.set_aside()) in (
-        [0],
-        [0, 1],
-    )
+    with roomy.lend() as call:
+        for news in call.talk(pickled(["parts", 500, 0.2])):
+            if news is LOOK and call.place >= 0 and not call.set_aside():
+                call.give_up()
+        assert call.reply in ([0], [0, 1])

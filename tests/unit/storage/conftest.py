@@ -1,12 +1,14 @@
 """A ledger, and ways to put tasks into it."""
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
 from steward.model.states import State
 from steward.storage.database import Ledger
 from steward.storage.database.tables import metadata
-from steward.storage.tasks import acceptance, idempotency
+from steward.storage.tasks import acceptance, deliveries, idempotency
 from steward.storage.tasks.acceptance import NewTask
 from steward.system.clock import new_id, now
 
@@ -57,3 +59,13 @@ def add(ledger):
         return made.id
 
     return add
+
+
+def mark(connection, copy):
+    """Mark one copy and return whether its attempt is the task's own still."""
+    return deliveries.mark_each(connection, [copy])[0]
+
+
+def record(connection, copy, outcome, code, reply, *, marked=True):
+    """Record what became of one copy that was marked in its attempt, or never came so far."""
+    deliveries.record_each(connection, [replace(copy, outcome=outcome, code=code, reply=reply, marked=marked)])

@@ -9,7 +9,10 @@ from steward.storage.fleet import workers
 from steward.storage.tasks import attempts, commands, deliveries, recovery, search
 from steward.storage.tasks import claim as claims
 from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.deliveries import Copy
 from steward.system.clock import SECOND, now
+
+from .conftest import mark, record
 
 
 def begin(ledger, ids, worker="w1", claim="c1"):
@@ -52,8 +55,8 @@ def test_a_late_writer_is_refused(ledger, add):
     begin(ledger, [task_id], "w2", "c2")
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
     ledger.apply(lambda c: attempts.end_each(c, [ending(task_id)]))
-    copy = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"x")
-    assert ledger.apply(lambda c: deliveries.mark_each(c, [copy])) == [False]
+    copy = Copy(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, b"x")
+    assert not ledger.apply(lambda c: mark(c, copy))
     assert ledger.apply(lambda c: attempts.end(c, ending(task_id, "c2", number=2)))
     task = get(ledger, task_id)
     assert (task.state, [a.outcome for a in task.attempts]) == ("succeeded", ["lost", "succeeded"])
@@ -118,11 +121,10 @@ def test_retry_resumes_with_who_did_not_get_it(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
     for n, outcome in enumerate((Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNCERTAIN)):
-        copy = deliveries.OnWire(task_id, "c1", n, f"{n}@x.org", f"<{n}@x>", "s", 1, now(), b"x")
-        ledger.apply(lambda c, copy=copy: deliveries.mark_each(c, [copy]))
+        copy = Copy(task_id, "c1", n, f"{n}@x.org", f"<{n}@x>", "s", 1, b"x")
+        ledger.apply(lambda c, copy=copy: mark(c, copy))
         if outcome is not Outcome.UNCERTAIN:
-            answer = deliveries.Answer(task_id, n, 1, outcome, 250, "ok", now())
-            ledger.apply(lambda c, answer=answer: deliveries.record_each(c, [answer]))
+            ledger.apply(lambda c, copy=copy, o=outcome: record(c, copy, o, 250, "ok"))
     ledger.apply(lambda c: attempts.end(c, ending(task_id, state=State.FAILED)))
     ledger.apply(lambda c: commands.retry(c, task_id, now()))
     with ledger.read() as connection:
@@ -135,15 +137,14 @@ def test_retry_resumes_with_who_did_not_get_it(ledger, add):
 def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_first_bytes(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
-    first = deliveries.OnWire(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, now(), b"first")
-    ledger.apply(lambda c: deliveries.mark_each(c, [first]))
+    first = Copy(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, b"first")
+    ledger.apply(lambda c: mark(c, first))
     ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     begin(ledger, [task_id], "w2", "c2")
-    second = deliveries.OnWire(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, now(), b"second")
-    ledger.apply(lambda c: deliveries.mark_each(c, [second]))
+    second = Copy(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, b"second")
+    ledger.apply(lambda c: mark(c, second))
     # The frozen worker wakes and records its reply: the attempt is not its own any more.
-    late = deliveries.Answer(task_id, 0, 1, Outcome.REFUSED, 550, "late", now())
-    ledger.apply(lambda c: deliveries.record_each(c, [late]))
+    ledger.apply(lambda c: record(c, first, Outcome.REFUSED, 550, "late"))
     with ledger.read() as connection:
         copy = deliveries.stored(connection, [task_id])[task_id][0]
     assert (copy.outcome, copy.possible_duplicate, copy.wire) == (Outcome.UNCERTAIN, True, b"first")
@@ -152,19 +153,19 @@ def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_fi
 def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_does_not_reach_the_dot(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
-    ledger.apply(lambda c: deliveries.mark_each(c, [copy(task_id, "c1", 1)]))
+    ledger.apply(lambda c: mark(c, copy(task_id, "c1", 1)))
     for number in (2, 3):
         ledger.apply(lambda c, n=number: recovery.release(c, [f"w{n - 1}"], now()))
         begin(ledger, [task_id], f"w{number}", f"c{number}")
         mine = copy(task_id, f"c{number}", number)
-        ledger.apply(lambda c, m=mine: deliveries.record_unsent(c, m, Outcome.DEFERRED, 450, "later"))
+        ledger.apply(lambda c, m=mine: record(c, m, Outcome.DEFERRED, 450, "later", marked=False))
         with ledger.read() as connection:
             found = deliveries.stored(connection, [task_id])[task_id][0]
         assert (found.outcome, found.possible_duplicate, found.wire) == (Outcome.DEFERRED, True, b"x")
 
 
 def copy(task_id, claim, number):
-    return deliveries.OnWire(task_id, claim, 0, "a@x.org", "<m@x>", "s", number, now(), b"x")
+    return Copy(task_id, claim, 0, "a@x.org", "<m@x>", "s", number, b"x")
 
 
 def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger, add):
@@ -173,8 +174,8 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
         worker, claim = f"w{start}", f"c{start}"
         begin(ledger, [marked, about_to, preparing], worker, claim)
         ledger.apply(lambda c, n=start: attempts.say_running(c, preparing, n))
-        copy = deliveries.OnWire(marked, claim, 0, "a@x.org", "<m@x>", "s", start, now(), b"x")
-        ledger.apply(lambda c, copy=copy: deliveries.mark_each(c, [copy]))
+        copy = Copy(marked, claim, 0, "a@x.org", "<m@x>", "s", start, b"x")
+        ledger.apply(lambda c, copy=copy: mark(c, copy))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
         ledger.apply(lambda c, w=worker: recovery.release(c, [w], now()))
         ledger.apply(lambda c: claims.wake(c, now() + 5 * SECOND))

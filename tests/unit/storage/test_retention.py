@@ -7,11 +7,12 @@ from steward.errors import StateConflict
 from steward.model.results import Artifact, Outcome
 from steward.model.states import State
 from steward.storage.database.tables import keys, metadata, tasks
-from steward.storage.tasks import artifacts, attempts, deliveries, idempotency, retention, search
+from steward.storage.tasks import artifacts, attempts, idempotency, retention, search
 from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.deliveries import Copy
 from steward.system.clock import SECOND, now
 
-from .conftest import entry, key
+from .conftest import entry, key, mark, record
 
 
 def finish(ledger, task_id, *, to=(), state=State.SUCCEEDED, at=None):
@@ -21,10 +22,9 @@ def finish(ledger, task_id, *, to=(), state=State.SUCCEEDED, at=None):
         moment = at or now()
         attempts.begin(connection, [task_id], "w1", "c1", moment)
         for n, recipient in enumerate(to):
-            copy = deliveries.OnWire(task_id, "c1", n, recipient, f"<{n}@x>", "Your letter", 1, moment, b"x")
-            answer = deliveries.Answer(task_id, n, 1, Outcome.ACCEPTED, 250, f"ok {recipient}", moment)
-            deliveries.mark_each(connection, [copy])
-            deliveries.record_each(connection, [answer])
+            copy = Copy(task_id, "c1", n, recipient, f"<{n}@x>", "Your letter", 1, b"x")
+            mark(connection, copy)
+            record(connection, copy, Outcome.ACCEPTED, 250, f"ok {recipient}")
         artifacts.record(
             connection, task_id, "c1", Artifact(1, "a.csv", "text/csv", 1, "0" * 64, f"{task_id}/a"), moment
         )

@@ -23,6 +23,7 @@ from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
 from steward.worker.executor import Executor
+from steward.worker.handlers import Handlers
 
 
 class Payload(BaseModel):
@@ -47,32 +48,34 @@ class Post(CaptureTransport):
         return self.answers.get(parcel.recipient) or Reply(Outcome.ACCEPTED, Phase.DONE, 250, "ok")
 
 
-class Desk:
-    """Prepares in the calling thread: one letter for each of `to`, after `meanwhile` has been done."""
+class Desk(Handlers):
+    """Prepares in the event loop: one letter for each of `to`, after `meanwhile` has been done."""
 
-    def __init__(self):
+    def __init__(self, writer):
+        super().__init__(writer)
         self.to = ["ada@x.org"]
         self.before = self.meanwhile = lambda: None
         self.failure = self.result = None
 
-    def prepare_each(self, requests, ready, progress, cancelled, begins):
-        for request in requests:
-            self.before()
-            begins(request.task_id)
-            self.meanwhile()
-            drafts = tuple(
-                Draft(
-                    "steward@x.org",
-                    to,
-                    f"<{request.task_id}.{n}@x>",
-                    "Hello",
-                    b"Subject: Hello\r\n\r\nHello.\r\n",
-                    None,
-                    (),
-                )
-                for n, to in enumerate(self.to)
+    async def run(self, request):
+        self.before()
+        self.begins(request)
+        self.meanwhile()
+        drafts = tuple(
+            Draft(
+                "steward@x.org",
+                to,
+                f"<{request.task_id}.{n}@x>",
+                "Hello",
+                b"Subject: Hello\r\n\r\nHello.\r\n",
+                None,
+                (),
             )
-            ready(request.task_id, self.failure or self.result or Prepared(drafts, (), None))
+            for n, to in enumerate(self.to)
+        )
+        return self.failure or self.result or Prepared(drafts, (), None)
+
+    def drop(self, claims): ...
 
 
 @pytest.fixture
@@ -85,8 +88,15 @@ def ledger(tmp_path):
 
 
 @pytest.fixture
-def desk():
-    return Desk()
+def writer(ledger):
+    writer = GroupWriter(ledger)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def desk(writer):
+    return Desk(writer)
 
 
 @pytest.fixture
@@ -97,14 +107,12 @@ def post(tmp_path):
 
 
 @pytest.fixture
-def runner(ledger, desk, post, tmp_path):
-    writer = GroupWriter(ledger)
+def runner(writer, desk, post, tmp_path):
     registry = Registry({"welcome": welcome}, [])
     archive = FolderArchive(tmp_path / "archive")
     runner = Executor("w1", writer, registry, Seal(b"k" * 32), desk, post, archive, None, tmp_path / "spool")
     yield runner
     runner.close()
-    writer.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Handlers in child processes: those that die, hang or stall do not hold their neighbours up."""
 
+import asyncio
 import json
 import threading
 import time
@@ -7,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.storage.conftest import entry
 
 from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
 from steward.plugins.run_result import Failure, Prepared, Request
+from steward.storage.database import Ledger
+from steward.storage.database.group_commit import GroupWriter
+from steward.storage.tasks import acceptance, attempts, search
 from steward.system.clock import new_id, now
-from steward.worker.handler_pool import STALL, HostedPreparer
+from steward.worker.handler_pool import STALL, HandlerPool
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +31,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hosted(settings):
-    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False), suspicion=0)
+    hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), None, suspicion=0)
     hosted.warm()
     hosted.await_warm()
     yield hosted
@@ -42,20 +47,28 @@ def letter(number=0):
 
 
 class Answers(dict):
-    """What was reported for each task, and when."""
+    """What each handler's run has come to, in the order in which they ended, and when that was."""
 
     def __init__(self):
         self.at = {}
 
-    def ready(self, task_id, outcome):
-        assert task_id not in self, "an outcome was reported twice"
-        self.at[task_id] = time.monotonic()
-        self[task_id] = outcome
+    async def follow(self, hosted, request, then):
+        outcome = await hosted.run(request)
+        assert request.task_id not in self, "an outcome was reported twice"
+        self.at[request.task_id] = time.monotonic()
+        self[request.task_id] = outcome
+        then(self, request)
 
 
-def prepare(hosted, requests, cancelled=lambda task_id: False):
+def prepare(hosted, requests, then=lambda answers, request: None, meanwhile=None):
+    """Run handlers as the attempts of one batch do; `then` is called as each has ended, `meanwhile` runs beside."""
     answers = Answers()
-    hosted.prepare_each(requests, answers.ready, lambda task_id, fraction, text: None, cancelled)
+
+    async def all_of_them():
+        beside = [meanwhile()] if meanwhile else []
+        await asyncio.gather(*(answers.follow(hosted, each, then) for each in requests), *beside)
+
+    asyncio.run(all_of_them())
     assert set(answers) == {each.task_id for each in requests}
     return answers
 
@@ -104,14 +117,12 @@ def test_one_that_hangs_is_taken_out_of_its_batch_and_stopped_at_its_limit(hoste
 def test_one_that_takes_long_is_not_waited_for_by_its_neighbours(hosted, tmp_path):
     gate = tmp_path / "gate"
     slow, neighbour = request("wait", json.dumps({"until": str(gate)})), letter(4)
-    answers = Answers()
 
-    def ready(task_id, outcome):
-        answers.ready(task_id, outcome)
-        if task_id == neighbour.task_id:
+    def then(answers, request):
+        if request is neighbour:
             gate.touch()
 
-    hosted.prepare_each([slow, neighbour], ready, lambda *_: None, lambda task_id: False)
+    answers = prepare(hosted, [slow, neighbour], then)
     assert list(answers) == [neighbour.task_id, slow.task_id]
     assert all(isinstance(outcome, Prepared) for outcome in answers.values())
 
@@ -120,21 +131,19 @@ def test_one_that_takes_long_is_not_waited_for_by_its_neighbours(hosted, tmp_pat
 @pytest.mark.parametrize("name", ["die", "wait"])
 def test_neighbours_are_prepared_before_the_batch_is_taken_apart(settings, tmp_path, name, place):
     """The warm process beside it does that, whether or not anybody is suspected."""
-    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False), suspicion=0)
+    hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), None, suspicion=0)
     hosted.warm()
     hosted.await_warm()
     gate = tmp_path / "gate"
     bad = request(name, json.dumps({"until": str(gate)} if name == "wait" else {}))
     requests = [letter(n) for n in range(6)]
     requests.insert(place, bad)
-    answers = Answers()
 
-    def ready(task_id, outcome):
-        answers.ready(task_id, outcome)
+    def then(answers, request):
         if len(answers) == 6:
             gate.touch()
 
-    hosted.prepare_each(requests, ready, lambda *_: None, lambda task_id: False)
+    answers = prepare(hosted, requests, then)
     assert name == "die" or list(answers)[-1] == bad.task_id
     assert sum(isinstance(outcome, Prepared) for outcome in answers.values()) == 6 + (name == "wait")
     hosted.close()
@@ -142,7 +151,7 @@ def test_neighbours_are_prepared_before_the_batch_is_taken_apart(settings, tmp_p
 
 def test_one_that_has_not_come_to_an_end_yet_stands_apart_from_those_that_have(settings, tmp_path):
     """It waits for a process of its own rather than take the last warm one, or stand before a letter."""
-    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False))
+    hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), None)
     hosted.warm()
     hosted.await_warm()
     prepare(hosted, [letter(0)])
@@ -169,7 +178,7 @@ def test_letters_that_come_one_by_one_do_not_wait_for_several_that_hang(hosted, 
 
 
 def test_a_handler_that_has_died_is_kept_from_the_others_for_a_while(settings, tmp_path):
-    hosted = HostedPreparer(settings, load_plugins([TRIALS], entry_points=False))
+    hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), None)
     starts = tmp_path / "starts"
     pills = [request("die", json.dumps({"file": str(starts), "number": n})) for n in range(3)]
     first = prepare(hosted, [letter(1), pills[0], letter(2)])
@@ -184,7 +193,7 @@ def test_one_that_ran_out_of_memory_is_kept_from_the_others_too(settings):
     """Its process says so itself, and ends in order; the next time it must not stand before a letter."""
     registry = load_plugins([TRIALS], entry_points=False)
     registry.handlers["devour"] = replace(registry.handlers["devour"], lane="mail")
-    hosted = HostedPreparer(settings, registry)
+    hosted = HandlerPool(settings, registry, None)
     hosted.warm()
     hosted.await_warm()
     prepare(hosted, [letter(0)])
@@ -198,8 +207,48 @@ def test_one_that_ran_out_of_memory_is_kept_from_the_others_too(settings):
 
 def test_one_that_is_cancelled_is_stopped(hosted, tmp_path):
     waiting = request("wait", f'{{"file": "{tmp_path}/runs", "until": "{tmp_path}/never"}}')
-    answers = prepare(hosted, [waiting], cancelled=lambda task_id: (tmp_path / "runs").exists())
+
+    async def cancel():
+        while not (tmp_path / "runs").exists():
+            await asyncio.sleep(0.01)
+        hosted.drop([(waiting.task_id, waiting.claim)])
+
+    answers = prepare(hosted, [waiting], meanwhile=cancel)
     assert answers[waiting.task_id].final
+
+
+def test_the_handler_of_a_suspect_is_noted_on_disk_before_it_can_do_anything(settings, tmp_path):
+    """Its attempt is "waiting" until a process is free, and "running" from then on, and for as long as it runs."""
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
+    ledger.open()
+    made, writer = entry(name="wait"), GroupWriter(ledger)
+    ledger.apply(lambda c: acceptance.accept(c, [made]))
+    ledger.apply(lambda c: c.exec_driver_sql("UPDATE tasks SET lost = 1"))
+    ledger.apply(lambda c: attempts.begin(c, [made.id], "w1", "claim", now()))
+    hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), writer)
+    hosted.warm()
+    hosted.await_warm()
+    runs, gate = tmp_path / "runs", tmp_path / "gate"
+    told = json.dumps({"file": str(runs), "until": str(gate)})
+    suspect = Request(made.id, "wait", told, [], now(), "claim", attempt=1, suspect=True)
+    seen = []
+
+    def outcome():
+        with ledger.read() as connection:
+            return search.get(connection, made.id).attempts[-1].outcome
+
+    async def look():
+        seen.append(outcome())
+        while not runs.exists():
+            await asyncio.sleep(0.01)
+        seen.append(outcome())
+        gate.touch()
+
+    prepare(hosted, [suspect], meanwhile=look)
+    assert seen == ["waiting", "running"]
+    hosted.close()
+    writer.close()
+    ledger.close()
 
 
 def test_an_error_of_a_handler_is_words_with_file_and_line(hosted):

@@ -35,13 +35,13 @@ class CaptureTransport:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         private_files.own_folder(folder)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="outbox", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="outbox", daemon=True)
         self._thread.start()
 
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Capture `parcel`; see `Transport.send`."""
-        return asyncio.run_coroutine_threadsafe(self._send(parcel, before_dot), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._send(parcel, before_dot), self.loop)
 
     def check(self) -> Reply:
         """Say that the folder can be written."""
@@ -59,7 +59,7 @@ class CaptureTransport:
         """Stop the thread."""
         if not self._thread.is_alive():
             return
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=2)
 
     async def _send(self, parcel: Parcel, before_dot: BeforeDot) -> Reply:

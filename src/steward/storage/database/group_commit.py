@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import threading
@@ -26,10 +27,10 @@ LINGER = 0.001
 
 @dataclass(slots=True)
 class _Wish:
-    """One change: alone, or an item that is written together with others of its kind."""
+    """One change: alone, or an item that is written together with others of its kind; and whoever waits for it."""
 
     change: Callable[..., Any]
-    then: Callable[[Any, BaseException | None], None]
+    future: Future[Any] | asyncio.Future[Any]
     item: Any = None
     together: bool = False
 
@@ -51,20 +52,17 @@ class GroupWriter:
     def submit(self, change: Callable[[sa.Connection], T]) -> Future[T]:
         """Queue `change`; the future gives its value once committed, or its error (StorageUnavailable among them)."""
         future: Future[T] = Future()
-        self._queue.put(_Wish(change, lambda value, error: _settle(future, value, error)))
+        self._queue.put(_Wish(change, future))
         return future
 
-    def post(
-        self,
-        change: Callable[[sa.Connection, Sequence[I]], Sequence[T]],
-        item: I,
-        then: Callable[[T, BaseException | None], None],
-    ) -> None:
-        """Queue `item`: `change` is called once for all items that are committed together, and gives a value for each.
+    def commit(self, change: Callable[[sa.Connection, Sequence[I]], Sequence[T]], item: I) -> asyncio.Future[T]:
+        """Queue `item`; await the future, in the event loop that called, for its value once committed, or its error.
 
-        `then` is called in the writer's thread, with the value once committed, or with the error. It must be quick.
+        `change` is called once for all items that are committed together, and gives a value for each.
         """
-        self._queue.put(_Wish(change, then, item, together=True))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Wish(change, future, item, together=True))
+        return future
 
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return the value of `change` once committed. Raises what it raises."""
@@ -117,26 +115,18 @@ class GroupWriter:
             self._let_go()
             # SQLite has one lock: none of them has begun, and none would alone.
             if len(batch) == 1 or (isinstance(error, StorageBusy) and self.ledger.is_sqlite):
-                for wish in batch:
-                    self._tell(wish, None, error)
+                _answer([(wish.future, None, error) for wish in batch])
                 return
             for wish in batch:  # find out which one it was: each alone
                 self._flush([wish])
         else:
-            for wish, value in zip(batch, values, strict=True):
-                self._tell(wish, value, None)
+            _answer([(wish.future, value, None) for wish, value in zip(batch, values, strict=True)])
 
     def _let_go(self) -> None:
         """Give the kept connection back: while nothing happens it may be cut off unseen."""
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
-
-    def _tell(self, wish: _Wish, value: Any, error: BaseException | None) -> None:
-        try:
-            wish.then(value, error)
-        except Exception:
-            log.exception("what follows a change of the ledger failed")
 
 
 def _written(connection: sa.Connection, batch: list[_Wish]) -> list[Any]:
@@ -154,8 +144,30 @@ def _written(connection: sa.Connection, batch: list[_Wish]) -> list[Any]:
     return values
 
 
-def _settle(future: Future[Any], value: Any, error: BaseException | None) -> None:
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(value)
+_Answer = tuple[Future[Any] | asyncio.Future[Any], Any, BaseException | None]
+
+
+def _answer(answers: Sequence[_Answer]) -> None:
+    """Tell everybody who waits; an event loop is woken once for all that wait in it."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for answer in answers:
+        future = answer[0]
+        if isinstance(future, Future):
+            _settle([answer])
+        else:
+            loops.setdefault(future.get_loop(), []).append(answer)
+    for loop, its in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle, its)
+        except RuntimeError:
+            log.warning("%d changes are committed, and whoever waited for them has left", len(its))
+
+
+def _settle(answers: Sequence[_Answer]) -> None:
+    for future, value, error in answers:
+        if future.done():  # cancelled meanwhile
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from steward.model.results import Artifact
 from steward.model.states import State, Task
 from steward.storage.database import transitions
 from steward.storage.database.bulk import run_each
 from steward.storage.database.tables import attempts, tasks
+from steward.storage.tasks import artifacts, deliveries
+from steward.storage.tasks.deliveries import Copy
+from steward.system.clock import now as read_clock
 
 _BEGIN = (
     tasks.update()
@@ -95,6 +99,40 @@ def begin(
         )
         for r in (by_id[i] for i in ids if i in by_id)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class BegunAttempt:
+    """An attempt that has begun, and what earlier ones have left: copies, files, and files kept for their letters."""
+
+    task: Task
+    copies: list[Copy] = field(default_factory=list)
+    artifacts: list[Artifact] = field(default_factory=list)
+    enclosed: set[str] = field(default_factory=set)
+
+
+def begin_each(connection: sa.Connection, wanted: Sequence[tuple[str, str, str, bool]]) -> list[BegunAttempt | None]:
+    """Begin an attempt for each of `wanted` (task, worker, claim, whether it may be a suspect) as `begin` does.
+
+    Gives None for those that are not queued, or in somebody else's hand.
+    """
+    together: dict[tuple[str, str, bool], list[str]] = {}
+    for task_id, *how in wanted:
+        together.setdefault(tuple(how), []).append(task_id)  # type: ignore[arg-type]  # of a tuple of three
+    begun: dict[tuple[str, str], BegunAttempt] = {}
+    for (worker, claim, suspects), ids in together.items():
+        for task in begin(connection, ids, worker, claim, read_clock(), suspects=suspects):
+            begun[task.id, claim] = BegunAttempt(task)
+    again = [each.task.id for each in begun.values() if each.task.attempt > 1]
+    if again:
+        copies, enclosed = deliveries.stored(connection, again), deliveries.enclosed(connection, again)
+        for (task_id, claim), each in begun.items():
+            if each.task.attempt > 1:
+                files = artifacts.stored(connection, task_id)
+                begun[task_id, claim] = BegunAttempt(
+                    each.task, copies.get(task_id, []), files, enclosed.get(task_id, set())
+                )
+    return [begun.get((task_id, claim)) for task_id, _, claim, _ in wanted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +222,7 @@ _CLOSE = (
 )
 
 
-def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]:
+def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> None:
     """Close each attempt as `end` does; successes, which are most, in two statements for all of them."""
     successes = [e for e in endings if e.state == State.SUCCEEDED]
     before = transitions.states(connection, tasks.c.id.in_([e.task_id for e in successes]))
@@ -194,7 +232,13 @@ def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> list[None]
     for ending in endings:
         if ending.state != State.SUCCEEDED or done < len(successes):
             end(connection, ending)  # a success that was written changes nothing here; a late one is told so
-    return [None] * len(endings)
+
+
+def record_each(connection: sa.Connection, facts: Sequence[tuple[Copy | None, Ending | None]]) -> list[None]:
+    """Record what became of a copy, how an attempt has ended, or both, for each of `facts`."""
+    deliveries.record_each(connection, [copy for copy, _ in facts if copy is not None])
+    end_each(connection, [ending for _, ending in facts if ending is not None])
+    return [None] * len(facts)
 
 
 def say_running(connection: sa.Connection, task_id: str, attempt: int) -> None:

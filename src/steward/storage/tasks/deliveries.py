@@ -11,19 +11,31 @@ import sqlalchemy as sa
 from steward.model.results import Outcome
 from steward.storage.database.bulk import find_among, run_each
 from steward.storage.database.tables import attempts, deliveries, enclosures
+from steward.system.clock import now
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Copy:
-    """A stored copy as a worker that resumes a task sees it. `wire` is sealed, and gone once the outcome is final."""
+    """One recipient's copy: as it is stored, as it is marked before its dot, and what became of it.
 
+    `wire` is the sealed message to be stored for a repeat; it is gone once the outcome is final. `enclosures` are its
+    files that are not stored yet, by their SHA-256, sealed. `reply` is what is recorded of the server's words.
+    """
+
+    task_id: str
+    claim: str
     n: int
     recipient: str
-    outcome: Outcome
     message_id: str
     subject: str
-    wire: bytes | None
-    possible_duplicate: bool
+    attempt: int
+    wire: bytes | None = None
+    enclosures: tuple[tuple[str, bytes], ...] = ()
+    outcome: Outcome = Outcome.DEFERRED
+    code: int | None = None
+    reply: str = ""
+    marked: bool = False
+    possible_duplicate: bool = False
     uncertain: int = 0
     """How many times it was sent and nobody knows whether it arrived."""
 
@@ -35,33 +47,20 @@ def stored(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Copy
     for r in rows:
         found.setdefault(r.task_id, []).append(
             Copy(
+                r.task_id,
+                "",
                 r.n,
                 r.recipient,
-                Outcome(r.outcome),
                 r.message_id,
                 r.subject,
+                r.attempt,
                 r.wire,
-                r.possible_duplicate,
-                r.uncertain + (r.outcome == Outcome.UNCERTAIN),
+                outcome=Outcome(r.outcome),
+                possible_duplicate=r.possible_duplicate,
+                uncertain=r.uncertain + (r.outcome == Outcome.UNCERTAIN),
             )
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class OnWire:
-    """A copy about to be sent. `enclosures`: its files that are not stored yet, by their SHA-256, sealed."""
-
-    task_id: str
-    claim: str
-    n: int
-    recipient: str
-    message_id: str
-    subject: str
-    attempt: int
-    at: int
-    wire: bytes | None
-    enclosures: tuple[tuple[str, bytes], ...] = ()
 
 
 _RUNNING = "SELECT id, claim FROM tasks WHERE id IN (??) AND state = 'running'"
@@ -78,11 +77,11 @@ _MARK = (
 _ENCLOSE = "INSERT INTO enclosures (task_id, sha256, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]:
-    """Record that each of `copies` may be delivered from now on; say of each whether its attempt is the task's own."""
-    held = _held(connection, copies)
+def mark_each(connection: sa.Connection, copies: Sequence[Copy]) -> list[bool]:
+    """Record that each of `copies` may be delivered from now on; return whether its attempt is the task's own still."""
+    held, at = _held(connection, copies), now()
     marked = [
-        (c.task_id, c.n, c.recipient, c.message_id, c.subject[:400], c.attempt, c.at, c.wire)
+        (c.task_id, c.n, c.recipient, c.message_id, c.subject[:400], c.attempt, at, c.wire)
         for c in copies
         if (c.task_id, c.claim) in held
     ]
@@ -94,7 +93,7 @@ def mark_each(connection: sa.Connection, copies: Sequence[OnWire]) -> list[bool]
     return [(copy.task_id, copy.claim) in held for copy in copies]
 
 
-def _held(connection: sa.Connection, copies: Sequence[OnWire]) -> set[tuple[Any, ...]]:
+def _held(connection: sa.Connection, copies: Sequence[Copy]) -> set[tuple[Any, ...]]:
     """Return the tasks of `copies`, with their claims, as far as they still run."""
     return set(find_among(connection, _RUNNING, {copy.task_id for copy in copies}))
 
@@ -108,47 +107,38 @@ def say_sending(connection: sa.Connection, task_id: str, attempt: int) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a copy that was marked in this attempt."""
-
-    task_id: str
-    n: int
-    attempt: int
-    outcome: Outcome
-    code: int | None
-    reply: str
-    at: int
-
-
 _RECORD = "UPDATE deliveries SET outcome = ?, code = ?, reply = ?, at = ? WHERE task_id = ? AND n = ? AND attempt = ?"
 _RECORD_FINAL = _RECORD.replace(" WHERE", ", wire = NULL WHERE")
 
 
-def record_each(connection: sa.Connection, answers: Sequence[Answer]) -> None:
-    """Record what became of each copy that was marked in its attempt."""
+def record_each(connection: sa.Connection, copies: Sequence[Copy]) -> None:
+    """Record what became of each of `copies`, whether it was marked in its attempt or never reached the final dot."""
+    at = now()
     for statement, final in ((_RECORD_FINAL, True), (_RECORD, False)):
         rows = [
-            (a.outcome.value, a.code, a.reply[:1000], a.at, a.task_id, a.n, a.attempt)
-            for a in answers
-            if a.outcome.final is final
+            (c.outcome.value, c.code, c.reply[:1000], at, c.task_id, c.n, c.attempt)
+            for c in copies
+            if c.marked and c.outcome.final is final
         ]
         run_each(connection, statement, rows)
+    for copy in copies:
+        if not copy.marked and copy.outcome is not Outcome.UNCERTAIN:
+            _record_unsent(connection, copy, at)
 
 
-def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, code: int | None, reply: str) -> None:
-    """Record a copy that never reached the final dot: refused, deferred or suppressed."""
+def _record_unsent(connection: sa.Connection, copy: Copy, at: int) -> None:
+    """Record a copy that never reached the final dot."""
     if (copy.task_id, copy.claim) not in _held(connection, [copy]):
         return
     values = {
         "recipient": copy.recipient,
-        "outcome": outcome.value,
+        "outcome": copy.outcome.value,
         "message_id": copy.message_id,
         "subject": copy.subject[:400],
-        "code": code,
-        "reply": reply[:1000],
+        "code": copy.code,
+        "reply": copy.reply[:1000],
         "attempt": copy.attempt,
-        "at": copy.at,
+        "at": at,
     }
     changed = connection.execute(
         deliveries.update()
@@ -159,7 +149,7 @@ def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, cod
                 # What was uncertain before may have arrived then: the next copy that goes out may be a second one.
                 "possible_duplicate": sa.or_(deliveries.c.possible_duplicate, deliveries.c.outcome == "uncertain"),
                 "uncertain": once_more(),
-                **({"wire": None} if outcome.final else {}),
+                **({"wire": None} if copy.outcome.final else {}),
             }
         )
     ).rowcount
@@ -169,11 +159,11 @@ def record_unsent(connection: sa.Connection, copy: OnWire, outcome: Outcome, cod
                 task_id=copy.task_id,
                 n=copy.n,
                 possible_duplicate=False,
-                wire=None if outcome.final else copy.wire,
+                wire=None if copy.outcome.final else copy.wire,
                 **values,
             )
         )
-        if not outcome.final:
+        if not copy.outcome.final:
             run_each(connection, _ENCLOSE, [(copy.task_id, *each) for each in copy.enclosures])
 
 

@@ -48,7 +48,7 @@ class _Asked:
 
 
 class SmtpTransport:
-    """One event loop in one thread owns every connection. `in_flight` is kept by the caller's gate."""
+    """One event loop in one thread owns every connection; attempts may run in it too. The caller keeps `in_flight`."""
 
     name = "smtp"
 
@@ -81,10 +81,10 @@ class SmtpTransport:
         self._proof: asyncio.TimerHandle | None = None
         self._new = SmtpConnector(self._connect)
         self._senders: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
-        self._closer = asyncio.run_coroutine_threadsafe(self._close_idle(), self._loop)
+        self._closer = asyncio.run_coroutine_threadsafe(self._close_idle(), self.loop)
 
     def send(self, parcel: Parcel, before_dot: BeforeDot = nothing_before_dot) -> Future[Reply]:
         """Send `parcel`; see `Transport.send`."""
@@ -92,12 +92,12 @@ class SmtpTransport:
         self._queue(parcel).append(SmtpDelivery(parcel, before_dot, future))
         if not self._woken:  # a batch wakes the loop once
             self._woken = True
-            self._loop.call_soon_threadsafe(self._begin)
+            self.loop.call_soon_threadsafe(self._begin)
         return future
 
     def check(self) -> Reply:
         """Connect, secure and sign in; see `Transport.check`."""
-        return asyncio.run_coroutine_threadsafe(self._check(), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._check(), self.loop).result()
 
     def silent(self, seconds: float) -> int:
         """Count connections that no server has greeted; see `Transport.silent`."""
@@ -105,7 +105,7 @@ class SmtpTransport:
 
     def reconnect(self) -> None:
         """Connect anew where a greeting is waited for; see `Transport.reconnect`."""
-        self._loop.call_soon_threadsafe(self._new.anew)
+        self.loop.call_soon_threadsafe(self._new.anew)
 
     def close(self) -> None:
         """Say goodbye on the idle connections and stop. What is on the wire is waited for by its sender."""
@@ -113,8 +113,8 @@ class SmtpTransport:
             return
         self._closer.cancel()
         with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(self._quit_idle(older_than=-1.0), self._loop).result(timeout=3)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+            asyncio.run_coroutine_threadsafe(self._quit_idle(older_than=-1.0), self.loop).result(timeout=3)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=2)
 
     async def _check(self) -> Reply:
@@ -136,7 +136,7 @@ class SmtpTransport:
         self._woken = False  # first: a letter that comes from now on wakes the loop again
         lines = self._connections if self._proved else 1
         for _ in range(min(len(self._urgent) + len(self._waiting), lines - len(self._senders))):
-            self._senders.add(self._loop.create_task(self._work()))
+            self._senders.add(self.loop.create_task(self._work()))
 
     async def _work(self) -> None:
         asked: _Asked | None = None
@@ -250,7 +250,7 @@ class SmtpTransport:
     def _expect_proof(self) -> None:
         """The server asks for a letter. It may refuse us at the end still, but others do not wait long for that."""
         if not self._proved and self._proof is None:
-            self._proof = self._loop.call_later(TAKEN_FOR_WELL, self._prove)
+            self._proof = self.loop.call_later(TAKEN_FOR_WELL, self._prove)
 
     def _note_proof(self, *, proved: bool) -> None:
         self._proved = proved
