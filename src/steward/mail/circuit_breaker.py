@@ -63,9 +63,11 @@ class MailLane:
 
     def concerns(self, task_id: str, reply: Reply) -> bool:
         """Return whether what became of a letter says something of mail as a whole: then it is to be heard."""
+        if reply.ours or reply.unreachable or self._doubted or task_id == self._asking:
+            return True
         if not reply.shared:
             self._refused_at = -HOLD
-        return reply.ours or reply.unreachable or self._doubted or task_id == self._asking
+        return False
 
     def hear_each(self, connection: Connection, heard: Sequence[tuple[str, Reply, str]]) -> list[str]:
         """Learn from what became of letters (task, reply, and its reason as it is shown to everybody).
@@ -77,6 +79,8 @@ class MailLane:
 
     def _hear(self, connection: Connection, task_id: str, reply: Reply, reason: str) -> str:
         asking = task_id == self._asking
+        if not reply.shared:
+            self._refused_at = -HOLD
         if asking:
             self._heard.set()
         letter = reply.phase in _OF_THE_LETTER

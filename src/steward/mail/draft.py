@@ -116,8 +116,8 @@ class DraftRoom:
         ready = asyncio.get_running_loop().create_future()
         (self._waiting.appendleft if first else self._waiting.append)((size, ready))
         self._admit()
+        await ready
         try:
-            await ready
             yield
         finally:
             self._used -= size
@@ -127,6 +127,8 @@ class DraftRoom:
     def _admit(self) -> None:
         while self._waiting and (not self._count or self._used + self._waiting[0][0] <= self._size):
             size, ready = self._waiting.popleft()
+            if ready.done():
+                continue  # whoever waited has been given up
             self._used += size
             self._count += 1
             ready.set_result(None)

@@ -83,6 +83,8 @@ class TaskAttempt:
         has_files = False
         try:
             # Prepare: the handler runs in a child process, and says what it wants.
+            if self.lost:
+                raise LateWriter(f"The task {task.id} was cancelled, or another worker has taken it over")
             self._secrets = tuple(_opened(parts.seal, task))
             prepared = await parts.handlers.run(Request.of(task, self.claim, self._secrets))
             if isinstance(prepared, Failure):

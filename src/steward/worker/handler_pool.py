@@ -66,6 +66,7 @@ class HandlerPool(Handlers):
             name="handlers",
         )
         self._suspected: dict[str, float] = {}
+        self._wanted: set[tuple[str, str]] = set()
         self._dropped: set[tuple[str, str]] = set()
         self._arriving: dict[tuple[asyncio.AbstractEventLoop, str], Runs] = {}
         # A thread waits for each batch at work, and there are as many as the dispatcher has in hand.
@@ -80,11 +81,17 @@ class HandlerPool(Handlers):
             loop.call_soon(self._start, loop, request.claim)
         future: asyncio.Future[Outcome] = loop.create_future()
         batch[request.task_id] = request, future
-        return await future
+        key = request.task_id, request.claim
+        self._wanted.add(key)
+        try:
+            return await future
+        finally:
+            self._wanted.discard(key)
+            self._dropped.discard(key)
 
     def drop(self, claims: Collection[tuple[str, str]]) -> None:
         """Stop the handlers of tasks that were cancelled or given to another worker."""
-        self._dropped.update(claims)
+        self._dropped.update(self._wanted.intersection(claims))
 
     def warm(self, *, spare: bool = True) -> None:
         """Start the children ahead of the first batch; those kept `spare` too, if they are not to come later."""
@@ -116,7 +123,6 @@ class HandlerPool(Handlers):
         except Exception:
             log.exception("handlers could not be run")
         self._say_nothing_came(requests, batch)
-        self._dropped.difference_update((request.task_id, request.claim) for request in requests)
 
     def _together(self, requests: Sequence[Request], batch: HandlerBatch) -> None:
         """Run `requests` in one child, one after the other; from who dies or takes long the others part."""

@@ -38,6 +38,9 @@ class InlineHandlers(Handlers):
             wanted = self._wanted.get()
             if wanted is not None:
                 request, future = wanted
-                self.begins(request)
-                future.set_result(self.preparer.prepare(request, partial(self.progresses, request)))
+                try:
+                    self.begins(request)
+                    future.set_result(self.preparer.prepare(request, partial(self.progresses, request)))
+                except Exception as error:  # the store fails: that is the attempt's to tell
+                    future.set_exception(error)
         until.result()

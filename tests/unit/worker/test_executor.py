@@ -155,6 +155,47 @@ def test_a_task_is_performed_once_however_often_it_is_handed_over(ledger, runner
     assert not runner.busy
 
 
+class Elsewhere:
+    """A transport that has an event loop of its own, and does not say which."""
+
+    def __init__(self, post):
+        self._post, self.marked_in = post, []
+
+    def send(self, parcel, before_dot):
+        async def mark():
+            self.marked_in.append(threading.current_thread().name)
+            await before_dot()
+
+        return self._post.send(parcel, mark)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_transport_with_a_loop_of_its_own_waits_for_the_mark(writer, desk, post, add, ledger, tmp_path, cancelled):
+    elsewhere, registry = Elsewhere(post), Registry({"welcome": welcome}, [])
+    archive = FolderArchive(tmp_path / "archive")
+    runner = Runner("w1", writer, registry, Seal(b"k" * 32), desk, elsewhere, archive, None, tmp_path / "spool")
+    task_id = add()
+    if cancelled:
+        desk.meanwhile = lambda: ledger.apply(lambda c: commands.cancel(c, task_id, now()))
+    runner.perform([task_id])
+    assert elsewhere.marked_in == ["outbox"]
+    assert (get(ledger, task_id).state, post.sent) == (("cancelled", []) if cancelled else ("succeeded", ["ada@x.org"]))
+    runner.close()
+
+
+def test_a_reply_and_the_end_of_its_task_are_recorded_together_or_not_at_all(ledger, runner, add):
+    task_id = add()
+    ledger.apply(
+        lambda c: c.exec_driver_sql(
+            "CREATE TRIGGER no_end BEFORE UPDATE OF state ON tasks WHEN new.state = 'succeeded'"
+            " BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        )
+    )
+    runner.perform([task_id])
+    task = get(ledger, task_id)
+    assert (task.state, [d.outcome for d in task.deliveries]) == ("retrying", ["uncertain"])
+
+
 def test_an_attempt_resumes_with_those_who_did_not_get_it(ledger, runner, desk, post, add):
     desk.to = ["ada@x.org", "bob@x.org", "eve@x.org"]
     post.answers = {
