@@ -113,10 +113,10 @@ def test_the_files_of_a_report_that_was_cancelled_or_killed_are_swept_at_the_sta
 
 def test_the_children_that_first_tasks_can_do_without_follow_when_it_is_ready(steward, performer):
     performer.warm()
-    first = performer._preparing._pool.pids()
+    first = performer._handlers._pool.pids()
     assert len(first) == steward.settings.handler_processes
     assert performer._renderer._children.pids() == []
     performer.await_warm()
-    until(lambda: len(performer._preparing._pool.pids()) == len(first) + handler_pool.SPARE)
+    until(lambda: len(performer._handlers._pool.pids()) == len(first) + handler_pool.SPARE)
     until(performer._renderer._children.pids)
-    assert set(first) <= set(performer._preparing._pool.pids())
+    assert set(first) <= set(performer._handlers._pool.pids())
