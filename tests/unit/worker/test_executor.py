@@ -173,7 +173,7 @@ class Elsewhere:
 def test_a_transport_with_a_loop_of_its_own_waits_for_the_mark(writer, desk, post, add, ledger, tmp_path, cancelled):
     elsewhere, registry = Elsewhere(post), Registry({"welcome": welcome}, [])
     archive = FolderArchive(tmp_path / "archive")
-    runner = Runner("w1", writer, registry, Seal(b"k" * 32), desk, elsewhere, archive, None, tmp_path / "spool")
+    runner = Executor("w1", writer, registry, Seal(b"k" * 32), desk, elsewhere, archive, None, tmp_path / "spool")
     task_id = add()
     if cancelled:
         desk.meanwhile = lambda: ledger.apply(lambda c: commands.cancel(c, task_id, now()))
