@@ -19,7 +19,7 @@ from steward.cli import sample
 from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.installation.container import Steward
-from steward.plugins.run_result import Prepared, Request
+from steward.plugins.run_result import HandlerRequest, HandlerResult
 from steward.system.clock import new_id, now
 
 WEASYPRINT = ("weasyprint>=70.0",)
@@ -28,8 +28,8 @@ WEASYPRINT = ("weasyprint>=70.0",)
 def page(steward: Steward) -> tuple[str, str]:
     """Return the HTML and the title of the demo's grant report."""
     payload = steward.registry.get("grant_report").payload(**sample.GRANT_REPORT | {"formats": ["pdf"]})
-    outcome = steward.preparer().prepare(Request(new_id(), "grant_report", payload.model_dump_json(), [], now()))
-    if not isinstance(outcome, Prepared) or outcome.documents[0].html is None:
+    outcome = steward.preparer().prepare(HandlerRequest(new_id(), "grant_report", payload.model_dump_json(), [], now()))
+    if not isinstance(outcome, HandlerResult) or outcome.documents[0].html is None:
         raise RuntimeError(f"the report could not be prepared: {outcome}")
     document = outcome.documents[0]
     return document.html.read_text(encoding="utf-8"), document.title

@@ -22,7 +22,7 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.mail.message import letter
 from steward.plugins import run
-from steward.plugins.run_result import Request
+from steward.plugins.run_result import HandlerRequest
 from steward.system.clock import new_id, now
 
 THREADS = {
@@ -94,7 +94,7 @@ def _steps(steward: Steward, count: int) -> dict[str, float]:
     preparer = steward.preparer()
     model = steward.registry.get("welcome_email").payload
     requests = [
-        Request(new_id(), "welcome_email", model(**payload("welcome_email", n)).model_dump_json(), [], now())
+        HandlerRequest(new_id(), "welcome_email", model(**payload("welcome_email", n)).model_dump_json(), [], now())
         for n in range(count)
     ]
     for request in requests[:20]:

@@ -14,7 +14,7 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.model.results import TaskResult
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.database.tables import deliveries, tasks
 from steward.system.clock import now
 from steward.worker.engines.immediate import ImmediateTaskService
@@ -44,7 +44,7 @@ class Performing:
             plugin.register_handlers = hookimpl(register)  # type: ignore[attr-defined]
         given = {"data_dir": folder / "data", "smtp_url": smtp_url, "free_space_mb": 0, **settings}
         self.steward = Steward(load(**given), extra_plugins=(plugin,))
-        self.writer = GroupWriter(self.steward.ledger)
+        self.writer = GroupCommit(self.steward.ledger)
         connect, command, final = seconds
         self.transport = (
             SmtpTransport(

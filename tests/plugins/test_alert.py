@@ -15,7 +15,7 @@ from steward.errors import InvalidPayload, NotPermitted
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
 from steward.model.caller import COMMAND_LINE, SCOPES, Caller
-from steward.plugins.run_result import Request
+from steward.plugins.run_result import HandlerRequest
 from steward.system.clock import new_id, now
 from steward.worker.dry_run import DryRun, apart, trial
 
@@ -96,7 +96,7 @@ def test_an_address_is_one_of_the_settings_or_none(told_at: Callable[[str], DryR
 def test_a_task_of_before_goes_to_an_address_of_the_settings(told_at: Callable[[str], DryRun]) -> None:
     place, heard = told_at("nonsense"), now()
     stored = '{"url": {"$secret": 0}, "title": "x", "body": "y"}'
-    request = Request(new_id(), "alert_webhook", stored, ["json://evil.example/"], heard)
+    request = HandlerRequest(new_id(), "alert_webhook", stored, ["json://evil.example/"], heard)
     outcome = place.steward.preparer({"operations": operations_for(place.steward)}).prepare(request)
     assert "An address in STEWARD_ALERT_URLS is not one that Apprise knows" in outcome.words
 

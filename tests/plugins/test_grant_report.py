@@ -31,7 +31,7 @@ from steward.documents.pdf.renderer import Layout
 from steward.documents.pdf.weasyprint import WeasyRenderer
 from steward.errors import InvalidRequest
 from steward.installation import settings
-from steward.plugins.run_result import Failure, Prepared, Request
+from steward.plugins.run_result import HandlerFailure, HandlerRequest, HandlerResult
 from steward.system.clock import micros
 from steward.worker.dry_run import DryRun, trial
 
@@ -378,11 +378,11 @@ def test_names_stay_text(made: Made) -> None:
     assert "Grace {{7*7}} <b>Hopper</b>" in words_of(made.pages[0])
 
 
-def prepared(made: Made, wish: dict[str, Any], created: int = 0) -> Prepared:
+def prepared(made: Made, wish: dict[str, Any], created: int = 0) -> HandlerResult:
     """What the handler makes of a request, before anything is laid out."""
-    request = Request("another", "grant_report", json.dumps(wish), [], created)
+    request = HandlerRequest("another", "grant_report", json.dumps(wish), [], created)
     outcome = made.trial.steward.preparer().prepare(request)
-    assert isinstance(outcome, Prepared), outcome
+    assert isinstance(outcome, HandlerResult), outcome
     return outcome
 
 
@@ -461,8 +461,8 @@ def test_postgresql_gives_the_same_report(made: Made, postgres_url: str) -> None
     here = prepared(made, WISH).documents[0]
     steward = made.trial.steward
     preparer = replace(steward.preparer(), source=Source(postgres_url), folder=steward.spool_folder / "postgres")
-    outcome = preparer.prepare(Request("another", "grant_report", json.dumps(WISH), [], 0))
-    assert isinstance(outcome, Prepared), outcome
+    outcome = preparer.prepare(HandlerRequest("another", "grant_report", json.dumps(WISH), [], 0))
+    assert isinstance(outcome, HandlerResult), outcome
     there = outcome.documents[0]
     assert here.html and there.html
     assert there.html.read_text(encoding="utf-8") == here.html.read_text(encoding="utf-8")
@@ -500,7 +500,7 @@ def test_what_cannot_become_a_report_is_refused_at_once_with_the_remedy(
 # What the data cannot know
 
 
-def page_of(outcome: Prepared) -> str:
+def page_of(outcome: HandlerResult) -> str:
     html = outcome.documents[0].html
     assert html is not None
     return words_of(re.sub(r"<[^>]+>", " ", html.read_text(encoding="utf-8")))
@@ -540,10 +540,10 @@ def test_a_period_that_is_over_is_final_from_the_next_day_on_in_the_installation
     made: Made, clock_at: Callable[[datetime], None]
 ) -> None:
     auckland = replace(made.trial.steward.preparer(), calendar=Calendar("Pacific/Auckland"))
-    request = Request("another", "grant_report", json.dumps({**WISH, "formats": ["pdf"]}), [], 0)
+    request = HandlerRequest("another", "grant_report", json.dumps({**WISH, "formats": ["pdf"]}), [], 0)
     clock_at(datetime(2026, 9, 30, 23, 30, tzinfo=UTC))  # in Auckland it is 1 October
     there = auckland.prepare(request)
-    assert isinstance(there, Prepared), there
+    assert isinstance(there, HandlerResult), there
     assert not there.documents[0].name.endswith("-provisional.pdf")
     assert "at the end of 30 September 2026, as on record on 1 October 2026" in page_of(there)
     here = prepared(made, {**WISH, "formats": ["pdf"]})
@@ -562,9 +562,9 @@ def test_a_period_still_to_come_is_refused(made: Made, clock_at: Callable[[datet
 
 
 def test_what_was_so_when_it_was_asked_for_is_looked_at_again_when_it_is_made(made: Made) -> None:
-    request = Request("another", "grant_report", json.dumps({**WISH, "end": "2031-12-31"}), [], 0)
+    request = HandlerRequest("another", "grant_report", json.dumps({**WISH, "end": "2031-12-31"}), [], 0)
     outcome = made.trial.steward.preparer().prepare(request)
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, HandlerFailure)
     assert outcome.final
     assert "lies outside the grant" in outcome.words
 

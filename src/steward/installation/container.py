@@ -19,7 +19,7 @@ from steward.plugins import registry as plugins
 from steward.plugins.factories import EngineFactory, scheme_of
 from steward.plugins.observers import Observers
 from steward.plugins.registry import Registry
-from steward.plugins.run import Preparer
+from steward.plugins.run import HandlerRunner
 from steward.plugins.source import Source
 from steward.plugins.sync_cursor import LedgerCursor
 from steward.storage.archive import Archive, ArchiveOptions
@@ -183,9 +183,9 @@ class Steward:
             public_url=self.settings.public_url,
         )
 
-    def preparer(self, given: dict[str, Any] | None = None) -> Preparer:
+    def preparer(self, given: dict[str, Any] | None = None) -> HandlerRunner:
         """Return what runs handlers in this process."""
-        return Preparer(
+        return HandlerRunner(
             self.registry,
             self.templates,
             self.letters,

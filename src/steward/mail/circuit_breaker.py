@@ -25,7 +25,7 @@ HOLD = 1.0
 _OF_THE_LETTER = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT)
 
 
-class StandsStill(Exception):
+class MailPaused(Exception):
     """Mail has come to a standstill while a letter was waiting to be made; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
@@ -33,7 +33,7 @@ class StandsStill(Exception):
         super().__init__(reason)
 
 
-class MailLane:
+class MailCircuitBreaker:
     """One per process. `stopped` is why letters wait, or an empty text while they go."""
 
     def __init__(self) -> None:

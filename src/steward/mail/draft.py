@@ -19,7 +19,7 @@ from typing import Final
 
 from steward.errors import ConfigurationError
 from steward.mail.message import mime
-from steward.mail.message.message import Enclosed, Message, cut
+from steward.mail.message.message import Message, MessageAttachment, cut
 from steward.storage.encryption import Seal
 
 ROOM: Final = 32_000_000
@@ -32,7 +32,7 @@ _CUT: Final = b'{"cut":'
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ComposedMessage:
     """A letter as it goes over the wire, and what is to be stored for a repeat, sealed, if anything."""
 
     wire: bytes
@@ -40,7 +40,7 @@ class Made:
     enclosures: tuple[tuple[str, bytes], ...] = ()
 
 
-def made(message: Message, seal: Seal, task_id: str, kept: set[str], *, store: bool) -> Made:
+def made(message: Message, seal: Seal, task_id: str, kept: set[str], *, store: bool) -> ComposedMessage:
     """Return `message` made; `kept` are the SHA-256 of the files that are stored already.
 
     Raises:
@@ -51,7 +51,7 @@ def made(message: Message, seal: Seal, task_id: str, kept: set[str], *, store: b
     stored: list[dict[str, str]] = []
     files: dict[str, bytes] = {}
     for piece in pieces:
-        if isinstance(piece, Enclosed):
+        if isinstance(piece, MessageAttachment):
             content = piece.content
             sha256 = hashlib.sha256(content).hexdigest()
             files[sha256] = content
@@ -62,12 +62,12 @@ def made(message: Message, seal: Seal, task_id: str, kept: set[str], *, store: b
             stored.append({"bytes": binascii.b2a_base64(piece, newline=False).decode()})
     wire = b"".join(whole)
     if not store or len(wire) > LARGEST_STORED:
-        return Made(wire)
+        return ComposedMessage(wire)
     if not files:
-        return Made(wire, seal.close(wire, task_id))
+        return ComposedMessage(wire, seal.close(wire, task_id))
     text = _CUT + json.dumps(stored).encode() + b"}"
     new = tuple((sha256, seal.close(content, task_id)) for sha256, content in files.items() if sha256 not in kept)
-    return Made(wire, seal.close(text, task_id), new)
+    return ComposedMessage(wire, seal.close(text, task_id), new)
 
 
 def in_pieces(stored: bytes) -> bool:
@@ -75,7 +75,7 @@ def in_pieces(stored: bytes) -> bool:
     return stored.startswith(_CUT)
 
 
-def made_again(stored: bytes, seal: Seal, task_id: str, file: Callable[[str], bytes | None]) -> Made:
+def made_again(stored: bytes, seal: Seal, task_id: str, file: Callable[[str], bytes | None]) -> ComposedMessage:
     """Return the letter of which `stored` is what was kept; `file` gives the sealed content of a file by its SHA-256.
 
     Raises:
@@ -92,17 +92,17 @@ def made_again(stored: bytes, seal: Seal, task_id: str, file: Callable[[str], by
                 "A letter cannot be repeated", "A file that goes with it is not kept any more", "Ask for a new task"
             )
         whole.append(mime.file_body(seal.open(sealed, task_id)))
-    return Made(b"".join(whole))
+    return ComposedMessage(b"".join(whole))
 
 
 def size_of(message: Message) -> int:
     """Return about how many bytes a letter has, before it is made."""
-    files = [each for each in (*message.attachments, *message.pictures) if isinstance(each, Enclosed)]
+    files = [each for each in (*message.attachments, *message.pictures) if isinstance(each, MessageAttachment)]
     words = len(message.text) + len(message.html or "")
     return words + sum(file.path.stat().st_size for file in files) * 4 // 3
 
 
-class DraftRoom:
+class MessageRoom:
     """Room for letters that are made: in turn, and only as many at once as it has bytes. Of one event loop."""
 
     def __init__(self, size: int = ROOM) -> None:

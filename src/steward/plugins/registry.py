@@ -54,7 +54,7 @@ class Plugin:
         return replace(self, origin=Path(self.origin).name, error=BROKEN if self.error else "")
 
 
-Parts = dict[factories.PluginPart, PluginFactories[Any]]
+PluginParts = dict[factories.PluginPart, PluginFactories[Any]]
 
 
 class Registry:
@@ -68,7 +68,7 @@ class Registry:
         self,
         handlers: Mapping[str, Handler],
         plugins: Iterable[Plugin],
-        parts: Parts | None = None,
+        parts: PluginParts | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         self.handlers = dict(handlers)
@@ -163,7 +163,7 @@ class _Loader:
         self.handlers: dict[str, Handler] = {}
         self.plugins: list[Plugin] = []
         self.observers: list[Observer] = []
-        self.parts: Parts = {kind: PluginFactories(kind) for kind in factories.KINDS}
+        self.parts: PluginParts = {kind: PluginFactories(kind) for kind in factories.KINDS}
         for name in SHIPPED:
             module = importlib.import_module(name)
             self.manager.register(module, name)

@@ -21,7 +21,7 @@ from steward.documents.tables.spreadsheets import spool, write_csv, write_xlsx
 from steward.documents.templates import Templates
 from steward.errors import InvalidPayload, SourceUnavailable, StewardError, StorageUnavailable, TaskError
 from steward.mail.message.letter import MessageComposer
-from steward.mail.message.message import Enclosed, compose
+from steward.mail.message.message import MessageAttachment, compose
 from steward.model import figures
 from steward.model.content import Attachment, Email, Note, Report, mask
 from steward.model.declaration.handler import Handler
@@ -30,7 +30,16 @@ from steward.model.declaration.plugin_settings import secrets as secrets_in
 from steward.model.payload import read
 from steward.model.periods import Calendar
 from steward.plugins.registry import Registry
-from steward.plugins.run_result import CSV, XLSX, Document, Draft, Failure, Outcome, Prepared, Request
+from steward.plugins.run_result import (
+    CSV,
+    XLSX,
+    EmailDraft,
+    HandlerFailure,
+    HandlerRequest,
+    HandlerResult,
+    ReportDocument,
+    RunResult,
+)
 from steward.plugins.source import Source
 from steward.storage import working_folders
 from steward.storage.database.storage_errors import storage_error
@@ -46,7 +55,7 @@ AT_ONCE = 256_000
 
 
 @dataclass
-class Preparer:
+class HandlerRunner:
     """Runs handlers in this process. `given` holds what they may ask for; `cursors` gives each task its own."""
 
     registry: Registry
@@ -56,29 +65,31 @@ class Preparer:
     folder: Path
     calendar: Calendar = field(default_factory=Calendar)
     given: dict[str, Any] = field(default_factory=dict)
-    cursors: Callable[[Request], Any] = lambda request: None
+    cursors: Callable[[HandlerRequest], Any] = lambda request: None
 
     def prepare(
-        self, request: Request, progress: Callable[[float, str], None] = lambda fraction, text: None
-    ) -> Outcome:
+        self, request: HandlerRequest, progress: Callable[[float, str], None] = lambda fraction, text: None
+    ) -> RunResult:
         """Return what the task asks for, or why it cannot be had. Raises nothing: a handler's errors are data."""
         secrets = list(request.secrets)
         try:
             return self._prepare(request, secrets, lambda fraction, text: progress(fraction, mask(text, secrets)))
         except (SourceUnavailable, StorageUnavailable) as error:
-            return Failure(mask(str(error), secrets))
+            return HandlerFailure(mask(str(error), secrets))
         except StewardError as error:
-            return Failure(mask(str(error), secrets), final=isinstance(error, (TaskError, InvalidPayload)))
+            return HandlerFailure(mask(str(error), secrets), final=isinstance(error, (TaskError, InvalidPayload)))
         except MemoryError:
-            return Failure("The handler needed more memory than it may have.", crashed=1)
+            return HandlerFailure("The handler needed more memory than it may have.", crashed=1)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return Failure(str(storage_error(error)))
+                return HandlerFailure(str(storage_error(error)))
             trace = mask("".join(traceback.format_exception(error)), secrets)
             log.error("the handler raised: %s", trace, extra=about(request.task_id, request.name, request.attempt))
-            return Failure(mask(_where(error), secrets))
+            return HandlerFailure(mask(_where(error), secrets))
 
-    def _prepare(self, request: Request, secrets: list[str], progress: Callable[[float, str], None]) -> Prepared:
+    def _prepare(
+        self, request: HandlerRequest, secrets: list[str], progress: Callable[[float, str], None]
+    ) -> HandlerResult:
         """`secrets` are what is masked; those of the plugin's settings are added."""
         handler = self.registry.get(request.name)
         payload = self._payload(handler, request)
@@ -101,7 +112,7 @@ class Preparer:
             wishes = (wishes,)
         return self._fulfil(list(_checked(wishes, handler)), request, secrets)
 
-    def _payload(self, handler: Handler, request: Request) -> Any:
+    def _payload(self, handler: Handler, request: HandlerRequest) -> Any:
         try:
             return read(handler.payload, request.payload, request.secrets)
         except ValidationError as error:
@@ -110,13 +121,13 @@ class Preparer:
                 remedy=f"The plugin has changed since the task was accepted: {error.error_count()} fields differ",
             ) from error
 
-    def _fulfil(self, wishes: list[Any], request: Request, secrets: Sequence[str]) -> Prepared:
+    def _fulfil(self, wishes: list[Any], request: HandlerRequest, secrets: Sequence[str]) -> HandlerResult:
         reports = [w for w in wishes if isinstance(w, Report)]
         kept = len(reports)
         for email in (w for w in wishes if isinstance(w, Email)):
             reports += [a for a in email.attachments if isinstance(a, Report) and not any(a is r for r in reports)]
         documents = tuple(self._document(r, request, n, kept=n < kept) for n, r in enumerate(reports))
-        letters: list[Draft] = []
+        letters: list[EmailDraft] = []
         for number, email in enumerate(w for w in wishes if isinstance(w, Email)):
             attached = tuple(
                 next(n for n, r in enumerate(reports) if r is a) for a in email.attachments if isinstance(a, Report)
@@ -129,7 +140,7 @@ class Preparer:
                 email, task_id=request.task_id, created_at=moment(request.date), first=len(letters), attachments=files
             ):
                 letters.append(
-                    Draft(
+                    EmailDraft(
                         self.letters.envelope_sender,
                         message.recipient,
                         message.message_id,
@@ -142,9 +153,9 @@ class Preparer:
         notes = [w for w in wishes if isinstance(w, Note)]
         words = mask(" ".join(note.text for note in notes), secrets)
         told = figures.joined((note.figures for note in notes), lambda text: mask(text, secrets))
-        return Prepared(tuple(letters), documents, words or None, figures.dump(told))
+        return HandlerResult(tuple(letters), documents, words or None, figures.dump(told))
 
-    def _enclosed(self, files: Sequence[Attachment], request: Request, number: int) -> list[Enclosed]:
+    def _enclosed(self, files: Sequence[Attachment], request: HandlerRequest, number: int) -> list[MessageAttachment]:
         """Return the files of a letter as they lie in the task's working folder, once for all recipients."""
         own = working_folders.of(self.folder, request.task_id, request.claim)
         folder = working_folders.fresh(own / f"letter-{number}")
@@ -152,10 +163,10 @@ class Preparer:
         for n, file in enumerate(files):
             path = folder / str(n)
             private_files.make_file(path).write_bytes(file.content)
-            found.append(Enclosed(file.name, file.media_type, path))
+            found.append(MessageAttachment(file.name, file.media_type, path))
         return found
 
-    def _document(self, report: Report, request: Request, n: int, *, kept: bool) -> Document:
+    def _document(self, report: Report, request: HandlerRequest, n: int, *, kept: bool) -> ReportDocument:
         folder = working_folders.fresh(working_folders.of(self.folder, request.task_id, request.claim) / str(n))
         with contextlib.ExitStack() as stack:
             tables = [stack.enter_context(spool(table, folder)) for table in report.tables]
@@ -186,7 +197,7 @@ class Preparer:
                 private_files.make_file(html).write_text(clean(drawn), encoding="utf-8")
         names = all_apart(harmless(name, "report") for name in (f"{report.name}.pdf", *(name for name, _, _ in files)))
         told = tuple((name, media_type, path) for name, (_, media_type, path) in zip(names[1:], files, strict=True))
-        return Document(names[0], report.title or report.name, html, told, kept)
+        return ReportDocument(names[0], report.title or report.name, html, told, kept)
 
 
 class _Reporter:

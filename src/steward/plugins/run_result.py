@@ -19,7 +19,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PDF = "application/pdf"
 
 
-class Request(NamedTuple):
+class HandlerRequest(NamedTuple):
     """One task to prepare."""
 
     task_id: str
@@ -34,7 +34,7 @@ class Request(NamedTuple):
     """Whether a process has died in which this task was performed: the begin of its handler is noted on disk."""
 
     @classmethod
-    def of(cls, task: Task, claim: str, secrets: Sequence[str]) -> Request:
+    def of(cls, task: Task, claim: str, secrets: Sequence[str]) -> HandlerRequest:
         """Return what is asked for an attempt at `task`."""
         how = (claim, task.date, task.attempt, bool(task.lost))
         return cls(task.id, task.name, task.payload, list(secrets), task.created_at, *how)
@@ -45,7 +45,7 @@ class Request(NamedTuple):
         return self.dated_at or self.created_at
 
 
-class Document(NamedTuple):
+class ReportDocument(NamedTuple):
     """A report ready to be laid out: its HTML, and the files of its tables, in the task's working folder.
 
     `name` is the file name of its PDF; `files` are name, media type and place of the others.
@@ -58,7 +58,7 @@ class Document(NamedTuple):
     kept: bool
 
 
-class Draft(NamedTuple):
+class EmailDraft(NamedTuple):
     """A letter: finished bytes, or the message, to be made when it is sent, and the documents to attach to it then."""
 
     sender: str
@@ -70,17 +70,17 @@ class Draft(NamedTuple):
     documents: tuple[int, ...] = ()
 
 
-class Prepared(NamedTuple):
+class HandlerResult(NamedTuple):
     """Everything a task asks for."""
 
-    letters: tuple[Draft, ...] = ()
-    documents: tuple[Document, ...] = ()
+    letters: tuple[EmailDraft, ...] = ()
+    documents: tuple[ReportDocument, ...] = ()
     note: str | None = None
     figures: str | None = None
     """Those of the note, as the ledger keeps them: a JSON object."""
 
 
-class Failure(NamedTuple):
+class HandlerFailure(NamedTuple):
     """Why a task could not be prepared. `final`: a retry cannot help. `crashed`: it ended or hung its process."""
 
     words: str
@@ -88,4 +88,4 @@ class Failure(NamedTuple):
     crashed: int = 0
 
 
-Outcome = Prepared | Failure
+RunResult = HandlerResult | HandlerFailure

@@ -8,7 +8,7 @@ from typing import Any
 
 from steward.errors import LateWriter, StateConflict
 from steward.model.content import Secret
-from steward.plugins.run_result import Request
+from steward.plugins.run_result import HandlerRequest
 from steward.storage import sync_cursors as rows
 from steward.storage.database import Ledger
 from steward.storage.encryption import Seal
@@ -20,7 +20,7 @@ _SAME = object()
 class LedgerCursor:
     """The cursor of one attempt at one task; see `steward.Cursor`."""
 
-    def __init__(self, ledger: Ledger, seal: Seal, request: Request) -> None:
+    def __init__(self, ledger: Ledger, seal: Seal, request: HandlerRequest) -> None:
         self._ledger, self._seal, self._request = ledger, seal, request
         self._scope: str | None = None
         self._pause = 0

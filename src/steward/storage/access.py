@@ -24,7 +24,7 @@ _TRUSTED = {caller.id: caller for caller in (COMMAND_LINE, PROCESS, SERVICE, UNK
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeyOption:
+class ApiKey:
     """A key as listed; the key itself is shown once, when it is made. `only` is empty where it has no limit."""
 
     id: str
@@ -63,9 +63,7 @@ def parse_scopes(scopes: tuple[str, ...] | list[str]) -> str:
     return " ".join(s for s in SCOPES if s in scopes)
 
 
-def create_key(
-    connection: sa.Connection, name: str, scopes: list[str], only: Iterable[str] = ()
-) -> tuple[ApiKeyOption, str]:
+def create_key(connection: sa.Connection, name: str, scopes: list[str], only: Iterable[str] = ()) -> tuple[ApiKey, str]:
     """Make a key and return it with its token, `stw_` and 43 characters, which cannot be shown again.
 
     `only` names the tasks that it is limited to; without any it is limited by its scopes alone.
@@ -87,7 +85,7 @@ def create_key(
     return _key(row), token
 
 
-def list_keys(connection: sa.Connection) -> list[ApiKeyOption]:
+def list_keys(connection: sa.Connection) -> list[ApiKey]:
     """Return every key, newest first."""
     return [_key(row) for row in connection.execute(sa.select(api_keys).order_by(api_keys.c.id.desc()))]
 
@@ -233,10 +231,10 @@ def end_session(connection: sa.Connection, token: str) -> None:
     connection.execute(sessions.delete().where(sessions.c.hash == token_hash(token)))
 
 
-def _key(row: sa.Row[tuple[object, ...]]) -> ApiKeyOption:
+def _key(row: sa.Row[tuple[object, ...]]) -> ApiKey:
     r = row._mapping
     scopes, only = tuple(r["scopes"].split()), tuple((r["only"] or "").split())
-    return ApiKeyOption(
+    return ApiKey(
         r["id"], r["name"], scopes, moment(r["created_at"]), moment(r["used_at"]), moment(r["revoked_at"]), only
     )
 

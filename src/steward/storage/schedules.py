@@ -79,7 +79,7 @@ def add_within(connection: sa.Connection, entry: StoredSchedule, most: int) -> b
 
 
 def add_once(
-    connection: sa.Connection, entry: StoredSchedule, most: int, key: idempotency.GivenIdempotencyKey | None
+    connection: sa.Connection, entry: StoredSchedule, most: int, key: idempotency.IdempotencyKey | None
 ) -> str:
     """Store a schedule as `add_within`, unless its owner has used `key`; return the id of the key's schedule.
 

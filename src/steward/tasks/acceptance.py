@@ -209,7 +209,7 @@ class LedgerTaskService(AwaitedTaskService):
 
         return change
 
-    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> idempotency.GivenIdempotencyKey | None:
+    def key_of(self, handler: Handler, body: Sequence[Any], options: Options) -> idempotency.IdempotencyKey | None:
         """Return the key of a request with what it stands for: the name, the payload or payloads, and the options.
 
         Options count as they were given: what a handler adds to the moment of acceptance differs at each repeat.
@@ -221,7 +221,7 @@ class LedgerTaskService(AwaitedTaskService):
         times = [None if each is None else micros(each) for each in (options.run_at, options.expires_at)]
         said = [options.span or times, options.priority]
         whole, earlier = json.dumps([handler.name, body, said]), json.dumps([handler.name, *body])
-        return idempotency.GivenIdempotencyKey(
+        return idempotency.IdempotencyKey(
             options.caller.id, text, self._seal.digest(whole.encode()), self._seal.digest(earlier.encode())
         )
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from steward.model.states import Task
-from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.attempts import AttemptEnd
 from steward.system.log_line import about
 
 log = logging.getLogger("steward.tasks")
@@ -25,7 +25,7 @@ def cancelled(task_id: str, name: str, by: str) -> None:
     log.info("cancelled by %s", by, extra=about(task_id, name))
 
 
-def ended(task: Task, ending: Ending | None) -> None:
+def ended(task: Task, ending: AttemptEnd | None) -> None:
     """Log how an attempt has ended, as the ledger has it."""
     if ending is None:
         return

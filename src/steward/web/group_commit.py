@@ -11,7 +11,7 @@ from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 
 from steward.storage.database import Connection, Ledger
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 
 T = TypeVar("T")
 MOST: Final = 40
@@ -40,11 +40,11 @@ class GroupCommitLedger(Ledger):
     def __init__(self, ledger: Ledger) -> None:
         self.url, self.is_sqlite, self.path, self.engine = ledger.url, ledger.is_sqlite, ledger.path, ledger.engine
         self.lock, self.watchers = ledger.lock, ledger.watchers
-        self._writer: GroupWriter | None = None
+        self._writer: GroupCommit | None = None
 
     def begin(self) -> None:
         """Start grouping."""
-        self._writer = self._writer or GroupWriter(self)
+        self._writer = self._writer or GroupCommit(self)
 
     def end(self) -> None:
         """Commit what is waiting, and group no more."""

@@ -15,12 +15,12 @@ from typing import Final
 from steward.documents.pdf import glyphs
 from steward.documents.pdf.renderer import Layout, Renderer
 from steward.errors import LateWriter, StorageUnavailable
-from steward.mail.message.message import Enclosed
+from steward.mail.message.message import MessageAttachment
 from steward.model.results import Artifact
 from steward.model.states import Task
-from steward.plugins.run_result import PDF, Document
+from steward.plugins.run_result import PDF, ReportDocument
 from steward.storage.archive import Archive, pieces
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.tasks import artifacts, attempts
 from steward.system.clock import moment, now
 from steward.system.filenames import apart
@@ -41,12 +41,12 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class ArtifactKeeper:
     """Keeps the files of one attempt. `sent`: a letter of the task may have gone out, with files of an earlier one."""
 
     task: Task
     claim: str
-    writer: GroupWriter
+    writer: GroupCommit
     archive: Archive
     renderer: Renderer
     is_lost: Callable[[], bool]
@@ -55,7 +55,7 @@ class Keeping:
     boxes: set[str] = field(default_factory=set)
     """The scripts that stand as boxes in what was laid out, now or at an earlier attempt that kept it."""
 
-    def produce(self, documents: Sequence[Document]) -> list[list[Enclosed]]:
+    def produce(self, documents: Sequence[ReportDocument]) -> list[list[MessageAttachment]]:
         """Return the files of each document; those of documents that are to be kept are archived and recorded.
 
         Raises:
@@ -89,14 +89,14 @@ class Keeping:
         """Return what is to be said of the task: `note`, and which scripts stand as boxes in its documents."""
         return " ".join(filter(None, (note, glyphs.note(self.boxes)))) or None
 
-    def _wanted(self, document: Document) -> Iterable[_Wanted]:
+    def _wanted(self, document: ReportDocument) -> Iterable[_Wanted]:
         if document.html is not None:
             named = (document.name, PDF, document.title, str(self.task.date))
             yield _Wanted(document.name, PDF, document.html, _digest(named, document.html))
         for name, media_type, path in document.files:
             yield _Wanted(name, media_type, path, _digest((name, media_type), path))
 
-    def _make(self, document: Document, file: _Wanted) -> None:
+    def _make(self, document: ReportDocument, file: _Wanted) -> None:
         if file.media_type != PDF:
             return  # the handler's process has written it
         self.writer.submit(lambda c: attempts.say_progress(c, self.task.id, self.claim, 0.7, "Laying out the document"))
@@ -120,10 +120,10 @@ class Keeping:
             raise LateWriter(f"The task {self.task.id} was cancelled, or another worker has taken it over")
         return artifact
 
-    def _enclosed(self, file: _Wanted) -> Enclosed:
+    def _enclosed(self, file: _Wanted) -> MessageAttachment:
         if file.kept is not None and file.media_type == PDF and file.path.suffix != ".pdf":
             file.path = self._fetched(file.kept, file.path.with_suffix(".pdf"))
-        return Enclosed(file.name, file.media_type.partition(";")[0], file.path)
+        return MessageAttachment(file.name, file.media_type.partition(";")[0], file.path)
 
     def _fetched(self, kept: Artifact, target: Path) -> Path:
         """Bring a document that an earlier attempt has kept into this one's folder, and return where it lies now."""
@@ -142,9 +142,9 @@ class Keeping:
             self.writer.apply(lambda c: artifacts.forget(c, self.task.id, self.claim, sorted(numbers)))
 
 
-def told_apart(files: Sequence[Enclosed]) -> tuple[Enclosed, ...]:
+def told_apart(files: Sequence[MessageAttachment]) -> tuple[MessageAttachment, ...]:
     """Return `files` with names of which none is another's, for one letter."""
-    found: list[Enclosed] = []
+    found: list[MessageAttachment] = []
     for file in files:
         name = apart(file.name, [other.name for other in found])
         found.append(file if name == file.name else replace(file, name=name))

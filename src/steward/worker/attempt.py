@@ -16,27 +16,27 @@ from traceback import format_exception
 from typing import Any
 
 from steward.errors import LateWriter, StewardError
-from steward.mail.circuit_breaker import StandsStill
+from steward.mail.circuit_breaker import MailPaused
 from steward.mail.delivery import deliver
 from steward.mail.draft import in_pieces, size_of
-from steward.mail.message.message import Enclosed
+from steward.mail.message.message import MessageAttachment
 from steward.mail.transport import Parcel, Reply
 from steward.model.content import mask
 from steward.model.declaration.handler import Handler
 from steward.model.results import Outcome
 from steward.model.states import Task
-from steward.plugins.run_result import Draft, Failure, Prepared, Request
+from steward.plugins.run_result import EmailDraft, HandlerFailure, HandlerRequest, HandlerResult
 from steward.storage import working_folders
 from steward.storage.encryption import Seal
 from steward.storage.fleet.circuit_breaker import SENDING, STOOD_STILL, TRIAL
 from steward.storage.tasks import attempts, deliveries
-from steward.storage.tasks.attempts import BegunAttempt, Ending
-from steward.storage.tasks.deliveries import Copy
+from steward.storage.tasks.attempts import AttemptEnd, BegunAttempt
+from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import SECOND, now
 from steward.tasks import task_log
 from steward.worker import copies, outcomes
-from steward.worker.artifacts import Keeping
-from steward.worker.outcomes import Fate
+from steward.worker.artifacts import ArtifactKeeper
+from steward.worker.outcomes import DeliveryOutcome
 from steward.worker.parts import AttemptParts
 
 
@@ -52,7 +52,7 @@ class TaskAttempt:
         self._parts, self.task_id, self.claim, self._alone = parts, task_id, claim, alone
         self.begun: BegunAttempt | None = None
         self.lost = self._is_over = self._refused = False
-        self._fates: list[Fate] = []
+        self._fates: list[DeliveryOutcome] = []
         self._unrecorded = 0
         self._secrets: tuple[str, ...] = ()
         self._note: tuple[str | None, str | None] = (None, None)
@@ -86,13 +86,13 @@ class TaskAttempt:
             if self.lost:
                 raise LateWriter(f"The task {task.id} was cancelled, or another worker has taken it over")
             self._secrets = tuple(_opened(parts.seal, task))
-            prepared = await parts.handlers.run(Request.of(task, self.claim, self._secrets))
-            if isinstance(prepared, Failure):
+            prepared = await parts.handlers.run(HandlerRequest.of(task, self.claim, self._secrets))
+            if isinstance(prepared, HandlerFailure):
                 raise _Failed(prepared)
             has_files = bool(prepared.documents) or any(draft.wire is None for draft in prepared.letters)
 
             # Lay out: documents become files; those that are to be kept are archived and recorded.
-            files: list[list[Enclosed]] = []
+            files: list[list[MessageAttachment]] = []
             self._note = (prepared.note, prepared.figures)
             if prepared.documents or begun.artifacts:
                 files = await self._in(parts.layouts, self._laid_out, begun, prepared)
@@ -128,10 +128,10 @@ class TaskAttempt:
         self,
         begun: BegunAttempt,
         handler: Handler,
-        draft: Draft,
-        copy: Copy,
+        draft: EmailDraft,
+        copy: StoredDelivery,
         stored: bytes | None,
-        files: Sequence[Sequence[Enclosed]],
+        files: Sequence[Sequence[MessageAttachment]],
     ) -> None:
         """Make one letter's bytes where they are not made yet, mark it, send it, and record what became of it.
 
@@ -161,7 +161,7 @@ class TaskAttempt:
         try:
             if reason := parts.lane.reason_to_wait(task.id):
                 self._refused = True  # it has stopped since the batch began: nobody signs in again and again
-                raise StandsStill(reason)
+                raise MailPaused(reason)
             async with contextlib.AsyncExitStack() as making:
                 # Make: few letters; most are made when they are prepared, or kept from an earlier attempt.
                 if stored is not None and not in_pieces(stored):
@@ -197,19 +197,19 @@ class TaskAttempt:
                     task_log.ended(task, ending)
         except (LateWriter, Expired):
             raise
-        except StandsStill as error:
-            fate = Fate(draft.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL)
+        except MailPaused as error:
+            fate = DeliveryOutcome(draft.recipient, Outcome.DEFERRED, error.reason, counts=False, waits=STOOD_STILL)
         except Exception as error:
             words = str(error) if isinstance(error, StewardError) else f"{type(error).__name__}: {error}"
             task_log.unrecorded(task, "a letter", words)
-            fate = Fate(draft.recipient, Outcome.DEFERRED, words)
+            fate = DeliveryOutcome(draft.recipient, Outcome.DEFERRED, words)
         finally:
             if is_held:
                 parts.gate.release()
         self._fates.append(fate)
         self._unrecorded -= 1
 
-    async def _judged(self, task: Task, handler: Handler, copy: Copy, reply: Reply) -> Fate:
+    async def _judged(self, task: Task, handler: Handler, copy: StoredDelivery, reply: Reply) -> DeliveryOutcome:
         """Return what a reply means for its task; what it means for all mail is learnt too."""
         waits = ""
         lane = self._parts.lane
@@ -220,7 +220,7 @@ class TaskAttempt:
         self._refused = self._refused or reply.ours
         return outcomes.fate(handler, copy, reply, waits)
 
-    def _delivered(self, task: Task, handler: Handler, *last: Fate) -> Ending:
+    def _delivered(self, task: Task, handler: Handler, *last: DeliveryOutcome) -> AttemptEnd:
         # What only sends waits in its lane; a report would be made again each second.
         soon = (self._parts.lane.stopped or self._refused) and task.lane in SENDING
         patience = SECOND if soon else TRIAL
@@ -229,13 +229,13 @@ class TaskAttempt:
             outcomes.delivered(task, self.claim, handler, fates, now(), *self._note, patience=patience)
         )
 
-    def _failed(self, task: Task, handler: Handler, error: Exception) -> Ending:
+    def _failed(self, task: Task, handler: Handler, error: Exception) -> AttemptEnd:
         if not isinstance(error, (_Failed, StewardError)):
             task_log.failed(task, mask("".join(format_exception(error)), self._secrets))
         failure = error.failure if isinstance(error, _Failed) else outcomes.failure(error, self._secrets)
         return outcomes.failed(task, self.claim, handler, failure, now())
 
-    async def _end(self, task: Task, ending: Ending) -> None:
+    async def _end(self, task: Task, ending: AttemptEnd) -> None:
         ending = self._within_means(ending)
         try:
             await self._parts.ledger.commit(attempts.record_each, (None, ending))
@@ -244,14 +244,14 @@ class TaskAttempt:
         else:
             task_log.ended(task, ending)
 
-    def _within_means(self, ending: Ending) -> Ending:
+    def _within_means(self, ending: AttemptEnd) -> AttemptEnd:
         """Return `ending` as this engine can keep it."""
         return ending if self._parts.retries_later else outcomes.never_later(ending)
 
-    def _laid_out(self, begun: BegunAttempt, prepared: Prepared) -> list[list[Enclosed]]:
+    def _laid_out(self, begun: BegunAttempt, prepared: HandlerResult) -> list[list[MessageAttachment]]:
         parts = self._parts
         how = (parts.ledger, parts.archive, parts.renderer, lambda: self.lost, begun.artifacts)
-        keeping = Keeping(begun.task, self.claim, *how, copies.some_sent(begun.copies))
+        keeping = ArtifactKeeper(begun.task, self.claim, *how, copies.some_sent(begun.copies))
         files = keeping.produce(prepared.documents)
         self._note = (keeping.noted(prepared.note), prepared.figures)
         return files
@@ -261,7 +261,7 @@ class TaskAttempt:
         if self.lost:
             raise LateWriter(f"The task {task.id} was cancelled, or another worker has taken it over")
         if reason := self._parts.lane.reason_to_stop(task.id):
-            raise StandsStill(reason)
+            raise MailPaused(reason)
 
     async def _in(self, threads: Executor, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
@@ -270,7 +270,7 @@ class TaskAttempt:
 class _Failed(Exception):
     """The handler could not be run, or has failed."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: HandlerFailure) -> None:
         self.failure = failure
         super().__init__(failure.words)
 
@@ -291,4 +291,4 @@ def _opened(seal: Seal, task: Task) -> list[str]:
     try:
         return seal.open_texts(task.sealed, task.id)
     except StewardError as error:
-        raise _Failed(Failure(str(error), final=True)) from error
+        raise _Failed(HandlerFailure(str(error), final=True)) from error

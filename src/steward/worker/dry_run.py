@@ -18,10 +18,10 @@ from steward.model.declaration.handler import Handler
 from steward.model.payload import write
 from steward.model.results import TaskResult
 from steward.plugins.registry import Registry
-from steward.plugins.run_result import Failure, Request
+from steward.plugins.run_result import HandlerFailure, HandlerRequest
 from steward.storage.archive import pieces
 from steward.storage.archives.folder import FolderArchive
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.system.clock import new_id, now
 from steward.worker.engines.immediate import ImmediateTaskService
 from steward.worker.executor import Executor
@@ -36,7 +36,7 @@ class DryRun:
         """`hosted`: handlers run in child processes, where none can hang or end this one; else here, for a debugger."""
         self.steward = steward
         settings = steward.settings
-        self._writer = GroupWriter(steward.ledger)
+        self._writer = GroupCommit(steward.ledger)
         self._transport = CaptureTransport(steward.outbox_folder)
         self._renderer = steward.renderer(1)
         self._pool = HandlerPool(settings, steward.registry, self._writer) if hosted else None
@@ -68,17 +68,17 @@ class DryRun:
         """
         texts: list[str] = []
         payload = write(handler.example, texts)
-        request = Request(new_id(), handler.name, payload, texts, now())
+        request = HandlerRequest(new_id(), handler.name, payload, texts, now())
         if self._pool is None:
             outcome = self._here.preparer.prepare(request)
-            return outcome.words if isinstance(outcome, Failure) else ""
+            return outcome.words if isinstance(outcome, HandlerFailure) else ""
         running = asyncio.run_coroutine_threadsafe(self._pool.run(request), self._runner.loop)
         try:
             outcome = running.result(timeout=seconds)
         except TimeoutError:
             self._pool.drop([(request.task_id, request.claim)])
             return f"Its example takes longer than {seconds:g} seconds."
-        return outcome.words if isinstance(outcome, Failure) else ""
+        return outcome.words if isinstance(outcome, HandlerFailure) else ""
 
     def messages(self) -> list[CapturedMessage]:
         """Return every captured message, whole, oldest first."""

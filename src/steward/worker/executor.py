@@ -14,7 +14,7 @@ from steward.errors import StorageUnavailable
 from steward.mail.transport import Transport
 from steward.plugins.registry import Registry
 from steward.storage.archive import Archive
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.encryption import Seal
 from steward.system.clock import new_id
 from steward.worker.attempt import TaskAttempt
@@ -30,7 +30,7 @@ class Executor:
     def __init__(
         self,
         worker: str,
-        writer: GroupWriter,
+        writer: GroupCommit,
         registry: Registry,
         seal: Seal,
         handlers: Handlers,

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from steward.plugins.run_result import Outcome, Request
+from steward.plugins.run_result import HandlerRequest, RunResult
 from steward.sandbox import SandboxCall
 
-Runs = dict[str, tuple[Request, "asyncio.Future[Outcome]"]]
+Runs = dict[str, tuple[HandlerRequest, "asyncio.Future[RunResult]"]]
 """Requests by their task, each with what its attempt awaits."""
-Taken = tuple[Request, "asyncio.Future[Outcome]", Outcome]
+Taken = tuple[HandlerRequest, "asyncio.Future[RunResult]", RunResult]
 
 
 class HandlerBatch:
@@ -25,7 +25,7 @@ class HandlerBatch:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
-    def take(self, outcomes: Sequence[tuple[str, Outcome]]) -> list[Taken]:
+    def take(self, outcomes: Sequence[tuple[str, RunResult]]) -> list[Taken]:
         """Return what is to be told, but for those who were told: two children may have made the same one."""
         with self._lock:
             return [(*self._waiting.pop(task_id), each) for task_id, each in outcomes if task_id in self._waiting]
@@ -36,7 +36,7 @@ class HandlerBatch:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 self._loop.call_soon_threadsafe(_settle, taken)
 
-    def open(self, requests: Sequence[Request]) -> list[Request]:
+    def open(self, requests: Sequence[HandlerRequest]) -> list[HandlerRequest]:
         """Return those of `requests` that nothing was told of."""
         with self._lock:
             return [request for request in requests if request.task_id in self._waiting]
@@ -66,10 +66,10 @@ class HandlerWatch:
         """`patience`: seconds after which others need not wait for the one that the child is at."""
         self._place, self._since, self._patience = -1, time.monotonic(), patience
         self.took = 0.0
-        self.left_alone: Request | None = None
+        self.left_alone: HandlerRequest | None = None
         self.timed_out = False
 
-    def at(self, call: SandboxCall, requests: Sequence[Request]) -> Request | None:
+    def at(self, call: SandboxCall, requests: Sequence[HandlerRequest]) -> HandlerRequest | None:
         """Look at the clock, and return the request that the child is at, or None before the first."""
         moment = time.monotonic()
         if call.place != self._place:
@@ -77,7 +77,7 @@ class HandlerWatch:
         self.took = moment - self._since
         return requests[self._place] if self._place >= 0 else None
 
-    def goes_past(self, call: SandboxCall, request: Request) -> bool:
+    def goes_past(self, call: SandboxCall, request: HandlerRequest) -> bool:
         """Return whether those after `request` are to go on without it, from now on."""
         if self.left_alone is None and self.took > self._patience and call.set_aside():
             self.left_alone = request

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from steward.errors import StewardError
 from steward.installation.settings import Settings
 from steward.plugins.registry import Registry
-from steward.plugins.run_result import Failure, Outcome, Request
+from steward.plugins.run_result import HandlerFailure, HandlerRequest, RunResult
 from steward.sandbox import (
     LOOK,
     SandboxCall,
@@ -24,7 +24,7 @@ from steward.sandbox import (
     SandboxTimedOut,
     pickled,
 )
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.worker.handler_batch import HandlerBatch, HandlerWatch, Runs
 from steward.worker.handlers import Handlers
 
@@ -47,7 +47,7 @@ class HandlerPool(Handlers):
     """One pool of children. Whoever dies or takes long in it holds nobody up: the rest has a warm one always."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, ledger: GroupWriter, *, suspicion: float = SUSPECTED
+        self, settings: Settings, registry: Registry, ledger: GroupCommit, *, suspicion: float = SUSPECTED
     ) -> None:
         """`suspicion` is for how many seconds a handler that died or hung is kept from the others; 0: nobody is."""
         super().__init__(ledger)
@@ -72,14 +72,14 @@ class HandlerPool(Handlers):
         # A thread waits for each batch at work, and there are as many as the dispatcher has in hand.
         self._threads = ThreadPoolExecutor(1000, thread_name_prefix="handlers")
 
-    async def run(self, request: Request) -> Outcome:
+    async def run(self, request: HandlerRequest) -> RunResult:
         """Run a handler. Those of one claim that come at the same moment are one batch, in one child."""
         loop = asyncio.get_running_loop()
         batch = self._arriving.get((loop, request.claim))
         if batch is None:
             batch = self._arriving[loop, request.claim] = {}
             loop.call_soon(self._start, loop, request.claim)
-        future: asyncio.Future[Outcome] = loop.create_future()
+        future: asyncio.Future[RunResult] = loop.create_future()
         batch[request.task_id] = request, future
         key = request.task_id, request.claim
         self._wanted.add(key)
@@ -110,8 +110,8 @@ class HandlerPool(Handlers):
         runs = self._arriving.pop((loop, claim))
         self._threads.submit(self._serve, HandlerBatch(runs, loop), [request for request, _ in runs.values()])
 
-    def _serve(self, batch: HandlerBatch, requests: Sequence[Request]) -> None:
-        together: dict[str, list[Request]] = {}
+    def _serve(self, batch: HandlerBatch, requests: Sequence[HandlerRequest]) -> None:
+        together: dict[str, list[HandlerRequest]] = {}
         for request in requests:
             together.setdefault(request.name if self._is_suspected(request.name) else "", []).append(request)
         unsuspected = together.pop("", [])
@@ -124,7 +124,7 @@ class HandlerPool(Handlers):
             log.exception("handlers could not be run")
         self._say_nothing_came(requests, batch)
 
-    def _together(self, requests: Sequence[Request], batch: HandlerBatch) -> None:
+    def _together(self, requests: Sequence[HandlerRequest], batch: HandlerBatch) -> None:
         """Run `requests` in one child, one after the other; from who dies or takes long the others part."""
         left = list(requests)
         while len(left) > 1:
@@ -141,7 +141,7 @@ class HandlerPool(Handlers):
         for request in left:
             self._alone(request, batch)
 
-    def _several(self, requests: Sequence[Request], batch: HandlerBatch) -> Request | None:
+    def _several(self, requests: Sequence[HandlerRequest], batch: HandlerBatch) -> HandlerRequest | None:
         """Return at whose handler the call was broken off, or None if nobody is left to be served here."""
         watch = self._watch(requests)
         try:
@@ -158,7 +158,7 @@ class HandlerPool(Handlers):
         self._say_nothing_came(requests if watch.left_alone is None else [watch.left_alone], batch)
         return None
 
-    def _alone(self, request: Request, batch: HandlerBatch) -> None:
+    def _alone(self, request: HandlerRequest, batch: HandlerBatch) -> None:
         watch = self._watch([request])
         try:
             with self._pool.lend(lambda: self._is_dropped(request), aside=self._is_aside(request)) as call:
@@ -180,7 +180,7 @@ class HandlerPool(Handlers):
     def _follow(
         self,
         call: SandboxCall,
-        requests: Sequence[Request],
+        requests: Sequence[HandlerRequest],
         batch: HandlerBatch,
         watch: HandlerWatch,
         seconds: float | None = None,
@@ -217,43 +217,45 @@ class HandlerPool(Handlers):
             if watch.timed_out or ((len(requests) == 1 or watch.left_alone) and self._is_dropped(at)):
                 call.give_up()
 
-    def _watch(self, requests: Sequence[Request]) -> HandlerWatch:
+    def _watch(self, requests: Sequence[HandlerRequest]) -> HandlerWatch:
         # Who did so before will do so again: another process is made ready at once.
         return HandlerWatch(0.0 if self._is_suspected(requests[0].name) else PATIENCE)
 
-    def _say_nothing_came(self, requests: Sequence[Request], batch: HandlerBatch) -> None:
-        nothing = Failure("The handler gave no answer.", crashed=1)
+    def _say_nothing_came(self, requests: Sequence[HandlerRequest], batch: HandlerBatch) -> None:
+        nothing = HandlerFailure("The handler gave no answer.", crashed=1)
         self._tell(batch, [(request.task_id, nothing) for request in batch.open(requests)])
 
-    def _tell(self, batch: HandlerBatch, outcomes: Sequence[tuple[str, Outcome]]) -> None:
+    def _tell(self, batch: HandlerBatch, outcomes: Sequence[tuple[str, RunResult]]) -> None:
         """Judge each handler by its outcome, and only then tell who waits: the next task may come at once."""
         taken = batch.take(outcomes)
         for request, _, outcome in taken:
             self.ended(request)
-            if isinstance(outcome, Failure) and outcome.crashed:
+            if isinstance(outcome, HandlerFailure) and outcome.crashed:
                 self._suspect(request.name)
             else:
                 self._proven.add(request.name)
         batch.answer(taken)
 
-    def _failed(self, request: Request, error: Exception, watch: HandlerWatch) -> tuple[str, Outcome]:
+    def _failed(self, request: HandlerRequest, error: Exception, watch: HandlerWatch) -> tuple[str, RunResult]:
         return request.task_id, self._failure(request, error, timed_out=watch.timed_out)
 
-    def _failure(self, request: Request, error: Exception, *, timed_out: bool) -> Failure:
+    def _failure(self, request: HandlerRequest, error: Exception, *, timed_out: bool) -> HandlerFailure:
         if timed_out or isinstance(error, SandboxTimedOut):
-            return Failure(f"The handler was stopped at its limit of {self._limit(request.name):g} seconds.", crashed=1)
+            return HandlerFailure(
+                f"The handler was stopped at its limit of {self._limit(request.name):g} seconds.", crashed=1
+            )
         if isinstance(error, SandboxOutOfMemory):
-            return Failure(f"The handler needed more memory than its {MEMORY_MB} MB.", crashed=1)
+            return HandlerFailure(f"The handler needed more memory than its {MEMORY_MB} MB.", crashed=1)
         if isinstance(error, SandboxDied):
-            return Failure(f"The handler ended its process ({error}).", crashed=1)
+            return HandlerFailure(f"The handler ended its process ({error}).", crashed=1)
         if isinstance(error, SandboxCancelled):
-            return Failure("Cancelled.", final=True)
-        return Failure(str(error))
+            return HandlerFailure("Cancelled.", final=True)
+        return HandlerFailure(str(error))
 
     def _limit(self, name: str) -> float:
         return self._registry.handlers[name].time_limit
 
-    def _is_aside(self, request: Request) -> bool:
+    def _is_aside(self, request: HandlerRequest) -> bool:
         """Whether a request leaves the warm children to others: it takes long by its nature, or did so just now."""
         quick = self._registry.handlers[request.name].lane in ("urgent", "mail", "bulk")
         return not quick or self._is_suspected(request.name)
@@ -266,5 +268,5 @@ class HandlerPool(Handlers):
         unproven = bool(self._suspicion) and name not in self._proven
         return unproven or self._suspected.get(name, 0.0) > time.monotonic()
 
-    def _is_dropped(self, request: Request) -> bool:
+    def _is_dropped(self, request: HandlerRequest) -> bool:
         return (request.task_id, request.claim) in self._dropped

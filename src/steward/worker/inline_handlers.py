@@ -8,23 +8,23 @@ from collections.abc import Collection
 from concurrent.futures import Future
 from functools import partial
 
-from steward.plugins.run import Preparer
-from steward.plugins.run_result import Outcome, Request
-from steward.storage.database.group_commit import GroupWriter
+from steward.plugins.run import HandlerRunner
+from steward.plugins.run_result import HandlerRequest, RunResult
+from steward.storage.database.group_commit import GroupCommit
 from steward.worker.handlers import Handlers
 
 
 class InlineHandlers(Handlers):
     """Nothing stops a handler here, and whatever it does, it does to this process."""
 
-    def __init__(self, preparer: Preparer, ledger: GroupWriter) -> None:
+    def __init__(self, preparer: HandlerRunner, ledger: GroupCommit) -> None:
         super().__init__(ledger)
         self.preparer = preparer
-        self._wanted: queue.SimpleQueue[tuple[Request, Future[Outcome]] | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[HandlerRequest, Future[RunResult]] | None] = queue.SimpleQueue()
 
-    async def run(self, request: Request) -> Outcome:
+    async def run(self, request: HandlerRequest) -> RunResult:
         """Run a handler in the thread that serves."""
-        future: Future[Outcome] = Future()
+        future: Future[RunResult] = Future()
         self._wanted.put((request, future))
         return await asyncio.wrap_future(future)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from steward.installation.container import Steward
 from steward.installation.settings import hostname_of
 from steward.mail.transport import Transport
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.fleet import circuit_breaker
 from steward.storage.tasks import search
 from steward.system.clock import now
@@ -31,7 +31,7 @@ class MailProbe:
     def __init__(
         self,
         steward: Steward,
-        writer: GroupWriter,
+        writer: GroupCommit,
         transport: Transport,
         runner: Executor,
         moved: Callable[[], None],

@@ -13,10 +13,10 @@ from steward.model.declaration.handler import Handler
 from steward.model.declaration.retry import RetryPolicy
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task
-from steward.plugins.run_result import Failure
+from steward.plugins.run_result import HandlerFailure
 from steward.storage.fleet.circuit_breaker import TURNED_AWAY
-from steward.storage.tasks.attempts import Ending
-from steward.storage.tasks.deliveries import Copy
+from steward.storage.tasks.attempts import AttemptEnd
+from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import SECOND
 
 HOLD = (
@@ -28,7 +28,7 @@ MOST_UNCERTAIN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class DeliveryOutcome:
     """What became of one recipient's copy in this attempt, or `earlier`.
 
     Where it does not count against the task, `waits` says how the attempt is recorded: `storage.fleet.circuit_breaker`.
@@ -50,24 +50,26 @@ def is_held(handler: Handler, ends: int) -> bool:
     return handler.on_uncertain == "hold" or ends >= MOST_UNCERTAIN
 
 
-def fate(handler: Handler, copy: Copy, reply: Reply, waits: str) -> Fate:
+def fate(handler: Handler, copy: StoredDelivery, reply: Reply, waits: str) -> DeliveryOutcome:
     """Return what became of a copy; `waits` is how the attempt is recorded where it does not count."""
     ends = copy.uncertain + 1
     hold = reply.outcome is Outcome.UNCERTAIN and is_held(handler, ends)
-    return Fate(copy.recipient, reply.outcome, reply.words, hold=hold, counts=not waits, waits=waits, ends=ends)
+    return DeliveryOutcome(
+        copy.recipient, reply.outcome, reply.words, hold=hold, counts=not waits, waits=waits, ends=ends
+    )
 
 
-def failure(error: Exception, secrets: Sequence[str]) -> Failure:
+def failure(error: Exception, secrets: Sequence[str]) -> HandlerFailure:
     """Return why an attempt has failed with `error`, in words without `secrets`."""
     if isinstance(error, StewardError):
         # A render's limit is final too: the same document would reach it again, and four times the limit is no limit.
-        return Failure(str(error), final=isinstance(error, TaskError))
-    return Failure(mask(f"The task failed: {type(error).__name__}: {error}.", secrets))
+        return HandlerFailure(str(error), final=isinstance(error, TaskError))
+    return HandlerFailure(mask(f"The task failed: {type(error).__name__}: {error}.", secrets))
 
 
-def blocked(task: Task, claim: str, now: int) -> Ending:
+def blocked(task: Task, claim: str, now: int) -> AttemptEnd:
     """Return the ending of a task whose plugin is missing: held, not lost."""
-    return Ending(
+    return AttemptEnd(
         task.id,
         task.attempt,
         claim,
@@ -77,9 +79,9 @@ def blocked(task: Task, claim: str, now: int) -> Ending:
     )
 
 
-def expired(task: Task, claim: str, now: int) -> Ending:
+def expired(task: Task, claim: str, now: int) -> AttemptEnd:
     """Return the ending of a task whose time has passed."""
-    return Ending(
+    return AttemptEnd(
         task.id,
         task.attempt,
         claim,
@@ -89,7 +91,9 @@ def expired(task: Task, claim: str, now: int) -> Ending:
     )
 
 
-def failed(task: Task, claim: str, handler: Handler, failure: Failure, now: int, chance: float | None = None) -> Ending:
+def failed(
+    task: Task, claim: str, handler: Handler, failure: HandlerFailure, now: int, chance: float | None = None
+) -> AttemptEnd:
     """Return the ending after a handler or a render failed: again later, or for good."""
     words = failure.words
     if failure.crashed:
@@ -99,10 +103,12 @@ def failed(task: Task, claim: str, handler: Handler, failure: Failure, now: int,
         else:
             # Soon, but not at once: a process that died for want of memory needs a moment's room.
             due = now + (2**starts) * SECOND
-            return Ending(task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due, lost=failure.crashed)
-        return Ending(task.id, task.attempt, claim, State.FAILED, now, words, lost=failure.crashed)
+            return AttemptEnd(
+                task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due, lost=failure.crashed
+            )
+        return AttemptEnd(task.id, task.attempt, claim, State.FAILED, now, words, lost=failure.crashed)
     if failure.final:
-        return Ending(task.id, task.attempt, claim, State.FAILED, now, words)
+        return AttemptEnd(task.id, task.attempt, claim, State.FAILED, now, words)
     return _later(task, claim, handler.retry, words, now, chance)
 
 
@@ -110,13 +116,13 @@ def delivered(
     task: Task,
     claim: str,
     handler: Handler,
-    fates: Sequence[Fate],
+    fates: Sequence[DeliveryOutcome],
     now: int,
     note: str | None = None,
     figures: str | None = None,
     chance: float | None = None,
     patience: int = SECOND,
-) -> Ending:
+) -> AttemptEnd:
     """Return the ending after every copy of the task has been tried once in this attempt."""
     again = [f for f in fates if not f.outcome.final and not f.hold]
     refused = [f for f in fates if f.outcome is Outcome.REFUSED]
@@ -128,16 +134,16 @@ def delivered(
         if ours is not None and not (sent and ours.waits == TURNED_AWAY):
             # Our own account or connection: wait without counting it against the task. Where its other letters went
             # through it is counted: then it is this letter that is turned away.
-            return Ending(
+            return AttemptEnd(
                 task.id, task.attempt, claim, State.RETRYING, now, ours.words,
                 due_at=now + patience, counts=False, outcome=ours.waits,
             )  # fmt: skip
         return _later(task, claim, handler.retry, _summary(again, len(fates)), now, chance)
     if held:
-        return Ending(task.id, task.attempt, claim, State.FAILED, now, _held(held))
+        return AttemptEnd(task.id, task.attempt, claim, State.FAILED, now, _held(held))
     if refused:
-        return Ending(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
-    return Ending(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note, figures=figures)
+        return AttemptEnd(task.id, task.attempt, claim, State.FAILED, now, _summary(refused, len(fates)))
+    return AttemptEnd(task.id, task.attempt, claim, State.SUCCEEDED, now, note=note, figures=figures)
 
 
 def delayed(policy: RetryPolicy, delays: Sequence[float]) -> RetryPolicy:
@@ -149,7 +155,7 @@ def delayed(policy: RetryPolicy, delays: Sequence[float]) -> RetryPolicy:
     return replace(policy, delays=tuple(delays), then=delays[-1], attempts=attempts)
 
 
-def never_later(ending: Ending) -> Ending:
+def never_later(ending: AttemptEnd) -> AttemptEnd:
     """Return `ending` for an engine that cannot make an attempt later: what would be tried again has failed."""
     if ending.state != State.RETRYING:
         return ending
@@ -157,10 +163,10 @@ def never_later(ending: Ending) -> Ending:
     return replace(ending, state=State.FAILED, error=words, due_at=None, outcome="")
 
 
-def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, chance: float | None) -> Ending:
+def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, chance: float | None) -> AttemptEnd:
     delay = policy.delay(task.failures + 1, chance)
     if delay is None:
-        return Ending(
+        return AttemptEnd(
             task.id, task.attempt, claim, State.FAILED, now, f"{words} Given up after {task.failures + 1} attempts."
         )
     due = now + int(delay * SECOND)
@@ -169,12 +175,12 @@ def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, ch
         # One last try just before the end is worth more than none.
         last = task.expires_at - 5 * SECOND
         if last <= now:
-            return Ending(
+            return AttemptEnd(
                 task.id, task.attempt, claim, State.EXPIRED, now, f"{words} It expired before it could be sent."
             )
         due = last
     elif due - begun > policy.within.total_seconds() * SECOND:
-        return Ending(
+        return AttemptEnd(
             task.id,
             task.attempt,
             claim,
@@ -182,16 +188,16 @@ def _later(task: Task, claim: str, policy: RetryPolicy, words: str, now: int, ch
             now,
             f"{words} Given up after {policy.within.total_seconds() / 3600:g} hours.",
         )
-    return Ending(task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due)
+    return AttemptEnd(task.id, task.attempt, claim, State.RETRYING, now, words, due_at=due)
 
 
-def _held(fates: Sequence[Fate]) -> str:
+def _held(fates: Sequence[DeliveryOutcome]) -> str:
     most = max(fate.ends for fate in fates)
     times, copies = ("", "A copy") if most == 1 else (f" {most} times", f"Up to {most} copies")
     return HOLD.format(to=", ".join(fate.to for fate in fates), times=times, copies=copies)
 
 
-def _summary(fates: Sequence[Fate], all_of: int) -> str:
+def _summary(fates: Sequence[DeliveryOutcome], all_of: int) -> str:
     first = fates[0]
     if all_of == 1:
         return first.words

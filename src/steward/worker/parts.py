@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steward.documents.pdf.renderer import Renderer
-from steward.mail.circuit_breaker import MailLane
-from steward.mail.draft import DraftRoom
+from steward.mail.circuit_breaker import MailCircuitBreaker
+from steward.mail.draft import MessageRoom
 from steward.mail.transport import Transport
 from steward.plugins.registry import Registry
 from steward.storage.archive import Archive
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.encryption import Seal
 from steward.worker.handlers import Handlers
 
@@ -23,7 +23,7 @@ class AttemptParts:
     """What every attempt of a worker shares. At most as many copies as `gate` admits are between mark and record."""
 
     worker: str
-    ledger: GroupWriter
+    ledger: GroupCommit
     registry: Registry
     handlers: Handlers
     transport: Transport
@@ -34,7 +34,7 @@ class AttemptParts:
     layouts: Executor
     makers: Executor
     gate: asyncio.Semaphore
-    room: DraftRoom = field(default_factory=DraftRoom)
-    lane: MailLane = field(default_factory=MailLane)
+    room: MessageRoom = field(default_factory=MessageRoom)
+    lane: MailCircuitBreaker = field(default_factory=MailCircuitBreaker)
     retry_delays: tuple[float, ...] | None = None
     retries_later: bool = True

@@ -17,7 +17,7 @@ from steward.installation.former_engine import FormerEngine
 from steward.mail.transport import Transport
 from steward.storage import working_folders
 from steward.storage.database import Connection
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
 from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery, retention
@@ -58,7 +58,7 @@ class Worker:
         self.slot = slot or f"{engine}-{os.getpid()}"
         self.id = f"{self.host[:40]}/{self.slot}/{new_id()[9:23]}{new_id()[-6:]}"
         # Each letter in flight waits for one commit at a time: with all of them there, no more will come.
-        self.writer = GroupWriter(ledger, linger=0.003, enough=settings.smtp_in_flight)
+        self.writer = GroupCommit(ledger, linger=0.003, enough=settings.smtp_in_flight)
         self._transport: Transport = steward.transport()
         self._handlers = HandlerPool(settings, steward.registry, self.writer)
         self._renderer = steward.renderer()

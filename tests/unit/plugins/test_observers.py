@@ -17,7 +17,7 @@ from steward.plugins.observers import Observer, Observers
 from steward.storage.database import Ledger
 from steward.storage.database.transitions import NOTED, Transition
 from steward.storage.tasks import acceptance, attempts, claim, commands, recovery
-from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.attempts import AttemptEnd
 from steward.system.clock import new_id, now
 
 SOON = 10.0
@@ -85,8 +85,8 @@ def test_every_way_in_which_a_task_changes_is_told(ledger: Ledger) -> None:
     apply(lambda c: attempts.begin(c, [ids[name] for name in begun[2:4]], "w2", "claim", moment))
     apply(lambda c: attempts.begin(c, [ids[name] for name in begun[4:]], "w3", "claim", moment))
 
-    def ended(name: str, state: State, claim: str = "claim") -> Ending:
-        return Ending(ids[name], 1, claim, state, moment)
+    def ended(name: str, state: State, claim: str = "claim") -> AttemptEnd:
+        return AttemptEnd(ids[name], 1, claim, state, moment)
 
     apply(lambda c: attempts.end_each(c, [ended("done", State.SUCCEEDED), ended("late", State.SUCCEEDED, "another")]))
     apply(lambda c: attempts.end(c, ended("blocked", State.BLOCKED)))

@@ -10,7 +10,7 @@ from tests.unit.storage.conftest import entry
 
 from steward.errors import LateWriter, StateConflict
 from steward.model.content import Secret
-from steward.plugins.run_result import Request
+from steward.plugins.run_result import HandlerRequest
 from steward.plugins.sync_cursor import LedgerCursor
 from steward.storage import sync_cursors
 from steward.storage.database import Ledger
@@ -45,7 +45,7 @@ def begin(ledger, task_id: str | None = None) -> LedgerCursor:
         ledger.apply(lambda c: acceptance.accept(c, [made]))
         task_id = made.id
     assert ledger.apply(lambda c: attempts.begin(c, [task_id], "w", claim, now()))
-    return LedgerCursor(ledger, SEAL, Request(task_id, "sync", "{}", [], now(), claim))
+    return LedgerCursor(ledger, SEAL, HandlerRequest(task_id, "sync", "{}", [], now(), claim))
 
 
 def test_a_page_is_pending_until_it_is_committed(ledger):

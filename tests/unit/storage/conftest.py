@@ -13,8 +13,8 @@ from steward.storage.tasks.acceptance import NewTask
 from steward.system.clock import new_id, now
 
 
-def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> idempotency.GivenIdempotencyKey:
-    return idempotency.GivenIdempotencyKey(caller, text, digest, **changes)
+def key(text: str, digest: str = "d", caller: str = "tests", **changes: str) -> idempotency.IdempotencyKey:
+    return idempotency.IdempotencyKey(caller, text, digest, **changes)
 
 
 def entry(**changes) -> NewTask:

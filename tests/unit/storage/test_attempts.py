@@ -8,8 +8,8 @@ from steward.model.states import MAX_STARTS, State
 from steward.storage.fleet import workers
 from steward.storage.tasks import attempts, commands, deliveries, recovery, search
 from steward.storage.tasks import claim as claims
-from steward.storage.tasks.attempts import Ending
-from steward.storage.tasks.deliveries import Copy
+from steward.storage.tasks.attempts import AttemptEnd
+from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import SECOND, now
 
 from .conftest import mark, record
@@ -29,7 +29,7 @@ def register(ledger, worker, moment=None):
 
 
 def ending(task_id, claim="c1", state=State.SUCCEEDED, number=1, **more):
-    return Ending(task_id, number, claim, state, now(), **more)
+    return AttemptEnd(task_id, number, claim, state, now(), **more)
 
 
 def test_only_one_of_two_begins(ledger, add):
@@ -55,7 +55,7 @@ def test_a_late_writer_is_refused(ledger, add):
     begin(ledger, [task_id], "w2", "c2")
     assert not ledger.apply(lambda c: attempts.end(c, ending(task_id)))
     ledger.apply(lambda c: attempts.end_each(c, [ending(task_id)]))
-    copy = Copy(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, b"x")
+    copy = StoredDelivery(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, b"x")
     assert not ledger.apply(lambda c: mark(c, copy))
     assert ledger.apply(lambda c: attempts.end(c, ending(task_id, "c2", number=2)))
     task = get(ledger, task_id)
@@ -121,7 +121,7 @@ def test_retry_resumes_with_who_did_not_get_it(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
     for n, outcome in enumerate((Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNCERTAIN)):
-        copy = Copy(task_id, "c1", n, f"{n}@x.org", f"<{n}@x>", "s", 1, b"x")
+        copy = StoredDelivery(task_id, "c1", n, f"{n}@x.org", f"<{n}@x>", "s", 1, b"x")
         ledger.apply(lambda c, copy=copy: mark(c, copy))
         if outcome is not Outcome.UNCERTAIN:
             ledger.apply(lambda c, copy=copy, o=outcome: record(c, copy, o, 250, "ok"))
@@ -137,11 +137,11 @@ def test_retry_resumes_with_who_did_not_get_it(ledger, add):
 def test_a_second_mark_over_an_uncertain_one_is_a_possible_duplicate_with_the_first_bytes(ledger, add):
     task_id = add()
     begin(ledger, [task_id])
-    first = Copy(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, b"first")
+    first = StoredDelivery(task_id, "c1", 0, "a@x.org", "<m@x>", "s", 1, b"first")
     ledger.apply(lambda c: mark(c, first))
     ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     begin(ledger, [task_id], "w2", "c2")
-    second = Copy(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, b"second")
+    second = StoredDelivery(task_id, "c2", 0, "a@x.org", "<m@x>", "s", 2, b"second")
     ledger.apply(lambda c: mark(c, second))
     # The frozen worker wakes and records its reply: the attempt is not its own any more.
     ledger.apply(lambda c: record(c, first, Outcome.REFUSED, 550, "late"))
@@ -165,7 +165,7 @@ def test_what_was_uncertain_stays_a_possible_duplicate_when_the_next_attempt_doe
 
 
 def copy(task_id, claim, number):
-    return Copy(task_id, claim, 0, "a@x.org", "<m@x>", "s", number, b"x")
+    return StoredDelivery(task_id, claim, 0, "a@x.org", "<m@x>", "s", number, b"x")
 
 
 def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger, add):
@@ -174,7 +174,7 @@ def test_a_start_is_not_held_against_a_task_whose_letters_were_being_sent(ledger
         worker, claim = f"w{start}", f"c{start}"
         begin(ledger, [marked, about_to, preparing], worker, claim)
         ledger.apply(lambda c, n=start: attempts.say_running(c, preparing, n))
-        copy = Copy(marked, claim, 0, "a@x.org", "<m@x>", "s", start, b"x")
+        copy = StoredDelivery(marked, claim, 0, "a@x.org", "<m@x>", "s", start, b"x")
         ledger.apply(lambda c, copy=copy: mark(c, copy))
         ledger.apply(lambda c, n=start: deliveries.say_sending(c, about_to, n))
         ledger.apply(lambda c, w=worker: recovery.release(c, [w], now()))

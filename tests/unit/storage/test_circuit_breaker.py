@@ -10,7 +10,7 @@ from steward.storage.database.tables import tasks
 from steward.storage.fleet import circuit_breaker
 from steward.storage.fleet.circuit_breaker import AGAIN, APART, LINE, STOOD_STILL, TRIAL, TURNED_AWAY, US
 from steward.storage.tasks import attempts
-from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.attempts import AttemptEnd
 from steward.system.clock import SECOND, now
 
 START = 1_000_000 * SECOND
@@ -30,7 +30,7 @@ def put_off(ledger, task_id, how, at, due_at=None):
     claim = "c" * 36
     ledger.apply(lambda c: c.execute(tasks.update().where(tasks.c.id == task_id).values(state=State.QUEUED)))
     (task,) = ledger.apply(lambda c: attempts.begin(c, [task_id], "w1", claim, at))
-    ending = Ending(
+    ending = AttemptEnd(
         task_id, task.attempt, claim, State.RETRYING, at, "no", due_at=due_at or at, counts=False, outcome=how
     )
     ledger.apply(lambda c: attempts.end(c, ending))

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 
 
 def test_a_change_that_fails_does_not_take_its_neighbours_down(ledger):
-    writer = GroupWriter(ledger)
+    writer = GroupCommit(ledger)
 
     def insert(name):
         return lambda c: c.execute(sa.text("INSERT INTO lanes (name) VALUES (:n)"), {"n": name}).rowcount
@@ -27,14 +27,14 @@ def test_a_change_that_fails_does_not_take_its_neighbours_down(ledger):
 
 
 def test_closing_commits_what_is_queued(ledger):
-    writer = GroupWriter(ledger)
+    writer = GroupCommit(ledger)
     futures = [writer.submit(lambda c, n=n: n) for n in range(1000)]
     writer.close()
     assert [f.result(timeout=0) for f in futures] == list(range(1000))
 
 
 def test_what_an_event_loop_awaits_is_written_together_and_gives_each_its_own_value(ledger):
-    writer = GroupWriter(ledger, linger=0.05)
+    writer = GroupCommit(ledger, linger=0.05)
     groups = []
 
     def insert_each(connection, names):
@@ -51,7 +51,7 @@ def test_what_an_event_loop_awaits_is_written_together_and_gives_each_its_own_va
 
 
 def test_an_item_that_fails_does_not_take_those_down_that_are_written_with_it(ledger):
-    writer = GroupWriter(ledger)
+    writer = GroupCommit(ledger)
 
     def insert_each(connection, names):
         if "bad" in names:

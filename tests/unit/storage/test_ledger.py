@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex
 
 from steward.errors import ConfigurationError, NewerStore, StorageBusy, StorageFull
 from steward.storage.database import Ledger
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.database.ledger import REVISIONS
 from steward.storage.database.storage_errors import storage_error
 from steward.storage.database.tables import metadata, tasks
@@ -167,7 +167,7 @@ class TestAStoreThatIsLocked:
         assert not prompt.lock.stands
 
     def test_many_that_wait_for_one_writer_are_all_told_in_time(self, prompt, other):
-        writer = GroupWriter(prompt)
+        writer = GroupCommit(prompt)
         began = time.monotonic()
         futures = [writer.submit(lambda c: None) for _ in range(300)]
         for future in futures:

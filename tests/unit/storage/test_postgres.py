@@ -10,14 +10,14 @@ from steward.errors import StorageUnavailable, UnknownTask
 from steward.model.states import State
 from steward.storage.database import Ledger, postgres
 from steward.storage.tasks import attempts, search
-from steward.storage.tasks.attempts import Ending
+from steward.storage.tasks.attempts import AttemptEnd
 from steward.system.clock import now
 
 
 def test_text_with_a_nul_is_kept_as_text(ledger, add):
     task_id = add()
     ledger.apply(lambda c: attempts.begin(c, [task_id], "w1", "c1", now()))
-    end = Ending(task_id, 1, "c1", State.FAILED, now(), error="550 no\0thing")
+    end = AttemptEnd(task_id, 1, "c1", State.FAILED, now(), error="550 no\0thing")
     assert ledger.apply(lambda c: attempts.end(c, end))
     with ledger.read() as connection:
         assert search.get(connection, task_id).error.startswith("550 no")

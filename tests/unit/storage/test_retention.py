@@ -8,8 +8,8 @@ from steward.model.results import Artifact, Outcome
 from steward.model.states import State
 from steward.storage.database.tables import keys, metadata, tasks
 from steward.storage.tasks import artifacts, attempts, idempotency, retention, search
-from steward.storage.tasks.attempts import Ending
-from steward.storage.tasks.deliveries import Copy
+from steward.storage.tasks.attempts import AttemptEnd
+from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import SECOND, now
 
 from .conftest import entry, key, mark, record
@@ -22,13 +22,13 @@ def finish(ledger, task_id, *, to=(), state=State.SUCCEEDED, at=None):
         moment = at or now()
         attempts.begin(connection, [task_id], "w1", "c1", moment)
         for n, recipient in enumerate(to):
-            copy = Copy(task_id, "c1", n, recipient, f"<{n}@x>", "Your letter", 1, b"x")
+            copy = StoredDelivery(task_id, "c1", n, recipient, f"<{n}@x>", "Your letter", 1, b"x")
             mark(connection, copy)
             record(connection, copy, Outcome.ACCEPTED, 250, f"ok {recipient}")
         artifacts.record(
             connection, task_id, "c1", Artifact(1, "a.csv", "text/csv", 1, "0" * 64, f"{task_id}/a"), moment
         )
-        attempts.end(connection, Ending(task_id, 1, "c1", state, moment, error="Ada was not in"))
+        attempts.end(connection, AttemptEnd(task_id, 1, "c1", state, moment, error="Ada was not in"))
 
     ledger.apply(change)
 

@@ -7,14 +7,14 @@ import pytest
 from tests.unit.storage.conftest import entry
 
 from steward.errors import LateWriter, StorageUnavailable
-from steward.plugins.run_result import CSV, Document
+from steward.plugins.run_result import CSV, ReportDocument
 from steward.storage.archive import checksum
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.tasks import acceptance, artifacts, attempts, commands
 from steward.system.clock import now
-from steward.worker.artifacts import Keeping, told_apart
+from steward.worker.artifacts import ArtifactKeeper, told_apart
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +38,11 @@ def house(tmp_path):
     """A task that runs, and what keeps files of it."""
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
     ledger.open()
-    writer = GroupWriter(ledger)
+    writer = GroupCommit(ledger)
     made = entry(name="statements")
     ledger.apply(lambda c: acceptance.accept(c, [made]))
     (task,) = ledger.apply(lambda c: attempts.begin(c, [made.id], "w1", "claim", now()))
-    yield Keeping(task, "claim", writer, FolderArchive(tmp_path / "archive"), Press(), lambda: False)
+    yield ArtifactKeeper(task, "claim", writer, FolderArchive(tmp_path / "archive"), Press(), lambda: False)
     writer.close()
     ledger.close()
 
@@ -60,7 +60,7 @@ def draw(tmp_path):
             html, table = folder / "report.html", folder / "0.csv"
             html.write_text(f"<p>{text}</p>")
             table.write_text(f"n\r\n{text}\r\n")
-            found.append(Document(f"{name}.pdf", name, html, ((f"{name}.csv", CSV, table),), kept))
+            found.append(ReportDocument(f"{name}.pdf", name, html, ((f"{name}.csv", CSV, table),), kept))
         return found
 
     return draw

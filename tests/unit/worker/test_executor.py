@@ -15,10 +15,10 @@ from steward.mail.transports.captured import CaptureTransport
 from steward.model.results import Outcome
 from steward.model.states import State
 from steward.plugins.registry import Registry
-from steward.plugins.run_result import Document, Draft, Failure, Prepared
+from steward.plugins.run_result import EmailDraft, HandlerFailure, HandlerResult, ReportDocument
 from steward.storage.archives.folder import FolderArchive
 from steward.storage.database import Ledger
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
@@ -62,7 +62,7 @@ class Desk(Handlers):
         self.begins(request)
         self.meanwhile()
         drafts = tuple(
-            Draft(
+            EmailDraft(
                 "steward@x.org",
                 to,
                 f"<{request.task_id}.{n}@x>",
@@ -73,7 +73,7 @@ class Desk(Handlers):
             )
             for n, to in enumerate(self.to)
         )
-        return self.failure or self.result or Prepared(drafts, (), None)
+        return self.failure or self.result or HandlerResult(drafts, (), None)
 
     def drop(self, claims): ...
 
@@ -89,7 +89,7 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def writer(ledger):
-    writer = GroupWriter(ledger)
+    writer = GroupCommit(ledger)
     yield writer
     writer.close()
 
@@ -228,7 +228,7 @@ def test_a_task_says_which_scripts_stand_as_boxes_in_its_report(ledger, runner, 
     html = tmp_path / "report.html"
     html.write_text("<p>王芳")
     runner._parts = replace(runner._parts, renderer=Press())
-    desk.result = Prepared((), (Document("roster.pdf", "Roster", html, (), True),), "The roll of 3 March.")
+    desk.result = HandlerResult((), (ReportDocument("roster.pdf", "Roster", html, (), True),), "The roll of 3 March.")
     task = add()
     runner.perform([task])
     found = get(ledger, task)
@@ -343,7 +343,7 @@ def test_our_own_fault_stops_the_lane_and_is_not_held_against_the_task(ledger, r
 
 def test_a_handler_that_ends_its_process_is_tried_soon_and_given_up_after_four_starts(ledger, runner, desk, add):
     task_id = add()
-    desk.failure = Failure("The handler ended its process.", crashed=1)
+    desk.failure = HandlerFailure("The handler ended its process.", crashed=1)
     for starts in range(1, 5):
         runner.perform([task_id])
         task = get(ledger, task_id)

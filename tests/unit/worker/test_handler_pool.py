@@ -12,9 +12,9 @@ from tests.unit.storage.conftest import entry
 
 from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
-from steward.plugins.run_result import Failure, Prepared, Request
+from steward.plugins.run_result import HandlerFailure, HandlerRequest, HandlerResult
 from steward.storage.database import Ledger
-from steward.storage.database.group_commit import GroupWriter
+from steward.storage.database.group_commit import GroupCommit
 from steward.storage.tasks import acceptance, attempts, search
 from steward.system.clock import new_id, now
 from steward.worker.handler_pool import STALL, HandlerPool
@@ -39,7 +39,7 @@ def hosted(settings):
 
 
 def request(name, payload="{}"):
-    return Request(new_id(), name, payload, [], now())
+    return HandlerRequest(new_id(), name, payload, [], now())
 
 
 def letter(number=0):
@@ -83,10 +83,10 @@ def test_one_that_dies_does_not_take_its_neighbours_with_it(hosted):
     pill = request("die")
     requests = [letter(1), pill, letter(2)]
     answers = prepare(hosted, requests)
-    assert isinstance(answers[pill.task_id], Failure)
+    assert isinstance(answers[pill.task_id], HandlerFailure)
     assert answers[pill.task_id].crashed == 1
     assert "ended its process" in answers[pill.task_id].words
-    assert all(isinstance(answers[r.task_id], Prepared) for r in (requests[0], requests[2]))
+    assert all(isinstance(answers[r.task_id], HandlerResult) for r in (requests[0], requests[2]))
 
 
 def test_the_one_that_dies_is_known_however_many_are_ready_and_not_yet_sent(hosted, tmp_path):
@@ -96,7 +96,7 @@ def test_the_one_that_dies_is_known_however_many_are_ready_and_not_yet_sent(host
     answers = prepare(hosted, requests)
     assert answers[pill.task_id].crashed == 1
     assert starts.read_text().split() == ["7", "7"]  # once among the others, once alone: none of them was suspected
-    assert sum(isinstance(outcome, Prepared) for outcome in answers.values()) == 10
+    assert sum(isinstance(outcome, HandlerResult) for outcome in answers.values()) == 10
 
 
 def test_what_is_ready_does_not_wait_for_a_slow_neighbour(hosted):
@@ -109,7 +109,7 @@ def test_what_is_ready_does_not_wait_for_a_slow_neighbour(hosted):
 def test_one_that_hangs_is_taken_out_of_its_batch_and_stopped_at_its_limit(hosted):
     stuck, neighbour = request("hang"), letter(3)
     answers = prepare(hosted, [stuck, neighbour])
-    assert isinstance(answers[neighbour.task_id], Prepared)
+    assert isinstance(answers[neighbour.task_id], HandlerResult)
     assert answers[stuck.task_id].crashed == 1
     assert "stopped at its limit of 3 seconds" in answers[stuck.task_id].words
 
@@ -124,7 +124,7 @@ def test_one_that_takes_long_is_not_waited_for_by_its_neighbours(hosted, tmp_pat
 
     answers = prepare(hosted, [slow, neighbour], then)
     assert list(answers) == [neighbour.task_id, slow.task_id]
-    assert all(isinstance(outcome, Prepared) for outcome in answers.values())
+    assert all(isinstance(outcome, HandlerResult) for outcome in answers.values())
 
 
 @pytest.mark.parametrize("place", [0, 3, 6])
@@ -145,7 +145,7 @@ def test_neighbours_are_prepared_before_the_batch_is_taken_apart(settings, tmp_p
 
     answers = prepare(hosted, requests, then)
     assert name == "die" or list(answers)[-1] == bad.task_id
-    assert sum(isinstance(outcome, Prepared) for outcome in answers.values()) == 6 + (name == "wait")
+    assert sum(isinstance(outcome, HandlerResult) for outcome in answers.values()) == 6 + (name == "wait")
     hosted.close()
 
 
@@ -157,7 +157,7 @@ def test_one_that_has_not_come_to_an_end_yet_stands_apart_from_those_that_have(s
     prepare(hosted, [letter(0)])
     starts, pill = tmp_path / "starts", request("die", json.dumps({"file": str(tmp_path / "starts"), "number": 7}))
     answers = prepare(hosted, [pill, *(letter(n) for n in range(5))])
-    assert sum(isinstance(outcome, Prepared) for outcome in answers.values()) == 5
+    assert sum(isinstance(outcome, HandlerResult) for outcome in answers.values()) == 5
     assert starts.read_text().split() == ["7"]  # alone from the first: no batch was broken off
     hosted.close()
 
@@ -169,7 +169,7 @@ def test_letters_that_come_one_by_one_do_not_wait_for_several_that_hang(hosted, 
         thread.start()
     for n in range(10):
         one = letter(n)
-        assert isinstance(prepare(hosted, [one])[one.task_id], Prepared)
+        assert isinstance(prepare(hosted, [one])[one.task_id], HandlerResult)
     assert all(thread.is_alive() for thread in waiting)
     gate.touch()
     for thread in waiting:
@@ -185,7 +185,7 @@ def test_a_handler_that_has_died_is_kept_from_the_others_for_a_while(settings, t
     second = prepare(hosted, [letter(3), *pills[1:], letter(4)])
     assert all(first[pill.task_id].crashed == 1 for pill in pills[:1])
     assert all(second[pill.task_id].crashed == 1 for pill in pills[1:])
-    assert sum(isinstance(outcome, Prepared) for outcome in (first | second).values()) == 4
+    assert sum(isinstance(outcome, HandlerResult) for outcome in (first | second).values()) == 4
     hosted.close()
 
 
@@ -201,7 +201,7 @@ def test_one_that_ran_out_of_memory_is_kept_from_the_others_too(settings):
     hungry, one = request("devour"), letter(1)
     answers = prepare(hosted, [hungry, one])
     assert list(answers) == [one.task_id, hungry.task_id]
-    assert isinstance(answers[one.task_id], Prepared)
+    assert isinstance(answers[one.task_id], HandlerResult)
     hosted.close()
 
 
@@ -221,7 +221,7 @@ def test_the_handler_of_a_suspect_is_noted_on_disk_before_it_can_do_anything(set
     """Its attempt is "waiting" until a process is free, and "running" from then on, and for as long as it runs."""
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
     ledger.open()
-    made, writer = entry(name="wait"), GroupWriter(ledger)
+    made, writer = entry(name="wait"), GroupCommit(ledger)
     ledger.apply(lambda c: acceptance.accept(c, [made]))
     ledger.apply(lambda c: c.exec_driver_sql("UPDATE tasks SET lost = 1"))
     ledger.apply(lambda c: attempts.begin(c, [made.id], "w1", "claim", now()))
@@ -230,7 +230,7 @@ def test_the_handler_of_a_suspect_is_noted_on_disk_before_it_can_do_anything(set
     hosted.await_warm()
     runs, gate = tmp_path / "runs", tmp_path / "gate"
     told = json.dumps({"file": str(runs), "until": str(gate)})
-    suspect = Request(made.id, "wait", told, [], now(), "claim", attempt=1, suspect=True)
+    suspect = HandlerRequest(made.id, "wait", told, [], now(), "claim", attempt=1, suspect=True)
     seen = []
 
     def outcome():

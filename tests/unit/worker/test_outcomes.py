@@ -7,10 +7,10 @@ from pydantic import BaseModel
 from steward import Email, RetryPolicy, handler
 from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task, lawful
-from steward.plugins.run_result import Failure
+from steward.plugins.run_result import HandlerFailure
 from steward.system.clock import SECOND
 from steward.worker import outcomes as e
-from steward.worker.outcomes import Fate
+from steward.worker.outcomes import DeliveryOutcome
 
 
 class Payload(BaseModel):
@@ -34,7 +34,7 @@ def task(**changes) -> Task:
 
 
 def after(*outcomes, what=kind, **changes):
-    fates = [Fate(f"{n}@x.org", o, "450 busy") for n, o in enumerate(outcomes)]
+    fates = [DeliveryOutcome(f"{n}@x.org", o, "450 busy") for n, o in enumerate(outcomes)]
     return e.delivered(task(**changes), "c", what, fates, SECOND, chance=0.5)
 
 
@@ -56,13 +56,13 @@ def test_a_refusal_is_final_with_its_words():
 
 def test_uncertain_is_sent_again_or_held():
     assert after(Outcome.UNCERTAIN).state is State.RETRYING
-    held = e.delivered(task(), "c", kind, [Fate("a@x.org", Outcome.UNCERTAIN, hold=True)], SECOND)
+    held = e.delivered(task(), "c", kind, [DeliveryOutcome("a@x.org", Outcome.UNCERTAIN, hold=True)], SECOND)
     assert held.state is State.FAILED
     assert "not known whether a@x.org" in held.error
 
 
 def test_our_own_fault_is_not_counted():
-    ending = e.delivered(task(), "c", kind, [Fate("a", Outcome.DEFERRED, "535 no", counts=False)], SECOND)
+    ending = e.delivered(task(), "c", kind, [DeliveryOutcome("a", Outcome.DEFERRED, "535 no", counts=False)], SECOND)
     assert (ending.state, ending.counts, ending.due_at) == (State.RETRYING, False, 2 * SECOND)
 
 
@@ -86,18 +86,20 @@ def test_a_retry_never_comes_after_the_end():
 def test_a_poison_pill_stops_after_four_starts():
     states = []
     for lost in range(MAX_STARTS):
-        ending = e.failed(task(lost=lost), "c", kind, Failure("It died.", crashed=1), 0)
+        ending = e.failed(task(lost=lost), "c", kind, HandlerFailure("It died.", crashed=1), 0)
         states.append(ending.state)
     assert states == [State.RETRYING] * (MAX_STARTS - 1) + [State.FAILED]
     assert "Stopped after 4 starts: It died." in ending.error
 
 
 def test_what_cannot_help_is_not_tried_again():
-    assert e.failed(task(), "c", kind, Failure("No such grant.", final=True), 0).state is State.FAILED
-    assert e.failed(task(), "c", kind, Failure("Busy."), 0).state is State.RETRYING
+    assert e.failed(task(), "c", kind, HandlerFailure("No such grant.", final=True), 0).state is State.FAILED
+    assert e.failed(task(), "c", kind, HandlerFailure("Busy."), 0).state is State.RETRYING
 
 
-outcomes = st.lists(st.builds(Fate, st.just("a@x.org"), st.sampled_from(Outcome), st.text(max_size=5)), max_size=6)
+outcomes = st.lists(
+    st.builds(DeliveryOutcome, st.just("a@x.org"), st.sampled_from(Outcome), st.text(max_size=5)), max_size=6
+)
 
 
 @given(outcomes, st.integers(0, 40), st.one_of(st.none(), st.integers(1, 10**12)), st.integers(0, 10**12))

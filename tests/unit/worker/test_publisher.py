@@ -66,7 +66,7 @@ def test_no_more_is_published_than_the_workers_can_use(ledger, shelf, relay):
     assert relay.is_full
     begun = ledger.apply(lambda c: attempts.begin(c, ids[:2], "w", "c", now()))
     assert len(begun) == 2
-    ledger.apply(lambda c: [attempts.end(c, attempts.Ending(i, 1, "c", State.SUCCEEDED, now())) for i in ids[:2]])
+    ledger.apply(lambda c: [attempts.end(c, attempts.AttemptEnd(i, 1, "c", State.SUCCEEDED, now())) for i in ids[:2]])
     assert relay.step() == 2
 
 

@@ -9,7 +9,7 @@ from steward.documents.templates import Templates
 from steward.errors import Rejected, TemplateError
 from steward.mail.message import message
 from steward.mail.message.inline_css import inlined
-from steward.mail.message.message import Enclosed, Message
+from steward.mail.message.message import Message, MessageAttachment
 from steward.mail.message.mime import neutral
 from steward.mail.message.pictures import shown_within
 from steward.model.content import Attachment, Email
@@ -32,7 +32,7 @@ class MessageComposer:
         task_id: str,
         created_at: datetime,
         first: int = 0,
-        attachments: Sequence[Attachment | Enclosed] = (),
+        attachments: Sequence[Attachment | MessageAttachment] = (),
     ) -> list[Message]:
         """Return one message per recipient; `first` numbers them within the task.
 
@@ -74,7 +74,7 @@ class MessageComposer:
         html = None
         if self._templates.exists(f"{email.template}/body.html.j2"):
             html = inlined(self._templates.render(f"{email.template}/body.html.j2", email.context, **given))
-        pictures: tuple[Enclosed, ...] = ()
+        pictures: tuple[MessageAttachment, ...] = ()
         if html is not None and "asset:" in html:
             html, pictures = shown_within(html, self._templates.assets, f"{task_id}.{{}}@{self._domain}")
         reply_to = address(email.reply_to) if email.reply_to else None

@@ -22,7 +22,7 @@ from steward.mail.message.mime import CRLF, LONGEST_LINE
 from steward.model.content import Attachment
 from steward.model.email_address import mailbox
 
-Pieces = list["bytes | Enclosed"]
+Pieces = list["bytes | MessageAttachment"]
 """A message cut at the files that are not in it yet."""
 
 LARGE: Final = 200_000
@@ -32,7 +32,7 @@ _HTTPS = re.compile(r"https://[!#-;=?-~]+")  # printable ASCII but the blank, th
 
 
 @dataclass(frozen=True, slots=True)
-class Enclosed:
+class MessageAttachment:
     """A file that goes along, and is read when the message is made: it lies on the disk once for all recipients.
 
     `cid` is the name (RFC 2392) by which the HTML shows it, if it is a picture within.
@@ -60,8 +60,8 @@ class Message:
     html: str | None
     message_id: str
     date: datetime
-    attachments: tuple[Attachment | Enclosed, ...] = ()
-    pictures: tuple[Enclosed, ...] = ()
+    attachments: tuple[Attachment | MessageAttachment, ...] = ()
+    pictures: tuple[MessageAttachment, ...] = ()
     reply_to: str | None = None
     unsubscribe: str | None = None
 
@@ -201,13 +201,13 @@ def _part(content_type: bytes, encoding: bytes, body: Pieces) -> Pieces:
     return [head + CRLF, *body]
 
 
-def _file(attachment: Attachment | Enclosed) -> Pieces:
+def _file(attachment: Attachment | MessageAttachment) -> Pieces:
     name = mime.file_name(mime.neutral(attachment.name))
     head = _BASE64 % (mime.media_type(attachment.media_type), b"attachment;\r\n " + name) + CRLF
     return [head, mime.file_body(attachment.content) if isinstance(attachment, Attachment) else attachment]
 
 
-def _picture(picture: Enclosed) -> Pieces:
+def _picture(picture: MessageAttachment) -> Pieces:
     """Return a part that the HTML shows by its Content-ID (RFC 2392)."""
     head = _BASE64 % (mime.media_type(picture.media_type), b"inline;\r\n " + mime.file_name(mime.neutral(picture.name)))
     return [head + b"Content-ID: <" + mime.plain(picture.cid, "Content-ID") + b">" + CRLF * 2, picture]

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from steward.errors import TemplateError
-from steward.mail.message.message import Enclosed
+from steward.mail.message.message import MessageAttachment
 
 _TAG: Final = re.compile(r"""<[a-z](?:[^<>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _ASSET: Final = re.compile(
@@ -23,13 +23,13 @@ _IMAGE: Final = re.compile(r"<img\b", re.IGNORECASE)
 _ALT: Final = re.compile(r"""\salt\s*=""", re.IGNORECASE)
 
 
-def shown_within(html: str, assets: Mapping[str, Path], cid: str) -> tuple[str, tuple[Enclosed, ...]]:
+def shown_within(html: str, assets: Mapping[str, Path], cid: str) -> tuple[str, tuple[MessageAttachment, ...]]:
     """Return `html` with its `asset:` pictures shown by Content-ID, and the pictures; `cid` is a pattern with one {}.
 
     Raises:
         TemplateError: there is no such asset, it is no picture, or an image has no `alt`.
     """
-    found: dict[str, Enclosed] = {}
+    found: dict[str, MessageAttachment] = {}
 
     def within(tag: re.Match[str]) -> str:
         if _IMAGE.match(tag[0]) and _ASSET.search(tag[0]) and not _ALT.search(tag[0]):
@@ -49,7 +49,7 @@ def shown_within(html: str, assets: Mapping[str, Path], cid: str) -> tuple[str, 
     return _TAG.sub(within, html), tuple(found.values())
 
 
-def _picture(name: str, assets: Mapping[str, Path], cid: str) -> Enclosed:
+def _picture(name: str, assets: Mapping[str, Path], cid: str) -> MessageAttachment:
     if name not in assets:
         near = difflib.get_close_matches(name, assets, 1)
         raise TemplateError(
@@ -61,4 +61,4 @@ def _picture(name: str, assets: Mapping[str, Path], cid: str) -> Enclosed:
     if not media_type.startswith("image/"):
         raise TemplateError(f"The asset '{name[:120]}' is no picture", "A letter shows pictures alone", "Attach it")
     mark = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return Enclosed(name.rpartition("/")[2], media_type, assets[name], cid.format(mark))
+    return MessageAttachment(name.rpartition("/")[2], media_type, assets[name], cid.format(mark))

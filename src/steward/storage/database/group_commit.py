@@ -35,7 +35,7 @@ class _Wish:
     together: bool = False
 
 
-class GroupWriter:
+class GroupCommit:
     """Takes changes from any thread. A change that fails does not take its neighbours down with it.
 
     A busy writer waits up to `linger` seconds for company, and no longer once it has `enough`: more will not come.

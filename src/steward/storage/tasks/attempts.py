@@ -13,7 +13,7 @@ from steward.storage.database import transitions
 from steward.storage.database.bulk import run_each
 from steward.storage.database.tables import attempts, tasks
 from steward.storage.tasks import artifacts, deliveries
-from steward.storage.tasks.deliveries import Copy
+from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import now as read_clock
 
 _BEGIN = (
@@ -106,7 +106,7 @@ class BegunAttempt:
     """An attempt that has begun, and what earlier ones have left: copies, files, and files kept for their letters."""
 
     task: Task
-    copies: list[Copy] = field(default_factory=list)
+    copies: list[StoredDelivery] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
     enclosed: set[str] = field(default_factory=set)
 
@@ -136,7 +136,7 @@ def begin_each(connection: sa.Connection, wanted: Sequence[tuple[str, str, str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AttemptEnd:
     """How an attempt ended: the task's next state, and for `retrying` when it is due again.
 
     `lost` starts ended their process; `counts` is false where the fault was not the task's own.
@@ -164,7 +164,7 @@ _END_ATTEMPT = (
 )
 
 
-def end(connection: sa.Connection, ending: Ending) -> bool:
+def end(connection: sa.Connection, ending: AttemptEnd) -> bool:
     """Close an attempt and move its task on; return False if the attempt is no longer the task's own."""
     values: dict[str, object] = {
         "state": ending.state,
@@ -222,7 +222,7 @@ _CLOSE = (
 )
 
 
-def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> None:
+def end_each(connection: sa.Connection, endings: Sequence[AttemptEnd]) -> None:
     """Close each attempt as `end` does; successes, which are most, in two statements for all of them."""
     successes = [e for e in endings if e.state == State.SUCCEEDED]
     before = transitions.states(connection, tasks.c.id.in_([e.task_id for e in successes]))
@@ -234,7 +234,9 @@ def end_each(connection: sa.Connection, endings: Sequence[Ending]) -> None:
             end(connection, ending)  # a success that was written changes nothing here; a late one is told so
 
 
-def record_each(connection: sa.Connection, facts: Sequence[tuple[Copy | None, Ending | None]]) -> list[None]:
+def record_each(
+    connection: sa.Connection, facts: Sequence[tuple[StoredDelivery | None, AttemptEnd | None]]
+) -> list[None]:
     """Record what became of a copy, how an attempt has ended, or both, for each of `facts`."""
     deliveries.record_each(connection, [copy for copy, _ in facts if copy is not None])
     end_each(connection, [ending for _, ending in facts if ending is not None])

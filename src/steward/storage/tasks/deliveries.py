@@ -15,7 +15,7 @@ from steward.system.clock import now
 
 
 @dataclass(slots=True)
-class Copy:
+class StoredDelivery:
     """One recipient's copy: as it is stored, as it is marked before its dot, and what became of it.
 
     `wire` is the sealed message to be stored for a repeat; it is gone once the outcome is final. `enclosures` are its
@@ -40,13 +40,13 @@ class Copy:
     """How many times it was sent and nobody knows whether it arrived."""
 
 
-def stored(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Copy]]:
+def stored(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[StoredDelivery]]:
     """Return the copies already recorded for `ids`, by task."""
-    found: dict[str, list[Copy]] = {}
+    found: dict[str, list[StoredDelivery]] = {}
     rows = connection.execute(sa.select(deliveries).where(deliveries.c.task_id.in_(ids)).order_by(deliveries.c.n))
     for r in rows:
         found.setdefault(r.task_id, []).append(
-            Copy(
+            StoredDelivery(
                 r.task_id,
                 "",
                 r.n,
@@ -77,7 +77,7 @@ _MARK = (
 _ENCLOSE = "INSERT INTO enclosures (task_id, sha256, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-def mark_each(connection: sa.Connection, copies: Sequence[Copy]) -> list[bool]:
+def mark_each(connection: sa.Connection, copies: Sequence[StoredDelivery]) -> list[bool]:
     """Record that each of `copies` may be delivered from now on; return whether its attempt is the task's own still."""
     held, at = _held(connection, copies), now()
     marked = [
@@ -93,7 +93,7 @@ def mark_each(connection: sa.Connection, copies: Sequence[Copy]) -> list[bool]:
     return [(copy.task_id, copy.claim) in held for copy in copies]
 
 
-def _held(connection: sa.Connection, copies: Sequence[Copy]) -> set[tuple[Any, ...]]:
+def _held(connection: sa.Connection, copies: Sequence[StoredDelivery]) -> set[tuple[Any, ...]]:
     """Return the tasks of `copies`, with their claims, as far as they still run."""
     return set(find_among(connection, _RUNNING, {copy.task_id for copy in copies}))
 
@@ -111,7 +111,7 @@ _RECORD = "UPDATE deliveries SET outcome = ?, code = ?, reply = ?, at = ? WHERE 
 _RECORD_FINAL = _RECORD.replace(" WHERE", ", wire = NULL WHERE")
 
 
-def record_each(connection: sa.Connection, copies: Sequence[Copy]) -> None:
+def record_each(connection: sa.Connection, copies: Sequence[StoredDelivery]) -> None:
     """Record what became of each of `copies`, whether it was marked in its attempt or never reached the final dot."""
     at = now()
     for statement, final in ((_RECORD_FINAL, True), (_RECORD, False)):
@@ -126,7 +126,7 @@ def record_each(connection: sa.Connection, copies: Sequence[Copy]) -> None:
             _record_unsent(connection, copy, at)
 
 
-def _record_unsent(connection: sa.Connection, copy: Copy, at: int) -> None:
+def _record_unsent(connection: sa.Connection, copy: StoredDelivery, at: int) -> None:
     """Record a copy that never reached the final dot."""
     if (copy.task_id, copy.claim) not in _held(connection, [copy]):
         return

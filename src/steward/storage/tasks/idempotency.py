@@ -20,7 +20,7 @@ KEY_LIFE = 48 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class GivenIdempotencyKey:
+class IdempotencyKey:
     """An idempotency key: whose it is, and what it stands for.
 
     `digest` is that of the whole request; `earlier` that of its name and payload alone, as keys were compared that were
@@ -33,7 +33,7 @@ class GivenIdempotencyKey:
     earlier: str = ""
 
 
-def accept_once(connection: sa.Connection, entry: NewTask, key: GivenIdempotencyKey) -> tuple[str, bool]:
+def accept_once(connection: sa.Connection, entry: NewTask, key: IdempotencyKey) -> tuple[str, bool]:
     """Store `entry` unless its caller has used `key`; return the id of the key's task, and whether it is new.
 
     Raises:
@@ -45,7 +45,7 @@ def accept_once(connection: sa.Connection, entry: NewTask, key: GivenIdempotency
 
 
 def accept_all_once(
-    connection: sa.Connection, entries: Sequence[NewTask], key: GivenIdempotencyKey, *, many: bool = True
+    connection: sa.Connection, entries: Sequence[NewTask], key: IdempotencyKey, *, many: bool = True
 ) -> tuple[list[str], bool]:
     """Store all `entries` unless their caller has used `key`; return the ids of the key's tasks, and whether new.
 
@@ -64,7 +64,7 @@ def accept_all_once(
     return [found.task_id] if found.ids is None else json.loads(found.ids), False
 
 
-def schedule_once(connection: sa.Connection, schedule_id: str, key: GivenIdempotencyKey, at: int) -> tuple[str, bool]:
+def schedule_once(connection: sa.Connection, schedule_id: str, key: IdempotencyKey, at: int) -> tuple[str, bool]:
     """Return the id of the schedule that `key` stands for, and whether that is `schedule_id`, still to be stored.
 
     Raises:
@@ -77,7 +77,7 @@ def schedule_once(connection: sa.Connection, schedule_id: str, key: GivenIdempot
 
 def _is_first(
     connection: sa.Connection,
-    key: GivenIdempotencyKey,
+    key: IdempotencyKey,
     made: str,
     at: int,
     *,
@@ -94,7 +94,7 @@ def _is_first(
     return bool(connection.execute(insert, {**whose, "kind": kind, "made": made, "ids": ids, "at": at}).rowcount)
 
 
-def _standing_for(connection: sa.Connection, key: GivenIdempotencyKey) -> Any:
+def _standing_for(connection: sa.Connection, key: IdempotencyKey) -> Any:
     """Return what was made under `key`, if the request was this one; else raise KeyConflict."""
     found = connection.execute(
         sa.select(keys.c.kind, keys.c.task_id, keys.c.ids, keys.c.digest).where(

@@ -18,7 +18,7 @@ from steward.web.api.dependencies import RouteContext
 from steward.web.headers import log_unforeseen
 
 UNREAD: Final[Any] = None
-"""The default of a body that an endpoint declares, so that FastAPI describes it, and reads itself: see `Unread`."""
+"""The default of a body that an endpoint declares, so that FastAPI describes it, and reads itself: see `UnreadBody`."""
 
 
 def root(request: Request) -> str:
@@ -34,7 +34,7 @@ def root(request: Request) -> str:
     return whole.rsplit("/", route.path.count("/"))[0]
 
 
-class Unread(Request):
+class UnreadBody(Request):
     """A request whose body FastAPI leaves alone; an endpoint that declares one reads it, see `read_json`.
 
     FastAPI would read before anybody was asked for a key, however long the body is, and take the last of two equal
@@ -63,7 +63,7 @@ class Route(APIRoute):
             interface.enter(request)
             number = ""
             try:
-                response = await answer(Unread(request.scope, request.receive))
+                response = await answer(UnreadBody(request.scope, request.receive))
             except ClientDisconnect:
                 response = Response(status_code=400)
             except RequestValidationError as error:
