@@ -56,7 +56,7 @@ class Ledger:
             if self.is_sqlite:
                 connection.info["write"] = True
             try:
-                with _noted(connection, self.watchers), connection.begin():
+                with _noted(connection, self.watchers) if self.watchers else _UNWATCHED, connection.begin():
                     yield connection
             finally:
                 connection.info.pop("write", None)
@@ -155,7 +155,7 @@ class PinnedConnection:
     def apply(self, change: Callable[[sa.Connection], T]) -> T:
         """Return what `change` returns, committed. Raises as `Ledger.apply`; after an error, `close` this."""
         try:
-            with _noted(self._connection, self._watchers):
+            with _noted(self._connection, self._watchers) if self._watchers else _UNWATCHED:
                 if self._lock is not None:
                     self._lock.begin(self._driver)
                 value = change(self._connection)
@@ -179,12 +179,12 @@ class PinnedConnection:
         return errors
 
 
+_UNWATCHED = contextlib.nullcontext()
+
+
 @contextmanager
 def _noted(connection: sa.Connection, watchers: list[Watcher]) -> Iterator[None]:
     """Let the block note what it changes in tasks, and tell the watchers once it has ended without an error."""
-    if not watchers:
-        yield
-        return
     noted = connection.info[NOTED] = list[Transition]()
     try:
         yield
