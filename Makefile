@@ -39,6 +39,7 @@ docs: ## write the pages that are made from the code
 	@scripts/setup.sh demo
 	@$(BIN)/python scripts/document_settings.py
 	@$(BIN)/python scripts/document_commands.py
+	@$(BIN)/python scripts/document_house.py
 
 lock: ## choose and pin every package anew
 	@scripts/setup.sh demo

@@ -29,6 +29,12 @@ def test_the_page_of_settings_is_made_from_the_settings() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_house_is_drawn_as_it_is() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "document_house.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_setting_says_what_it_means() -> None:
     page = (DOCS / "settings.md").read_text(encoding="utf-8")
     for each, field in Settings.model_fields.items():

@@ -10,6 +10,9 @@ from tests.house.repository import ROOT, files, modules, name, tree
 
 LONGEST = 300
 TOO_LONG_WITH_REASON: set[str] = set()
+MOST_ENTRIES = 12
+# What users import or type by these names, beside the chapters.
+FRONT_DOOR = {"app.py", "client", "contracts", "errors", "py.typed", "services", "testing.py"}
 SAYS_NOTHING = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)(_|$)", re.IGNORECASE)
 # The brackets keep this file from finding itself.
 UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X])\b")
@@ -58,6 +61,34 @@ def test_the_floors_in_contributing_are_those_that_are_proved() -> None:
             told |= floors.pop(0)
         assert told == row, f"a row of CONTRIBUTING and the layers of .importlinter differ in {sorted(told ^ row)}"
     assert not floors, f"CONTRIBUTING does not tell of {floors}"
+
+
+def test_no_folder_is_crowded() -> None:
+    source = ROOT / "src" / "steward"
+    seen: dict[str, set[str]] = {}
+    for path in modules("src"):
+        inner = path.relative_to(source).parts
+        for depth, part in enumerate(inner):
+            if not part.startswith("__"):
+                seen.setdefault("/".join(inner[:depth]), set()).add(part)
+    # The versions of the tables grow by one with each change of them; they are read one by one, and never as a whole.
+    seen = {folder: found for folder, found in seen.items() if not folder.endswith("migrations/versions")}
+    crowded = {folder: sorted(found) for folder, found in seen.items() if len(found - FRONT_DOOR) > MOST_ENTRIES}
+    assert not crowded, "part them: at most twelve modules and folders on each level"
+
+
+def test_a_unit_test_is_named_for_a_module_or_folder_of_its_chapter() -> None:
+    source, units = ROOT / "src" / "steward", ROOT / "tests" / "unit"
+    homeless = []
+    for path in modules("tests"):
+        if path.parent.parent == units and path.name.startswith("test_"):
+            chapter, about = path.parent.name, path.stem.removeprefix("test_")
+            rooms = {chapter, *(each.stem for each in (source / chapter).rglob("*") if each.name != "__pycache__")}
+            if about not in rooms:
+                homeless.append(name(path))
+        elif path.parent == units and path.name.startswith("test_"):
+            homeless.append(name(path))
+    assert not homeless, "a test of one chapter stands in its folder, under the name of what it is about"
 
 
 def test_nothing_is_left_unfinished() -> None:
