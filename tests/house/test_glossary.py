@@ -70,7 +70,7 @@ def errors() -> set[str]:
 
 def tables() -> set[str]:
     """Return the names of the ledger's tables."""
-    from steward.storage.database.tables import metadata
+    from steward.storage.database.schema.tables import metadata
 
     return set(metadata.tables)
 

@@ -26,7 +26,8 @@ from steward.model.service import Query
 from steward.model.states import FINISHED, State
 from steward.storage import access
 from steward.storage.fleet import workers
-from steward.storage.tasks import retention, search
+from steward.storage.maintenance import retention
+from steward.storage.tasks import search
 from steward.system.clock import now
 
 PLUGINS = Path(__file__).parent / "plugins"

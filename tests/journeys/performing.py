@@ -15,11 +15,11 @@ from steward.installation.settings import load
 from steward.mail.transports.smtp.transport import SmtpTransport
 from steward.model.results import TaskResult
 from steward.storage.database.group_commit import GroupCommit
-from steward.storage.database.tables import deliveries, tasks
+from steward.storage.database.schema.tables import deliveries, tasks
 from steward.system.clock import now
 from steward.worker.engines.immediate import ImmediateTaskService
 from steward.worker.executor import Executor
-from steward.worker.inline_handlers import InlineHandlers
+from steward.worker.handlers.inline import InlineHandlers
 
 HOUR = 3600 * 1_000_000
 

@@ -20,7 +20,7 @@ from tests.journeys.test_pages import token_of
 from steward import Options, Query, StewardError, cli
 from steward.errors import InvalidRequest
 from steward.installation.settings import load
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.worker.dry_run import DryRun, trial
 
 PLUGIN = '''

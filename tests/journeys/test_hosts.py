@@ -18,7 +18,7 @@ from tests.servers.postgres import Postgres
 from tests.servers.smtp_sink import SmtpSink
 
 from steward.storage.database import postgres as connections
-from steward.storage.database.tables import attempts
+from steward.storage.database.schema.tables import attempts
 
 Install = Callable[..., Installation]
 Sink = Callable[..., SmtpSink]

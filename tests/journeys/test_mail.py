@@ -23,8 +23,8 @@ from tests.servers.scripted_smtp import DROP, Act, ScriptedSmtp, say
 
 from steward import Attachment, Email, Handler, RetryPolicy, handler
 from steward.model.results import TaskResult
-from steward.storage.database.tables import enclosures, lanes, tasks
-from steward.storage.tasks import retention
+from steward.storage.database.schema.tables import enclosures, lanes, tasks
+from steward.storage.maintenance import retention
 from steward.system.clock import SECOND, micros, moment, now
 from steward.web.pages.wording import outcome_words
 

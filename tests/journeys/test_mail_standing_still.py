@@ -16,7 +16,7 @@ from tests.servers.ports import free_port, wait_until
 from tests.servers.scripted_smtp import SILENCE, ScriptedSmtp, say
 
 from steward.storage import access
-from steward.storage.database.tables import lanes, tasks
+from steward.storage.database.schema.tables import lanes, tasks
 from steward.storage.fleet import circuit_breaker
 from steward.system.clock import now
 

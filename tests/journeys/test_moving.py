@@ -16,9 +16,9 @@ from tests.journeys.installation import Installation
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
-from steward.storage import copying
 from steward.storage.database import Ledger
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
+from steward.storage.maintenance import copying
 
 Install = Callable[..., Installation]
 
@@ -117,7 +117,7 @@ def test_a_ledger_moves_to_postgresql_and_back_and_goes_on(install: Install, pos
 
 _COPY = """
 import os, sys
-from steward.storage import copying
+from steward.storage.maintenance import copying
 from steward.storage.database import Ledger
 def told(table, rows):
     print(table, rows, flush=True)

@@ -23,7 +23,7 @@ from steward.model.declaration.handler import Handler
 from steward.model.service import Query
 from steward.plugins.registry import load as load_plugins
 from steward.storage import access
-from steward.storage.database.tables import api_keys, schedules
+from steward.storage.database.schema.tables import api_keys, schedules
 from steward.system.clock import SECOND, now
 from steward.web.app import create
 

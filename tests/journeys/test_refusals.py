@@ -12,7 +12,7 @@ from tests.journeys import web_site as site
 from steward.errors import RateLimited
 from steward.installation.container import Steward
 from steward.installation.settings import load
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 
 
 @pytest.fixture

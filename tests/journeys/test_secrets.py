@@ -22,8 +22,8 @@ from tests.servers.scripted_smtp import ScriptedSmtp, say
 from tests.servers.stores import contents
 
 from steward.model.content import MASK, mask
-from steward.storage.database.tables import deliveries, lanes, tasks
-from steward.storage.tasks import retention
+from steward.storage.database.schema.tables import deliveries, lanes, tasks
+from steward.storage.maintenance import retention
 from steward.system.clock import SECOND, now
 
 LEAKY = Path(__file__).parent / "leaky"

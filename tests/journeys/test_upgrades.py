@@ -136,7 +136,7 @@ MIGRATE = "import sys; from steward.storage.database import Ledger; Ledger(sys.a
 
 def first_store(path: Path) -> None:
     """Make a ledger as the first version left it, with 20,000 tasks."""
-    from steward.storage.database import migrate
+    from steward.storage.database.schema import migrate
 
     ledger = Ledger(f"sqlite:///{path}")
     migrate.upgrade(ledger.engine, REVISIONS[0])

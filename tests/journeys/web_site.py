@@ -27,7 +27,7 @@ from steward.installation.settings import load
 from steward.model.caller import SCOPES, Caller
 from steward.plugins.registry import load as load_plugins
 from steward.storage import access
-from steward.storage.database.tables import artifacts, deliveries, tasks
+from steward.storage.database.schema.tables import artifacts, deliveries, tasks
 from steward.system.clock import now
 from steward.web.app import create
 from steward.web.server import WebServer

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from steward.installation import backup
 from steward.installation.settings import load
 from steward.model.results import TaskResult
-from steward.storage.database.tables import artifacts, tasks
+from steward.storage.database.schema.tables import artifacts, tasks
 from steward.system.clock import SECOND, now
 from steward.worker.dry_run import DryRun, apart, trial
 

@@ -21,8 +21,8 @@ from steward.installation.settings import load
 from steward.model.results import TaskResult
 from steward.plugins.records import to_decimal
 from steward.storage import sync_cursors
-from steward.storage.database.tables import cursors as table
-from steward.storage.database.tables import synced
+from steward.storage.database.schema.tables import cursors as table
+from steward.storage.database.schema.tables import synced
 from steward.worker.dry_run import DryRun, apart, trial
 
 NAME = "quickbooks_expenses"

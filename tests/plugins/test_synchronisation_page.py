@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from steward.cli.sample import make
 from steward.installation.settings import load
-from steward.storage.database.tables import cursors
+from steward.storage.database.schema.tables import cursors
 from steward.worker.dry_run import apart, trial
 
 PAGE = Path(__file__).parents[2] / "docs" / "synchronisation.md"

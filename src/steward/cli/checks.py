@@ -22,7 +22,8 @@ from steward.model.states import OPEN
 from steward.storage.archive import Archive
 from steward.storage.database import postgres
 from steward.storage.fleet import workers
-from steward.storage.tasks import artifacts, retention, search
+from steward.storage.maintenance import retention
+from steward.storage.tasks import artifacts, search
 from steward.system.clock import now, present
 from steward.worker.conditions import conditions
 from steward.worker.dry_run import apart, trial

@@ -18,11 +18,11 @@ from typing import Any, Final, Literal
 
 from steward.errors import ConfigurationError, StorageUnavailable
 from steward.installation import secret_key
-from steward.storage import copying
 from steward.storage.archive import Archive, pieces
 from steward.storage.database import Connection, Ledger
 from steward.storage.encryption import Seal
-from steward.storage.tasks import artifacts, retention, search
+from steward.storage.maintenance import copying, retention
+from steward.storage.tasks import artifacts, search
 from steward.system import private_files
 from steward.system.clock import SECOND, now
 

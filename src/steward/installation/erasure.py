@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 from steward.installation import former_engine
 from steward.mail.transports.captured import file_stem
-from steward.storage import vacuum, working_folders
-from steward.storage.tasks import attempts, retention
+from steward.storage import working_folders
+from steward.storage.maintenance import retention, vacuum
+from steward.storage.tasks import attempts
 from steward.system.file_search import holding
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from steward.errors import StewardError, StorageUnavailable
 from steward.installation import backup, erasure, secret_key
 from steward.model.content import Secret
 from steward.storage.archive import checksum
+from steward.storage.maintenance import retention as upkeep
 from steward.storage.tasks import artifacts, search
-from steward.storage.tasks import retention as upkeep
 from steward.system.clock import micros, present
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward.errors import InvalidOption, UnknownKey, UnknownUser
 from steward.model.caller import COMMAND_LINE, PROCESS, SCOPES, SERVICE, UNKNOWN, Caller, plain_name, proper_name
-from steward.storage.database.tables import api_keys, links, sessions, users
+from steward.storage.database.schema.tables import api_keys, links, sessions, users
 from steward.storage.encryption import token_hash
 from steward.system.clock import SECOND, moment, new_id, now
 

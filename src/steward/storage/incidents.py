@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from steward.model.states import State
-from steward.storage.database.tables import firings, incident_events, incidents, lanes, schedules, tasks
+from steward.storage.database.schema.tables import firings, incident_events, incidents, lanes, schedules, tasks
 from steward.storage.fleet.circuit_breaker import LINE
 from steward.system.clock import SECOND, new_id, now
 

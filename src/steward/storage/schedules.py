@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward.errors import KeyConflict, StateConflict, UnknownSchedule
 from steward.model.caller import Caller, shown_name
-from steward.storage.database.tables import firings, schedules
+from steward.storage.database.schema.tables import firings, schedules
 from steward.storage.tasks import idempotency
 
 MOST_MISSED = 1000

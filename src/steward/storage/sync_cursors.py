@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.model.states import State
-from steward.storage.database.tables import cursors, synced, tasks
+from steward.storage.database.schema.tables import cursors, synced, tasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from steward.storage.database.group_commit import GroupCommit
 from steward.system.clock import new_id, now
 from steward.worker.engines.immediate import ImmediateTaskService
 from steward.worker.executor import Executor
-from steward.worker.handler_pool import HandlerPool
-from steward.worker.inline_handlers import InlineHandlers
+from steward.worker.handlers.inline import InlineHandlers
+from steward.worker.handlers.pool import HandlerPool
 
 
 class DryRun:

@@ -17,9 +17,9 @@ from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.encryption import Seal
 from steward.system.clock import new_id
-from steward.worker.attempt import TaskAttempt
-from steward.worker.handlers import Handlers
-from steward.worker.parts import AttemptParts
+from steward.worker.attempt.attempt import TaskAttempt
+from steward.worker.attempt.parts import AttemptParts
+from steward.worker.handlers.handlers import Handlers
 
 log = logging.getLogger(__name__)
 

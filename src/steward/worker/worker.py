@@ -20,10 +20,11 @@ from steward.storage.database import Connection
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.database.write_lock import PATIENT, PROMPT
 from steward.storage.fleet import wall_clock, workers
-from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery, retention
+from steward.storage.maintenance import retention
+from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery
 from steward.system.clock import SECOND, new_id, now
 from steward.worker.executor import Executor
-from steward.worker.handler_pool import HandlerPool
+from steward.worker.handlers.pool import HandlerPool
 from steward.worker.mail_probe import MailProbe
 
 log = logging.getLogger(__name__)

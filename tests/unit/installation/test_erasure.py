@@ -14,8 +14,9 @@ from steward.installation import erasure
 from steward.installation.container import Steward
 from steward.installation.maintenance import operations_for
 from steward.installation.settings import load
-from steward.storage import access, vacuum, working_folders
-from steward.storage.database.tables import actions, incidents, lanes
+from steward.storage import access, working_folders
+from steward.storage.database.schema.tables import actions, incidents, lanes
+from steward.storage.maintenance import vacuum
 from steward.storage.tasks import acceptance
 from steward.system.clock import new_id, now
 from steward.worker.dry_run import DryRun

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from steward import NO_RETRY, Email, Progress, RetryPolicy, Source, handler
 from steward.errors import PluginError
-from steward.worker.outcomes import delayed
+from steward.worker.attempt.outcomes import delayed
 
 
 class Joined(BaseModel):

@@ -14,7 +14,7 @@ from steward.plugins.run_result import HandlerRequest
 from steward.plugins.sync_cursor import LedgerCursor
 from steward.storage import sync_cursors
 from steward.storage.database import Ledger
-from steward.storage.database.tables import synced
+from steward.storage.database.schema.tables import synced
 from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, recovery
 from steward.system.clock import new_id, now

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from steward.model.states import State
 from steward.storage.database import Ledger
-from steward.storage.database.tables import metadata
+from steward.storage.database.schema.tables import metadata
 from steward.storage.tasks import acceptance, deliveries, idempotency
 from steward.storage.tasks.acceptance import NewTask
 from steward.system.clock import new_id, now

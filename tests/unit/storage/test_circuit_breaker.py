@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from steward.model.states import State
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.storage.fleet import circuit_breaker
 from steward.storage.fleet.circuit_breaker import AGAIN, APART, LINE, STOOD_STILL, TRIAL, TURNED_AWAY, US
 from steward.storage.tasks import attempts

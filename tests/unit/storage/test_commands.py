@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from steward.errors import StateConflict, UnknownTask
 from steward.model.states import FINISHED, RETRYABLE, State, sources_of
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.storage.tasks import commands, search
 from steward.system.clock import SECOND, new_id, now
 

@@ -17,8 +17,8 @@ from steward.errors import ConfigurationError, NewerStore, StorageBusy, StorageF
 from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.database.ledger import REVISIONS
+from steward.storage.database.schema.tables import metadata, tasks
 from steward.storage.database.storage_errors import storage_error
-from steward.storage.database.tables import metadata, tasks
 from steward.storage.database.write_lock import PROMPT
 
 pytestmark = pytest.mark.slow

@@ -4,9 +4,10 @@ import pytest
 import sqlalchemy as sa
 
 from steward.storage import access
-from steward.storage.database import Ledger, migrate
+from steward.storage.database import Ledger
 from steward.storage.database.ledger import REVISIONS
-from steward.storage.database.tables import metadata
+from steward.storage.database.schema import migrate
+from steward.storage.database.schema.tables import metadata
 from steward.storage.encryption import token_hash
 from steward.storage.tasks import idempotency, search
 from steward.system.clock import now

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steward.errors import RateLimited
 from steward.storage.database import Ledger
-from steward.storage.database.tables import keys
+from steward.storage.database.schema.tables import keys
 from steward.storage.tasks import acceptance, idempotency, rate_limit, search
 from steward.system.clock import SECOND, new_id, now
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from steward.errors import InvalidOption, StorageUnavailable
 from steward.model.service import Query
-from steward.storage.database.tables import deliveries, tasks
+from steward.storage.database.schema.tables import deliveries, tasks
 from steward.storage.tasks import commands, search
 from steward.system.clock import new_id, now
 

@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from steward.errors import StateConflict
 from steward.model.results import Artifact, Outcome
 from steward.model.states import State
-from steward.storage.database.tables import keys, metadata, tasks
-from steward.storage.tasks import artifacts, attempts, idempotency, retention, search
+from steward.storage.database.schema.tables import keys, metadata, tasks
+from steward.storage.maintenance import retention
+from steward.storage.tasks import artifacts, attempts, idempotency, search
 from steward.storage.tasks.attempts import AttemptEnd
 from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import SECOND, now

@@ -4,7 +4,7 @@ import pytest
 
 from steward.model.results import Outcome
 from steward.model.states import FINISHED, State
-from steward.storage.database.tables import deliveries, tasks
+from steward.storage.database.schema.tables import deliveries, tasks
 from steward.storage.tasks import claim, commands, recovery, search
 from steward.system.clock import now
 

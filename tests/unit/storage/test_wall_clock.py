@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from steward.model.states import State
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.storage.fleet import circuit_breaker, wall_clock, workers
 from steward.storage.fleet.wall_clock import ClockReading
 from steward.storage.tasks import claim, rate_limit

@@ -13,7 +13,7 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.storage import access
 from steward.storage import schedules as rows
-from steward.storage.database.tables import incident_events, incidents, tasks
+from steward.storage.database.schema.tables import incident_events, incidents, tasks
 from steward.storage.fleet import circuit_breaker, workers
 from steward.storage.incidents import AWAY, IncidentEvent
 from steward.storage.tasks import acceptance

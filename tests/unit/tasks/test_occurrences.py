@@ -18,8 +18,8 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
 from steward.storage import schedules as rows
-from steward.storage.database.tables import schedules
-from steward.storage.tasks import retention
+from steward.storage.database.schema.tables import schedules
+from steward.storage.maintenance import retention
 from steward.system.clock import SECOND, micros
 from steward.tasks.alerts import QUIET
 from steward.tasks.schedules import occurrences as module

@@ -17,9 +17,9 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.plugins.registry import load as load_plugins
 from steward.storage import schedules as rows
-from steward.storage.database.tables import schedules, tasks
+from steward.storage.database.schema.tables import schedules, tasks
 from steward.storage.fleet.wall_clock import ClockReading
-from steward.storage.tasks import retention
+from steward.storage.maintenance import retention
 from steward.system.clock import SECOND, micros
 
 MINUTE = 60 * SECOND

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from steward.model.caller import SERVICE
 from steward.model.service import Options
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.storage.fleet import workers
 from steward.storage.tasks import claim, recovery
 from steward.system.clock import SECOND, new_id, now

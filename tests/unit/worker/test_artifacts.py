@@ -14,7 +14,7 @@ from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.tasks import acceptance, artifacts, attempts, commands
 from steward.system.clock import now
-from steward.worker.artifacts import ArtifactKeeper, told_apart
+from steward.worker.attempt.artifacts import ArtifactKeeper, told_apart
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.model.states import State
 from steward.storage import schedules
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.storage.fleet import leases, workers
 from steward.storage.schedules import StoredSchedule
 from steward.storage.tasks import acceptance

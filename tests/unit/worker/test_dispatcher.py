@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from tests.unit.storage.conftest import entry
 
 from steward.model.states import State
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.storage.fleet import workers
 from steward.storage.tasks import acceptance, attempts, search
 from steward.storage.tasks.claim import ClaimedTask

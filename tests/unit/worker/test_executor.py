@@ -23,7 +23,7 @@ from steward.storage.encryption import Seal
 from steward.storage.tasks import acceptance, attempts, commands, recovery, search
 from steward.system.clock import SECOND, now
 from steward.worker.executor import Executor
-from steward.worker.handlers import Handlers
+from steward.worker.handlers.handlers import Handlers
 
 
 class Payload(BaseModel):

@@ -9,8 +9,8 @@ from steward.model.results import Outcome
 from steward.model.states import MAX_STARTS, State, Task, lawful
 from steward.plugins.run_result import HandlerFailure
 from steward.system.clock import SECOND
-from steward.worker import outcomes as e
-from steward.worker.outcomes import DeliveryOutcome
+from steward.worker.attempt import outcomes as e
+from steward.worker.attempt.outcomes import DeliveryOutcome
 
 
 class Payload(BaseModel):

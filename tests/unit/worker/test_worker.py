@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from steward.installation.container import Steward
 from steward.installation.settings import load
 from steward.storage import working_folders
-from steward.storage.database.tables import workers
+from steward.storage.database.schema.tables import workers
 from steward.storage.fleet import workers as leases
 from steward.storage.tasks import attempts, claim
 from steward.system.clock import SECOND, now
-from steward.worker import handler_pool
+from steward.worker.handlers import pool
 from steward.worker.worker import Worker
 
 pytestmark = pytest.mark.slow
@@ -117,6 +117,6 @@ def test_the_children_that_first_tasks_can_do_without_follow_when_it_is_ready(st
     assert len(first) == steward.settings.handler_processes
     assert performer._renderer._children.pids() == []
     performer.await_warm()
-    until(lambda: len(performer._handlers._pool.pids()) == len(first) + handler_pool.SPARE)
+    until(lambda: len(performer._handlers._pool.pids()) == len(first) + pool.SPARE)
     until(performer._renderer._children.pids)
     assert set(first) <= set(performer._handlers._pool.pids())

@@ -82,8 +82,8 @@ def copy(
     Stop the service first. A copy that was interrupted goes on where it stopped when the command is given again.
     Example: steward ledger copy --to postgresql://steward@db.example.org/steward
     """
-    from steward.storage import copying
     from steward.storage.database import Ledger
+    from steward.storage.maintenance import copying
 
     with setup.opened(context) as steward:
         target = Ledger(to)

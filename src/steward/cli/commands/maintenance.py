@@ -130,7 +130,7 @@ def demo(
 def _count(steward: Steward, older_than: float | None, person: str | None) -> int:
     from datetime import timedelta
 
-    from steward.storage.tasks import retention
+    from steward.storage.maintenance import retention
     from steward.system.clock import micros, present
 
     with steward.ledger.read() as connection:

@@ -94,7 +94,7 @@ class Ledger:
                 f"Its schema is {revision}; this version knows up to {REVISIONS[-1]}",
                 "Install the newer version again, or restore a backup made before it",
             )
-        from steward.storage.database import migrate
+        from steward.storage.database.schema import migrate
 
         with in_words():
             migrate.upgrade(self.engine)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 
 NOTED: Final = "steward.transitions"
 """Where a connection of a ledger that is watched keeps its transitions, in `Connection.info`."""

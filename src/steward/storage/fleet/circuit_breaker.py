@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from steward.model.states import State
-from steward.storage.database.tables import attempts, lanes, tasks
+from steward.storage.database.schema.tables import attempts, lanes, tasks
 from steward.system.clock import SECOND
 
 MAIL: Final = "smtp"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from steward.storage.database.tables import leases
+from steward.storage.database.schema.tables import leases
 
 # One statement decides, on both databases: the holder renews, and anybody takes what has run out.
 _HOLD = sa.text(

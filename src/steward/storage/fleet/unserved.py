@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from steward.model.declaration.queues import QUEUES
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 
 # A literal, not a parameter: both databases match a partial index only by what stands in the statement.
 _QUEUED = sa.and_(tasks.c.state == sa.literal_column("'queued'"), tasks.c.worker.is_(None))

@@ -14,7 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from steward.storage.database.tables import lanes, leases, tasks, workers
+from steward.storage.database.schema.tables import lanes, leases, tasks, workers
 from steward.storage.fleet.workers import LEASE
 from steward.system.clock import SECOND, now
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.storage.database.tables import lanes, tasks, workers
+from steward.storage.database.schema.tables import lanes, tasks, workers
 from steward.system.clock import SECOND
 
 LEASE = 15 * SECOND

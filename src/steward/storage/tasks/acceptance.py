@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward.model.results import TaskResult
 from steward.storage.database import transitions
-from steward.storage.database.tables import actions, tasks
+from steward.storage.database.schema.tables import actions, tasks
 from steward.storage.tasks import rate_limit
 from steward.system.clock import moment
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from steward.model.results import Artifact
 from steward.model.states import State
-from steward.storage.database.tables import artifacts, tasks
+from steward.storage.database.schema.tables import artifacts, tasks
 
 
 def record(connection: sa.Connection, task_id: str, claim: str, artifact: Artifact, now: int) -> bool:

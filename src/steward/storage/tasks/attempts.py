@@ -11,7 +11,7 @@ from steward.model.results import Artifact
 from steward.model.states import State, Task
 from steward.storage.database import transitions
 from steward.storage.database.bulk import run_each
-from steward.storage.database.tables import attempts, tasks
+from steward.storage.database.schema.tables import attempts, tasks
 from steward.storage.tasks import artifacts, deliveries
 from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import now as read_clock

@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from steward.model.declaration.queues import QUEUES
 from steward.model.states import State
 from steward.storage.database import transitions
-from steward.storage.database.tables import lanes, tasks, workers
+from steward.storage.database.schema.tables import lanes, tasks, workers
 from steward.system.log_line import about
 
 log = logging.getLogger("steward.tasks")

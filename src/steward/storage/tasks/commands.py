@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from steward.errors import StateConflict, UnknownTask
 from steward.model.states import RETRYABLE, State, sources_of
 from steward.storage.database import transitions
-from steward.storage.database.tables import attempts, deliveries, tasks
+from steward.storage.database.schema.tables import attempts, deliveries, tasks
 from steward.storage.tasks.deliveries import once_more
 
 

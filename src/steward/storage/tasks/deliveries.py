@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from steward.model.results import Outcome
 from steward.storage.database.bulk import find_among, run_each
-from steward.storage.database.tables import attempts, deliveries, enclosures
+from steward.storage.database.schema.tables import attempts, deliveries, enclosures
 from steward.system.clock import now
 
 

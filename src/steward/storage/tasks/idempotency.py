@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from steward.errors import KeyConflict
-from steward.storage.database.tables import keys
+from steward.storage.database.schema.tables import keys
 from steward.storage.tasks.acceptance import NewTask, accept
 from steward.system.clock import SECOND, now
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from steward.errors import RateLimited
-from steward.storage.database.tables import tasks
+from steward.storage.database.schema.tables import tasks
 from steward.system.clock import SECOND
 
 Limits = Sequence[tuple[int, float]]

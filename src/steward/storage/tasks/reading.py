@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from steward.model import figures
 from steward.model.results import Artifact, Attempt, Delivery, Outcome, TaskResult
 from steward.model.states import FINISHED
-from steward.storage.database.tables import artifacts, attempts, deliveries
+from steward.storage.database.schema.tables import artifacts, attempts, deliveries
 from steward.system.clock import EARLIEST, moment, storable
 
 T = TypeVar("T")

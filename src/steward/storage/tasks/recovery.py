@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from steward.model.states import MAX_STARTS, State
 from steward.storage.database import transitions
-from steward.storage.database.tables import attempts, deliveries, tasks
+from steward.storage.database.schema.tables import attempts, deliveries, tasks
 from steward.system.clock import SECOND
 from steward.system.log_line import about
 

@@ -13,7 +13,7 @@ from steward.model.caller import Caller, shown_name
 from steward.model.results import Artifact, Outcome, TaskResult
 from steward.model.service import Page, Query
 from steward.model.states import OPEN, State
-from steward.storage.database.tables import actions, artifacts, deliveries, tasks
+from steward.storage.database.schema.tables import actions, artifacts, deliveries, tasks
 from steward.storage.tasks import reading
 from steward.storage.tasks.artifacts import as_artifact
 from steward.system.clock import micros, moment

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from steward.errors import UnsafeMail
 from steward.mail.transport import BeforeDot, Parcel, Phase, Reply
+from steward.mail.transports.smtp.bounces import meaning
 from steward.mail.transports.smtp.connect import SmtpSession
 from steward.mail.transports.smtp.connection import ConnectionLost, SmtpReply
-from steward.mail.transports.smtp.replies import meaning
 from steward.model.results import Outcome
 
 LARGE = 64 * 1024

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from steward.storage.database.tables import metadata
+from steward.storage.database.schema.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -17,9 +17,9 @@ from steward.storage.encryption import Seal
 from steward.storage.tasks import deliveries
 from steward.storage.tasks.attempts import BegunAttempt
 from steward.storage.tasks.deliveries import StoredDelivery
-from steward.worker import outcomes
-from steward.worker.artifacts import told_apart
-from steward.worker.outcomes import DeliveryOutcome
+from steward.worker.attempt import outcomes
+from steward.worker.attempt.artifacts import told_apart
+from steward.worker.attempt.outcomes import DeliveryOutcome
 
 _MAY_HAVE_GONE = (Outcome.ACCEPTED, Outcome.CAPTURED, Outcome.UNCERTAIN)
 

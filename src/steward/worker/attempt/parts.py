@@ -15,7 +15,7 @@ from steward.plugins.registry import Registry
 from steward.storage.archive import Archive
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.encryption import Seal
-from steward.worker.handlers import Handlers
+from steward.worker.handlers.handlers import Handlers
 
 
 @dataclass(frozen=True, slots=True)

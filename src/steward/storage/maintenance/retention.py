@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward.errors import StateConflict
 from steward.model.states import FINAL, FINISHED, OPEN, State
-from steward.storage.database.tables import (
+from steward.storage.database.schema.tables import (
     actions,
     artifacts,
     attempts,

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steward.mail.transport import Phase
+from steward.mail.transports.smtp.bounces import enhanced, meaning, without_echo
 from steward.mail.transports.smtp.connection import SmtpReply, words
-from steward.mail.transports.smtp.replies import enhanced, meaning, without_echo
 from steward.model.results import Outcome
 
 LETTER = MAIL, RCPT, DATA, DOT = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from steward.storage.database.metadata import Time, metadata
+from steward.storage.database.schema.metadata import Time, metadata
 
 api_keys = sa.Table(
     "api_keys",

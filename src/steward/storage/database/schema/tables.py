@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from steward.storage.database.metadata import Time, metadata
-from steward.storage.database.tables_access import api_keys, links, sessions, users
+from steward.storage.database.schema.access_tables import api_keys, links, sessions, users
+from steward.storage.database.schema.metadata import Time, metadata
 
 __all__ = [
     "actions", "api_keys", "artifacts", "attempts", "cursors", "deliveries", "firings", "incident_events", "incidents",

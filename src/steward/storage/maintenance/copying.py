@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from steward.errors import ConfigurationError
 from steward.storage.database.ledger import Ledger
-from steward.storage.database.tables import metadata
+from steward.storage.database.schema.tables import metadata
 from steward.storage.fleet import workers
 from steward.system.clock import now
 

@@ -25,8 +25,8 @@ from steward.sandbox import (
     pickled,
 )
 from steward.storage.database.group_commit import GroupCommit
-from steward.worker.handler_batch import HandlerBatch, HandlerWatch, Runs
-from steward.worker.handlers import Handlers
+from steward.worker.handlers.batch import HandlerBatch, HandlerWatch, Runs
+from steward.worker.handlers.handlers import Handlers
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class HandlerPool(Handlers):
         longest = max((h.time_limit for h in registry.handlers.values()), default=60.0)
         limits = SandboxLimits(seconds=longest + 5, cpu_seconds=longest + 60, memory_mb=MEMORY_MB, network=True)
         self._pool = SandboxPool(
-            "steward.worker.handler_process:host",
+            "steward.worker.handlers.process:host",
             argument=settings.model_dump() | {"secret_key": settings.key.decode()},
             size=settings.handler_processes,
             spare=SPARE,

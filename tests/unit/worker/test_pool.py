@@ -17,7 +17,7 @@ from steward.storage.database import Ledger
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.tasks import acceptance, attempts, search
 from steward.system.clock import new_id, now
-from steward.worker.handler_pool import STALL, HandlerPool
+from steward.worker.handlers.pool import STALL, HandlerPool
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""What a server's reply means for a letter, and for us: pure functions of the phase, the code and the enhanced code.
+"""Tells hard bounces from soft ones, and what refuses us from what refuses a letter: pure functions of a reply.
 
 The code says whether to come again (RFC 5321, section 4.2.1), the enhanced code whose trouble it is (RFC 3463; how
 replies carry it is RFC 2034). Only where both leave that open the words are looked at, and first everything is taken

@@ -11,7 +11,7 @@ from functools import partial
 from steward.plugins.run import HandlerRunner
 from steward.plugins.run_result import HandlerRequest, RunResult
 from steward.storage.database.group_commit import GroupCommit
-from steward.worker.handlers import Handlers
+from steward.worker.handlers.handlers import Handlers
 
 
 class InlineHandlers(Handlers):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from steward.errors import StorageUnavailable
 from steward.storage.database import postgres
 from steward.storage.database.ledger import Ledger
-from steward.storage.tasks import retention
+from steward.storage.maintenance import retention
 
 _PATIENCE: Final = 20.0
 """Seconds for which readers are waited for, until the write-ahead log can be emptied, or a table written anew."""

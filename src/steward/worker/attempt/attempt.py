@@ -34,10 +34,10 @@ from steward.storage.tasks.attempts import AttemptEnd, BegunAttempt
 from steward.storage.tasks.deliveries import StoredDelivery
 from steward.system.clock import SECOND, now
 from steward.tasks import task_log
-from steward.worker import copies, outcomes
-from steward.worker.artifacts import ArtifactKeeper
-from steward.worker.outcomes import DeliveryOutcome
-from steward.worker.parts import AttemptParts
+from steward.worker.attempt import copies, outcomes
+from steward.worker.attempt.artifacts import ArtifactKeeper
+from steward.worker.attempt.outcomes import DeliveryOutcome
+from steward.worker.attempt.parts import AttemptParts
 
 
 class Expired(Exception):

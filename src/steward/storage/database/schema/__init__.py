@@ -1,0 +1,1 @@
+"""The ledger's tables, and how they came to be what they are."""

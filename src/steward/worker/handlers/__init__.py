@@ -1,0 +1,1 @@
+"""Where handlers run: in warm child processes, or in this one."""
