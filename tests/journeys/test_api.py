@@ -20,7 +20,7 @@ from tests.servers.ports import wait_until
 
 from steward.installation.container import Steward
 from steward.storage import access
-from steward.storage.fleet import workers
+from steward.storage.fleet import heartbeat, pauses, workers
 from steward.storage.tasks import search
 from steward.system.clock import now
 from steward.web.access.keys import TRUSTED_FOR
@@ -576,13 +576,13 @@ def test_health_says_why_not(place: Place) -> None:
     answer = httpx.get(f"{place.base}/readyz")
     assert answer.status_code == 200
     assert answer.json()["workers"] == 1
-    place.steward.ledger.apply(lambda c: workers.retire(c, ["w"]))
+    place.steward.ledger.apply(lambda c: heartbeat.retire(c, ["w"]))
     assert httpx.get(f"{place.base}/readyz").status_code == 503
 
 
 def test_the_words_of_servers_are_for_operators(place: Place) -> None:
     said = "535 5.7.8 the words of a server"
-    place.steward.ledger.apply(lambda c: workers.stop_lane(c, "smtp", said, now(), now()))
+    place.steward.ledger.apply(lambda c: pauses.stop_lane(c, "smtp", said, now(), now()))
     try:
         for who in ("", "portal", "staff", "wrong"):
             token = place.keys.get(who, "stw_wrong")
@@ -593,7 +593,7 @@ def test_the_words_of_servers_are_for_operators(place: Place) -> None:
         with place.client("operator") as client:
             assert said in client.get("/readyz").text
     finally:
-        place.steward.ledger.apply(lambda c: workers.start_lane(c, "smtp"))
+        place.steward.ledger.apply(lambda c: pauses.start_lane(c, "smtp"))
 
 
 def test_metrics_count_and_name_nobody(place: Place, portal: httpx.Client) -> None:

@@ -16,7 +16,7 @@ from tests.servers.ports import wait_until
 
 from steward.installation.container import Steward
 from steward.storage import access
-from steward.storage.fleet import workers
+from steward.storage.fleet import pauses
 from steward.storage.tasks import search
 from steward.system.clock import now
 from steward.web.access.throttle import MOST_FAILURES
@@ -596,7 +596,7 @@ def test_what_stands_in_the_way_is_told_on_every_page_until_it_is_over(
     staff = person("Stella", "reports")
     paths = ("/", "/ask", "/schedules")
     refused = "535 5.7.8 bad credentials for mailer@example.org"
-    place.steward.ledger.apply(lambda c: workers.stop_lane(c, MAIL, refused, now(), now()))
+    place.steward.ledger.apply(lambda c: pauses.stop_lane(c, MAIL, refused, now(), now()))
     wait_until(lambda: "Mail stands still" in operator.get("/").text, "the strip shows it")
     for path in paths:
         for who in (operator, staff):
@@ -606,5 +606,5 @@ def test_what_stands_in_the_way_is_told_on_every_page_until_it_is_over(
     assert "dues_letter cannot be used" in words_of(staff.get("/"))
     with Person(place) as stranger:
         assert "stands still" not in stranger.get("/sign-in").text
-    place.steward.ledger.apply(lambda c: workers.start_lane(c, MAIL))
+    place.steward.ledger.apply(lambda c: pauses.start_lane(c, MAIL))
     wait_until(lambda: "Mail stands still" not in operator.get("/").text, "the strip is gone")

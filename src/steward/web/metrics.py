@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steward.model.results import Outcome
-from steward.storage.fleet import circuit_breaker, workers
+from steward.storage.fleet import circuit_breaker, pauses, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, now
 
@@ -57,7 +57,7 @@ class Metrics:
             outcomes = search.outcomes(connection)
             oldest = search.oldest_due(connection)
             alive = workers.living(connection, moment)
-            stopped = workers.stopped(connection)
+            stopped = pauses.stopped(connection)
             mail = circuit_breaker.standing(connection)
         lines = _family("steward_tasks", "Tasks in the ledger by state.", "state", by_state)
         every = dict.fromkeys((o.value for o in Outcome), 0) | outcomes

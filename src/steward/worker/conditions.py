@@ -12,7 +12,7 @@ from steward.model.formats import counted
 from steward.model.states import State
 from steward.storage import schedules
 from steward.storage.database import Connection
-from steward.storage.fleet import leases, unserved, workers
+from steward.storage.fleet import leases, pauses, unserved, workers
 from steward.storage.tasks import search
 from steward.system.clock import SECOND, moment, now
 from steward.worker import watchdog
@@ -153,7 +153,7 @@ def _unserved(steward: Steward, connection: Connection, at: int) -> Iterator[Con
         engine == "celery"
         and min(worker.started_at for worker in ours) < at - UNSERVED_FOR
         and leases.holder_of(connection, RELAY, at) is not None
-        and not workers.stopped(connection)
+        and not pauses.stopped(connection)
     ):
         lanes = sorted(unserved.idle(connection, waiting, at - UNSERVED_FOR))
         if lanes:
@@ -168,7 +168,7 @@ def _unserved(steward: Steward, connection: Connection, at: int) -> Iterator[Con
 
 
 def _standing_still(connection: Connection) -> Iterator[Condition]:
-    for lane, (since, reason) in sorted(workers.stopped(connection).items()):
+    for lane, (since, reason) in sorted(pauses.stopped(connection).items()):
         if lane == BROKER:
             words = "The broker cannot be reached; tasks are accepted, and wait"
             yield Condition(

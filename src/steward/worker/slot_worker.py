@@ -8,7 +8,7 @@ import threading
 from steward.errors import StewardError
 from steward.installation.container import Steward
 from steward.storage.database import Connection
-from steward.storage.fleet import leases, workers
+from steward.storage.fleet import heartbeat, leases, workers
 from steward.storage.tasks import recovery
 from steward.system.clock import now
 from steward.tasks.wakeup import WakeupReceiver
@@ -79,6 +79,6 @@ class SlotWorker(Worker):
 
 
 def _free(connection: Connection, dead: list[str], moment: int) -> None:
-    workers.retire(connection, dead)
+    heartbeat.retire(connection, dead)
     recovery.release(connection, dead, moment)
     leases.drop(connection, dead)

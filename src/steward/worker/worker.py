@@ -19,7 +19,7 @@ from steward.storage import working_folders
 from steward.storage.database import Connection
 from steward.storage.database.group_commit import GroupCommit
 from steward.storage.database.write_lock import PATIENT, PROMPT
-from steward.storage.fleet import wall_clock, workers
+from steward.storage.fleet import heartbeat, wall_clock, workers
 from steward.storage.maintenance import retention
 from steward.storage.tasks import acceptance, attempts, claim, idempotency, recovery
 from steward.system.clock import SECOND, new_id, now
@@ -186,7 +186,7 @@ class Worker:
         moment = now()
         claim.hand_back(connection, self.id)
         recovery.release(connection, [self.id], moment, counts=False)
-        workers.retire(connection, [self.id])
+        heartbeat.retire(connection, [self.id])
 
     def _beat(self) -> None:
         while not self.stopping.wait(HEARTBEAT):
@@ -208,7 +208,7 @@ class Worker:
             log.warning("the heartbeat could not be recorded: %s", error)
 
     def _show_life(self, connection: Connection) -> None:
-        if not workers.heartbeat(connection, self.id, now()):
+        if not heartbeat.beat(connection, self.id, now()):
             self._register(connection)  # frozen for so long that it was forgotten: it must not work without a lease
 
     def _keep_house(self) -> None:

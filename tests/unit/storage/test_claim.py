@@ -1,7 +1,7 @@
 """Waking, expiring, taking in hand."""
 
 from steward.model.states import State
-from steward.storage.fleet import circuit_breaker, workers
+from steward.storage.fleet import circuit_breaker, pauses
 from steward.storage.tasks import claim, search
 from steward.system.clock import SECOND, now
 
@@ -71,14 +71,14 @@ def test_tasks_of_a_missing_plugin_are_held_and_come_back(ledger, add):
 
 def test_a_stopped_lane_is_named_until_it_moves(ledger):
     moment = now()
-    assert ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 no", moment, moment + SECOND))
-    assert not ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 still no", moment, moment + SECOND))
+    assert ledger.apply(lambda c: pauses.stop_lane(c, "smtp", "535 no", moment, moment + SECOND))
+    assert not ledger.apply(lambda c: pauses.stop_lane(c, "smtp", "535 still no", moment, moment + SECOND))
     with ledger.read() as connection:
         assert claim.stopped_lanes(connection) == {"smtp": "535 still no"}
     assert ledger.apply(lambda c: circuit_breaker.claim(c, moment)) is None
     assert ledger.apply(lambda c: circuit_breaker.claim(c, moment + SECOND)).reason == "535 still no"
-    assert ledger.apply(lambda c: workers.start_lane(c, "smtp"))
-    assert not ledger.apply(lambda c: workers.start_lane(c, "smtp"))
+    assert ledger.apply(lambda c: pauses.start_lane(c, "smtp"))
+    assert not ledger.apply(lambda c: pauses.start_lane(c, "smtp"))
 
 
 def test_a_look_says_what_there_is_to_do(ledger, add):

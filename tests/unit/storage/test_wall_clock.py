@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from steward.model.states import State
 from steward.storage.database.schema.tables import tasks
-from steward.storage.fleet import circuit_breaker, wall_clock, workers
+from steward.storage.fleet import circuit_breaker, pauses, wall_clock, workers
 from steward.storage.fleet.wall_clock import ClockReading
 from steward.storage.tasks import claim, rate_limit
 from steward.system.clock import SECOND, now
@@ -44,7 +44,7 @@ def test_a_retry_comes_after_its_delay_and_an_appointment_at_its_time(ledger, ad
 def test_a_lane_is_asked_again_and_a_lease_ends_after_its_own_time(ledger, at, jump):
     start = at().wall
     ledger.apply(lambda c: wall_clock.follow(c, at()))
-    ledger.apply(lambda c: workers.stop_lane(c, "smtp", "no", start, start + 30 * SECOND))
+    ledger.apply(lambda c: pauses.stop_lane(c, "smtp", "no", start, start + 30 * SECOND))
     ledger.apply(lambda c: workers.register(c, "w1", "here", "0", 1, "durable", None, start))
     ledger.apply(lambda c: wall_clock.follow(c, at(SECOND, jump)))
 

@@ -1,7 +1,7 @@
 """Leases: who is at work, whose lease is over, and who is forgotten."""
 
-from steward.storage.fleet import workers
-from steward.storage.fleet.workers import LEASE
+from steward.storage.fleet import heartbeat, workers
+from steward.storage.fleet.heartbeat import LEASE
 from steward.storage.tasks import attempts, claim, recovery
 from steward.system.clock import SECOND, now
 
@@ -20,12 +20,12 @@ def test_a_worker_lives_as_long_as_it_is_heard_of(ledger):
     register(ledger, "w1", moment)
     assert living(ledger, moment + LEASE - 1) == {"w1": 0}
     assert living(ledger, moment + LEASE) == {}
-    assert ledger.apply(lambda c: workers.heartbeat(c, "w1", moment + 20 * SECOND))
+    assert ledger.apply(lambda c: heartbeat.beat(c, "w1", moment + 20 * SECOND))
     assert living(ledger, moment + 30 * SECOND) == {"w1": 0}
 
 
 def test_a_worker_that_was_forgotten_is_told_so(ledger):
-    assert not ledger.apply(lambda c: workers.heartbeat(c, "w1", now()))
+    assert not ledger.apply(lambda c: heartbeat.beat(c, "w1", now()))
 
 
 def test_what_a_worker_holds_is_counted(ledger, add):
@@ -46,7 +46,7 @@ def test_earlier_holders_of_a_slot_are_named_until_their_lease_has_been_ended_an
             return workers.of_slot(connection, "host", "slot-0")
 
     assert holders() == ["w1"]
-    ledger.apply(lambda c: workers.retire(c, ["w1"]))
+    ledger.apply(lambda c: heartbeat.retire(c, ["w1"]))
     assert holders() == ["w1"], "it still holds a task"
     ledger.apply(lambda c: recovery.release(c, ["w1"], now()))
     assert holders() == []

@@ -14,7 +14,7 @@ from steward.installation.settings import load
 from steward.storage import access
 from steward.storage import schedules as rows
 from steward.storage.database.schema.tables import incident_events, incidents, tasks
-from steward.storage.fleet import circuit_breaker, workers
+from steward.storage.fleet import circuit_breaker, pauses
 from steward.storage.incidents import AWAY, IncidentEvent
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, now
@@ -162,12 +162,12 @@ def test_a_task_that_fails_again_after_a_retry_is_counted_again(install):
 
 def test_a_lane_that_stands_still_is_told_once(install):
     steward = install()
-    steward.ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 bad password", START, START))
+    steward.ledger.apply(lambda c: pauses.stop_lane(c, "smtp", "535 bad password", START, START))
     steward.alerts.look(START)
     told = steward.alerts.look(START + QUIET)
     shown = payloads(steward, told)[0]["incidents"][0]
     assert (shown["what"], shown["reason"]) == ("Mail stands still", "535 bad password")
-    steward.ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 again", START + SECOND, START))
+    steward.ledger.apply(lambda c: pauses.stop_lane(c, "smtp", "535 again", START + SECOND, START))
     assert steward.alerts.look(START + QUIET + LONGEST) == []
 
 

@@ -13,7 +13,7 @@ from steward.installation.settings import load
 from steward.model.states import State
 from steward.storage import schedules
 from steward.storage.database.schema.tables import tasks
-from steward.storage.fleet import leases, workers
+from steward.storage.fleet import heartbeat, leases, pauses, workers
 from steward.storage.schedules import StoredSchedule
 from steward.storage.tasks import acceptance
 from steward.system.clock import SECOND, new_id, now
@@ -70,7 +70,7 @@ def test_without_a_worker_nothing_is_performed_and_the_service_is_not_ready(stew
 def test_what_stands_still_is_told_to_all_and_why_to_operators_alone(steward, lane, kind, said):
     at_work(steward)
     began = now() - 60 * SECOND
-    steward.ledger.apply(lambda c: workers.stop_lane(c, lane, SECRET_WORDS, began, began))
+    steward.ledger.apply(lambda c: pauses.stop_lane(c, lane, SECRET_WORDS, began, began))
     [found] = conditions(steward)
     assert (found.kind, found.blocks) == (kind, False)
     assert found.words.startswith(said)
@@ -80,7 +80,7 @@ def test_what_stands_still_is_told_to_all_and_why_to_operators_alone(steward, la
     assert report["warnings"][0].startswith(said)
     assert "mailer@example.org" not in str(report)
     assert SECRET_WORDS in str(readiness(steward, detailed=True)[1])
-    steward.ledger.apply(lambda c: workers.start_lane(c, lane))
+    steward.ledger.apply(lambda c: pauses.start_lane(c, lane))
     assert kinds(steward) == []
 
 
@@ -144,7 +144,7 @@ def test_a_missed_run_that_was_made_up_for_asks_for_nothing(steward):
 def test_a_full_disk_blocks_and_comes_first(tmp_path):
     made = Steward(load(data_dir=tmp_path / "data", free_space_mb=0))
     made.ledger.open()
-    made.ledger.apply(lambda c: workers.stop_lane(c, MAIL, "no", now(), now()))
+    made.ledger.apply(lambda c: pauses.stop_lane(c, MAIL, "no", now(), now()))
     full = Steward(load(data_dir=tmp_path / "data", free_space_mb=1_000_000_000))
     assert kinds(full) == ["workers", "space", "mail"]
     made.close()
@@ -228,7 +228,7 @@ def celery(tmp_path):
     made.ledger.open()
     began = now() - 2 * UNSERVED_FOR
     made.ledger.apply(lambda c: workers.register(c, "w", "host", "slot-0", 1, "celery", None, began))
-    made.ledger.apply(lambda c: workers.heartbeat(c, "w", now()))
+    made.ledger.apply(lambda c: heartbeat.beat(c, "w", now()))
     made.ledger.apply(lambda c: leases.hold(c, RELAY, "me", now(), now() + 60 * SECOND))
     yield made
     made.close()
@@ -260,5 +260,5 @@ def test_a_lane_that_moves_is_served_however_long_its_queue(celery, sign):
 
 def test_what_stands_still_for_another_reason_is_told_once(celery):
     lie(celery, "reports", now() - LONG_AGO)
-    celery.ledger.apply(lambda c: workers.stop_lane(c, BROKER, "no", now(), now()))
+    celery.ledger.apply(lambda c: pauses.stop_lane(c, BROKER, "no", now(), now()))
     assert kinds(celery) == ["broker"]

@@ -8,7 +8,7 @@ from tests.unit.storage.conftest import entry
 
 from steward.model.states import State
 from steward.storage.database.schema.tables import tasks
-from steward.storage.fleet import workers
+from steward.storage.fleet import pauses, workers
 from steward.storage.tasks import acceptance, attempts, search
 from steward.storage.tasks.claim import ClaimedTask
 from steward.system.clock import SECOND, new_id, now
@@ -183,10 +183,10 @@ def test_what_expires_in_hand_or_waiting_ends(ledger, relay, desk):
 
 def test_a_lane_that_stands_still_is_not_served(ledger, relay, desk):
     letters, jobs = add(ledger, 2), add(ledger, lane="jobs")
-    ledger.apply(lambda c: workers.stop_lane(c, "smtp", "535 no", now(), now() + SECOND))
+    ledger.apply(lambda c: pauses.stop_lane(c, "smtp", "535 no", now(), now() + SECOND))
     relay.step()
     assert list(desk.batches) == [tuple(jobs)]
-    ledger.apply(lambda c: workers.start_lane(c, "smtp"))
+    ledger.apply(lambda c: pauses.start_lane(c, "smtp"))
     relay.step()
     assert tuple(letters) in desk.batches or tuple(letters[::-1]) in desk.batches
 

@@ -4,7 +4,7 @@ import pytest
 
 from steward.errors import BrokerUnavailable
 from steward.model.states import State
-from steward.storage.fleet import workers
+from steward.storage.fleet import pauses
 from steward.storage.tasks import acceptance, attempts, claim
 from steward.storage.tasks.acceptance import NewTask
 from steward.system.clock import new_id, now
@@ -98,8 +98,8 @@ def test_a_broker_that_is_away_keeps_nothing_in_its_hand(ledger, shelf, relay):
 def test_an_outage_is_written_down_and_taken_back(ledger, shelf, relay):
     relay._broker_fails(BrokerUnavailable("away"))
     with ledger.read() as connection:
-        assert BROKER in workers.stopped(connection)
+        assert BROKER in pauses.stopped(connection)
     add(ledger, 1)
     assert relay.step() == 1
     with ledger.read() as connection:
-        assert workers.stopped(connection) == {}
+        assert pauses.stopped(connection) == {}

@@ -109,7 +109,7 @@ def copy(
 def _status(steward: Steward) -> dict[str, Any]:
     from steward.installation.settings import hostname_of
     from steward.model.states import OPEN
-    from steward.storage.fleet import leases, workers
+    from steward.storage.fleet import leases, pauses, workers
     from steward.storage.tasks import claim, search
     from steward.system.clock import now
     from steward.worker.engines.celery import publisher
@@ -118,7 +118,7 @@ def _status(steward: Steward) -> dict[str, Any]:
     with steward.ledger.read() as connection:
         alive = workers.living(connection, moment)
         dead = claim.left_behind(connection, moment)
-        stopped = {lane: why for lane, (_, why) in workers.stopped(connection).items()}
+        stopped = {lane: why for lane, (_, why) in pauses.stopped(connection).items()}
         counts = search.counts(connection)
         at_broker = sum(n for n, _ in claim.at_broker(connection).values())
         holder = leases.holder_of(connection, publisher.DUTY, moment)

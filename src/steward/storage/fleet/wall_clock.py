@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from steward.storage.database.schema.tables import lanes, leases, tasks, workers
-from steward.storage.fleet.workers import LEASE
+from steward.storage.fleet.heartbeat import LEASE
 from steward.system.clock import SECOND, now
 
 JUMP: Final = 2 * SECOND

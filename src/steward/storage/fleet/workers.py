@@ -1,4 +1,4 @@
-"""Who is at work: each worker's lease, its heartbeat, and where to nudge it; and lanes that stand still."""
+"""Who is at work: each worker, what it has in hand, and where to wake it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from steward.storage.database.schema.tables import lanes, tasks, workers
-from steward.system.clock import SECOND
-
-LEASE = 15 * SECOND
-"""A worker that has not been heard of for so long (microseconds) loses what it holds."""
+from steward.storage.database.schema.tables import tasks, workers
+from steward.storage.fleet.heartbeat import LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +50,6 @@ def register(
             nudge_port=nudge_port,
         )
     )
-
-
-def heartbeat(connection: sa.Connection, worker_id: str, now: int) -> bool:
-    """Extend the lease of a worker; return False if the ledger does not know it any more."""
-    return bool(
-        connection.execute(
-            workers.update().where(workers.c.id == worker_id).values(heartbeat_at=now, lease_until=now + LEASE)
-        ).rowcount
-    )
-
-
-def retire(connection: sa.Connection, worker_ids: list[str]) -> None:
-    """End the lease of workers known to be dead or leaving: it is set back to their last sign of life."""
-    connection.execute(workers.update().where(workers.c.id.in_(worker_ids)).values(lease_until=workers.c.heartbeat_at))
 
 
 def of_slot(connection: sa.Connection, host: str, slot: str) -> list[str]:
@@ -121,26 +104,3 @@ def prune(connection: sa.Connection, before: int) -> int:
             workers.c.id.not_in(sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None))),
         )
     ).rowcount
-
-
-def stop_lane(connection: sa.Connection, lane: str, reason: str, now: int, try_at: int) -> bool:
-    """Let `lane` stand still until `try_at`; return whether it was moving before."""
-    changed = connection.execute(
-        lanes.update().where(lanes.c.name == lane, lanes.c.stopped_at.is_not(None)).values(reason=reason, try_at=try_at)
-    ).rowcount
-    if changed:
-        return False
-    connection.execute(lanes.delete().where(lanes.c.name == lane))
-    connection.execute(lanes.insert().values(name=lane, stopped_at=now, reason=reason, try_at=try_at))
-    return True
-
-
-def start_lane(connection: sa.Connection, lane: str) -> bool:
-    """Let `lane` move again; return whether it stood still."""
-    return bool(connection.execute(lanes.delete().where(lanes.c.name == lane)).rowcount)
-
-
-def stopped(connection: sa.Connection) -> dict[str, tuple[int, str]]:
-    """Return the lanes that stand still: since when, and why."""
-    rows = connection.execute(sa.select(lanes).where(lanes.c.stopped_at.is_not(None)))
-    return {r.name: (r.stopped_at, r.reason) for r in rows}

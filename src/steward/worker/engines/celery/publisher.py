@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from steward.errors import BrokerUnavailable, StorageUnavailable
 from steward.storage.database import Connection, Ledger
-from steward.storage.fleet import leases, workers
+from steward.storage.fleet import leases, pauses, workers
 from steward.storage.tasks import claim
 from steward.system.clock import SECOND, now
 from steward.tasks.engine import Broker
@@ -172,7 +172,7 @@ class BrokerPublisher:
         self._broker.waiting(self._lanes[0].name)
         self._probed = time.monotonic()
         self._pause = 0.5
-        if self._ledger.apply(lambda c: workers.start_lane(c, BROKER)):
+        if self._ledger.apply(lambda c: pauses.start_lane(c, BROKER)):
             log.warning("the broker answers again")
         self._down_since = None
 
@@ -184,7 +184,7 @@ class BrokerPublisher:
             log.warning("the broker fails: %s", error)
         try:
             self._ledger.apply(
-                lambda c: workers.stop_lane(c, BROKER, str(error), moment, moment + int(LONGEST_PAUSE) * SECOND)
+                lambda c: pauses.stop_lane(c, BROKER, str(error), moment, moment + int(LONGEST_PAUSE) * SECOND)
             )
             self._keep_waiting_tasks(moment)
         except StorageUnavailable as second:
