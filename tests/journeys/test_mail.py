@@ -430,10 +430,10 @@ def test_trouble_of_our_own_is_not_counted_against_a_task_of_several_letters(
     for _ in range(5):
         row = perform.row(task.id)
         assert (row.state, row.failures) == ("retrying", 0)
-        perform.runner.lane_moves()
+        perform.runner.lane.moves()
         perform.later()
     server.follow({})
-    perform.runner.lane_moves()
+    perform.runner.lane.moves()
     perform.later()
     assert perform.task(task.id).state == "succeeded"
     assert copies(server) == {"ada": 1, "bob": 1, "eve": 1}
@@ -454,7 +454,7 @@ def test_a_server_that_will_not_relay_for_us_stops_the_lane_and_fails_nothing(
     assert len(server.commands()) == asked
     assert {perform.task(t.id).state for t in others} == {"retrying"}
     server.follow({})
-    perform.runner.lane_moves()
+    perform.runner.lane.moves()
     perform.later()
     assert {perform.task(t.id).state for t in [first, *others]} == {"succeeded"}
 

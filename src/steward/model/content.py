@@ -253,9 +253,6 @@ class Note:
         plain(self.figures)
 
 
-Wish = Email | Report | Note
-
-
 class Cursor(Protocol):
     """Ask for it as a parameter (`cursor: Cursor`) to synchronise page by page, and to go on where one was stopped.
 

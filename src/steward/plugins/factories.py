@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,6 @@ from steward.errors import ConfigurationError, PluginError, StewardError
 from steward.model.service import TaskService
 from steward.system.masking import masked
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SHIPPED: Final = "Steward"

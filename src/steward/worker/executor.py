@@ -134,10 +134,6 @@ class Executor:
         """Whether letters stand still."""
         return bool(self.lane.stopped)
 
-    def lane_moves(self) -> None:
-        """Let letters go out again: the mail server has taken us back."""
-        self.lane.moves()
-
     def close(self) -> None:
         """Give up what is still in hand, and free the threads. Before the transport, whose event loop this may use."""
         if self.loop.is_running():

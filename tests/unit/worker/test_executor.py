@@ -334,7 +334,7 @@ def test_our_own_fault_stops_the_lane_and_is_not_held_against_the_task(ledger, r
     assert runner.stopped
     with ledger.read() as connection:
         assert connection.exec_driver_sql("SELECT sum(failures) FROM tasks").scalar() == 0
-    runner.lane_moves()
+    runner.lane.moves()
     post.answers = {}
     ledger.apply(lambda c: c.exec_driver_sql("UPDATE tasks SET state = 'queued'"))
     runner.perform([first, second])
