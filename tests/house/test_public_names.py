@@ -13,7 +13,7 @@ import steward
 # The plugins that look after the service itself, and tell of it, are given the service's own operations.
 INSIDERS = {
     "plugins/maintenance.py": {"steward.installation.maintenance"},
-    "plugins/alert.py": {"steward.installation.maintenance"},
+    "plugins/alert_webhook.py": {"steward.installation.maintenance"},
 }
 
 
