@@ -101,7 +101,7 @@ class EngineContract:
         engine = running(perform)
         broken, whole = threading.Event(), threading.Event()
         engine.hand_over(["bad"], broken.set)
-        assert broken.wait(SOON), "it is told of as well: the relay hands over no more than it may"
+        assert broken.wait(SOON), "it is told of as well: the dispatcher hands over no more than it may"
         engine.hand_over(["good"], whole.set)
         assert performed.wait(SOON)
         assert whole.wait(SOON)

@@ -9,7 +9,7 @@ Perform = Callable[[Sequence[str]], None]
 
 
 class Engine(Protocol):
-    """Takes batches of task ids from the relay and has them performed. The payload never travels with them.
+    """Takes batches of task ids from the dispatcher and has them performed. The payload never travels with them.
 
     One is made by each worker with the function that performs, which may be called from any thread, with several
     batches at a time, and blocks until the attempts of its batch are over. It keeps nothing that would be missed: what
@@ -21,7 +21,7 @@ class Engine(Protocol):
     def hand_over(self, ids: Sequence[str], done: Callable[[], None]) -> None:
         """Have `ids` performed, and call `done` once when they have been, from any thread; returns at once.
 
-        Called from the relay's thread alone. No batch waits for another one to end: what is urgent is handed over
+        Called from the dispatcher's thread alone. No batch waits for another one to end: what is urgent is handed over
         while long work runs. `done` is called as well where performing has raised: the ledger gives the tasks to
         somebody again. Handing the same ids over twice is harmless: starting an attempt is one conditional update in
         the ledger.
@@ -35,7 +35,7 @@ class Engine(Protocol):
 
 
 class Broker(Protocol):
-    """Carries ids to workers elsewhere. It may lose all of them: the relay hands over again what was not begun."""
+    """Carries ids to workers elsewhere. It may lose all of them: the dispatcher hands over again what was not begun."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Wakes the relays of this machine: one loopback datagram. The relay's slow poll is the safety net."""
+"""Wakes the dispatchers of this machine: one loopback datagram. The dispatcher's slow poll is the safety net."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WakeupSender:
         self._lock = threading.Lock()
 
     def send(self) -> None:
-        """Wake the relays; says nothing of failure, for nothing depends on it."""
+        """Wake the dispatchers; says nothing of failure, for nothing depends on it."""
         with self._lock:
             if time.monotonic() - self._asked > self._refresh:
                 with contextlib.suppress(Exception):

@@ -71,7 +71,7 @@ class Dispatcher:
                 self.step()
                 pause = 0.0 if self._more else until_next(self._ledger)
             except StorageUnavailable as error:
-                log.warning("the relay waits for the store: %s", error)
+                log.warning("the dispatcher waits for the store: %s", error)
                 pause = POLL
             if pause:
                 self._receiver.wait(pause)
@@ -132,7 +132,7 @@ class Dispatcher:
             if room > 0:
                 most = min(room, lane.batch)
                 taken[lane.name] = claim.take(connection, lane.name, most, self._worker, moment)
-                # Look again at once only where there is room for more: what is done wakes the relay.
+                # Look again at once only where there is room for more: what is done wakes the dispatcher.
                 self._more = self._more or len(taken[lane.name]) == most < room
         return taken
 

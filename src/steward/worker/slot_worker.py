@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class SlotWorker(Worker):
     """One per slot. What a dead one left is freed at once by whoever holds its slot next, or within a second by others.
 
-    Where no file lock reaches, on another host, the lease in the ledger decides, and the relay frees.
+    Where no file lock reaches, on another host, the lease in the ledger decides, and the dispatcher frees.
     """
 
     def __init__(self, steward: Steward, *, engine: str, leaving: threading.Event | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Wakes the relays of every host through PostgreSQL's LISTEN and NOTIFY; their slow poll is the safety net."""
+"""Wakes the dispatchers of every host through PostgreSQL's LISTEN and NOTIFY; their slow poll is the safety net."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NotificationSender:
         self._lock = threading.Lock()
 
     def send(self) -> None:
-        """Wake the relays soon; several calls together make one notice. Does nothing on SQLite, which has no hosts."""
+        """Wake the dispatchers soon; several calls together make one notice. On SQLite, which has no hosts, nothing."""
         if self._ledger.is_sqlite:
             return
         self._wanted.set()
@@ -53,7 +53,7 @@ class NotificationSender:
             try:
                 self._ledger.apply(lambda c: c.execute(_NOTIFY))
             except StorageUnavailable:
-                pause.wait(1)  # the relays look by themselves as well
+                pause.wait(1)  # the dispatchers look by themselves as well
             pause.wait(PAUSE)
 
 

@@ -72,7 +72,7 @@ _HOLDERS = sa.select(tasks.c.worker).where(tasks.c.worker.is_not(None)).distinct
 
 
 def anything(connection: sa.Connection, now: int) -> bool:
-    """Return whether there may be something to do: a cheap read, so that an idle relay writes nothing."""
+    """Return whether there may be something to do: a cheap read, so that an idle dispatcher writes nothing."""
     return not look(connection, now).nothing
 
 
