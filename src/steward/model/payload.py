@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, RootModel, ValidationError
@@ -63,16 +65,44 @@ def write(model: BaseModel, secrets: list[str]) -> str:
         InvalidPayload: something in it has no form in JSON.
     """
     try:
-        return model.model_dump_json(by_alias=False, round_trip=True, warnings="none", context={"secrets": secrets})
+        text = model.model_dump_json(by_alias=False, round_trip=True, warnings="none", context={"secrets": secrets})
     except Exception as error:  # a plugin's own serializer raises whatever it likes
         problems = list(_unwritable(model)) or [FieldProblem("", f"it cannot be written as JSON: {str(error)[:200]}")]
         raise _refused(type(model).__name__, problems) from error
+    if not _has_sets(type(model)):
+        return text
+    # A set comes in another order in each process, and an idempotency key is compared by the text.
+    return json.dumps(_in_order(model, json.loads(text)), ensure_ascii=False, separators=(",", ":"))
+
+
+@cache
+def _has_sets(kind: type[BaseModel]) -> bool:
+    try:
+        return '"uniqueItems": true' in json.dumps(kind.model_json_schema(mode="serialization"), default=str)
+    except Exception:  # a type of a plugin's own that has no schema
+        return True
+
+
+def _in_order(value: Any, plain: Any) -> Any:
+    """Return `plain`, which is `value` by the names of its parts, with the members of every set in one order."""
+    if isinstance(value, (set, frozenset)) and isinstance(plain, list):
+        return sorted(plain, key=lambda each: json.dumps(each, sort_keys=True))
+    if isinstance(value, RootModel):
+        return _in_order(value.root, plain)
+    if isinstance(value, BaseModel) and isinstance(plain, dict):
+        parts = _parts(value)
+        return {name: _in_order(parts.get(name), each) for name, each in plain.items()}
+    if isinstance(value, Mapping) and isinstance(plain, dict) and len(value) == len(plain):
+        return {name: _in_order(mine, each) for mine, (name, each) in zip(value.values(), plain.items(), strict=True)}
+    if isinstance(value, (list, tuple)) and isinstance(plain, list) and len(value) == len(plain):
+        return [_in_order(mine, each) for mine, each in zip(value, plain, strict=True)]
+    return plain
 
 
 def as_sent(model: BaseModel) -> Any:
     """Return `model` as the JSON values that one would send, with its secrets told: for examples, which are public."""
     plain = model.model_dump(mode="json", by_alias=False, round_trip=True, warnings="none", context={"clear": True})
-    return _by_names_to_read(model, plain)
+    return _by_names_to_read(model, _in_order(model, plain))
 
 
 def _by_names_to_read(value: Any, plain: Any) -> Any:

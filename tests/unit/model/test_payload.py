@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -26,6 +29,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.alias_generators import to_camel
+from tests.house.repository import ROOT
 
 from steward import Private, Secret
 from steward.errors import InvalidPayload
@@ -138,6 +142,31 @@ KEPT = {
     "aliases that are other fields' names": Swapped.model_validate({"a": 1, "b": 2}),
     "every kind of value": ALL,
 }
+
+
+class Towns(BaseModel):
+    names: set[str]
+    parts: dict[str, list[frozenset[str]]]
+
+
+TOWNS = """
+from steward.model.payload import as_sent, keep
+from tests.unit.model.test_payload import Towns
+towns = Towns(names=set("abcdefgh"), parts={"b": [frozenset("xyzuvw")], "a": []})
+print(keep("task", Towns, towns)[0], as_sent(towns))
+"""
+
+
+def test_a_set_is_kept_in_one_order_whatever_process_keeps_it() -> None:
+    command = [sys.executable, "-c", TOWNS]
+    said = {
+        subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=ROOT, check=True, capture_output=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
+    assert b'{"names":["a","b","c","d","e","f","g","h"],"parts":{"b":[["u","v","w","x","y","z"]],"a":[]}}' in said.pop()
 
 
 @pytest.mark.parametrize("model", KEPT.values(), ids=KEPT.keys())
