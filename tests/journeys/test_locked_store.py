@@ -61,10 +61,10 @@ def freeze_with_lock(house: Installation, program: Program, seconds: float = 60)
 @contextmanager
 def posting(house: Installation) -> Iterator[None]:
     """Hand letters over, one after the other, while the block lasts; what is not accepted is not minded."""
-    stop = threading.Event()
+    stop, headers = threading.Event(), house.client.headers
 
     def post() -> None:
-        with httpx.Client(base_url=house.url, headers=house.client.headers, timeout=5) as client:
+        with httpx.Client(base_url=house.url, headers=headers, timeout=5) as client:
             while not stop.is_set():
                 try:
                     client.post("/v1/tasks/letter", json={"to": "stream@example.org"})
