@@ -121,7 +121,6 @@ def _timed(used: dict[str, float], name: str, function: Callable[..., Any]) -> C
 
 def main(told: Path) -> None:
     """Work like `steward work`, and write each thread's CPU seconds to `told` at SIGUSR1."""
-    from steward.worker.engines.embedded import worker
 
     def tell(*_: object) -> None:
         used: dict[str, float] = {}
@@ -133,7 +132,8 @@ def main(told: Path) -> None:
         draft.rename(told)
 
     signal.signal(signal.SIGUSR1, tell)
-    worker.run(Steward(load()))
+    steward = Steward(load())
+    steward.engine.work(steward)
 
 
 if __name__ == "__main__":
