@@ -29,11 +29,8 @@ THREADS = {
     "dispatcher": "dispatcher",
     "ledger writer": "ledger commits",
     "smtp": "attempts and SMTP",
-    "handlers": "letters from the child",
-    "executor": "batches waited for",
     "heartbeat": "heartbeat and housekeeping",
     "housekeeping": "heartbeat and housekeeping",
-    "clockwork": "heartbeat and housekeeping",
 }
 
 
