@@ -45,10 +45,12 @@ def add_routes(router: APIRouter, interface: RouteContext, hidden: Collection[st
     Those of the `hidden` handlers are not described.
     """
     steward = interface.steward
-    for handler in steward.registry.handlers.values():
-        model = described(handler)
-        _add_one(router, steward, handler, model, handler.name not in hidden)
-        _add_many(router, interface, handler, model, handler.name not in hidden)
+    handlers = [(each, described(each), each.name not in hidden) for each in steward.registry.handlers.values()]
+    # Addresses are tried in this order: those of one task, which are the busiest, stand before those of many.
+    for handler, model, shown in handlers:
+        _add_one(router, steward, handler, model, shown)
+    for handler, model, shown in handlers:
+        _add_many(router, interface, handler, model, shown)
     for path in ("/v1/tasks/{name}", "/v1/tasks/{name}/bulk"):
         router.add_api_route(
             path,
