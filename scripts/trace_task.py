@@ -234,7 +234,7 @@ class Caller:
 
     def __init__(self, folder: Path, *, http: bool) -> None:
         self._folder, self._http = folder, http
-        settings = _home("steward.installation.settings", "steward.installation.settings").load()
+        settings = _home("steward.installation.settings", "steward.settings").load()
         self._steward = _home("steward.installation.container", "steward.app").Steward(settings)
         self._service = self._steward.service
         if http:
