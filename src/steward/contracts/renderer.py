@@ -106,8 +106,8 @@ class RendererContract:
         assert document.metadata.creation_date == CREATED
         catalog = document.trailer["/Root"]
         assert catalog["/Lang"] == "en"  # type: ignore[index]  # pypdf resolves it
-        assert catalog["/MarkInfo"]["/Marked"]  # type: ignore[index]
-        assert [item["/Title"] for item in document.outline] == ["Figures", "Members"]  # type: ignore[call-overload]
+        assert catalog["/MarkInfo"]["/Marked"]  # type: ignore[index]  # as above
+        assert [item["/Title"] for item in document.outline] == ["Figures", "Members"]  # type: ignore[call-overload]  # flat here
         texts = [page.extract_text() for page in document.pages]
         assert "Zoë & Łukasz" in texts[0]
         assert all(f"Page {n} of 4" in text for n, text in enumerate(texts, 1))

@@ -35,8 +35,7 @@ class RetryPolicy:
         """
         if failures >= self.attempts:
             return None
-        # Jitter spreads retries; it is no secret.
-        drawn = random.random() if chance is None else chance  # noqa: S311
+        drawn = random.random() if chance is None else chance  # noqa: S311  # it spreads retries, and is no secret
         return backoff(failures, self.delays, self.then, self.jitter, drawn)
 
 

@@ -62,5 +62,5 @@ class BackgroundEngineFactory:
         )
 
     def work(self, installation: Any) -> int:
-        """Refuse: whoever accepts performs."""
-        raise NotImplementedError
+        """Refuse: whoever accepts performs, and `in_web` keeps every door from asking."""
+        raise NotImplementedError("The engine 'background' has no workers")
