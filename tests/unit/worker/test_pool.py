@@ -150,7 +150,7 @@ def test_neighbours_are_prepared_before_the_batch_is_taken_apart(settings, tmp_p
 
 
 def test_one_that_has_not_come_to_an_end_yet_stands_apart_from_those_that_have(settings, tmp_path):
-    """It waits for a process of its own rather than take the last warm one, or stand before a letter."""
+    """It stands before no letter, and takes no batch with it."""
     hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), None)
     hosted.warm()
     hosted.await_warm()
@@ -159,6 +159,18 @@ def test_one_that_has_not_come_to_an_end_yet_stands_apart_from_those_that_have(s
     answers = prepare(hosted, [pill, *(letter(n) for n in range(5))])
     assert sum(isinstance(outcome, HandlerResult) for outcome in answers.values()) == 5
     assert starts.read_text().split() == ["7"]  # alone from the first: no batch was broken off
+    hosted.close()
+
+
+def test_the_first_of_a_kind_has_a_warm_process_and_does_not_wait_for_one_to_start(settings):
+    """The spare process comes later: an urgent letter must not be overtaken by all that is already proven."""
+    hosted = HandlerPool(settings, load_plugins([TRIALS], entry_points=False), None)
+    hosted.warm(spare=False)
+    hosted.await_warm()
+    there = hosted._pool.pids()
+    first = request("urgent_letter", '{"to": "ada@example.org"}')
+    assert isinstance(prepare(hosted, [first])[first.task_id], HandlerResult)
+    assert hosted._pool.pids() == there
     hosted.close()
 
 

@@ -256,9 +256,12 @@ class HandlerPool(Handlers):
         return self._registry.handlers[name].time_limit
 
     def _is_aside(self, request: HandlerRequest) -> bool:
-        """Whether a request leaves the warm children to others: it takes long by its nature, or did so just now."""
+        """Whether a request leaves the warm children to others: it takes long by its nature, or did so just now.
+
+        Who is only unproven does not: the first urgent letter of a worker must not wait for a process to start.
+        """
         quick = self._registry.handlers[request.name].lane in ("urgent", "mail", "bulk")
-        return not quick or self._is_suspected(request.name)
+        return not quick or self._misbehaved(request.name)
 
     def _suspect(self, name: str) -> None:
         self._suspected[name] = time.monotonic() + self._suspicion
@@ -266,7 +269,10 @@ class HandlerPool(Handlers):
     def _is_suspected(self, name: str) -> bool:
         """Whether a handler died or hung just now, or has not come to an end here yet: trust is earned."""
         unproven = bool(self._suspicion) and name not in self._proven
-        return unproven or self._suspected.get(name, 0.0) > time.monotonic()
+        return unproven or self._misbehaved(name)
+
+    def _misbehaved(self, name: str) -> bool:
+        return self._suspected.get(name, 0.0) > time.monotonic()
 
     def _is_dropped(self, request: HandlerRequest) -> bool:
         return (request.task_id, request.claim) in self._dropped
