@@ -219,7 +219,7 @@ class HandlerPool(Handlers):
 
     def _watch(self, requests: Sequence[HandlerRequest]) -> HandlerWatch:
         # Who did so before will do so again: another process is made ready at once.
-        return HandlerWatch(0.0 if self._is_suspected(requests[0].name) else PATIENCE)
+        return HandlerWatch(0.0 if self._misbehaved(requests[0].name) else PATIENCE)
 
     def _say_nothing_came(self, requests: Sequence[HandlerRequest], batch: HandlerBatch) -> None:
         nothing = HandlerFailure("The handler gave no answer.", crashed=1)
