@@ -1,4 +1,4 @@
-"""A ledger or an installation of its own for each test that asks; tests/unit/ledger has a ledger on each database."""
+"""A ledger or an installation of its own for each test that asks; tests/unit/storage has a ledger on each database."""
 
 from collections.abc import Iterator
 from pathlib import Path

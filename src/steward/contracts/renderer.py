@@ -74,12 +74,14 @@ class RendererContract:
     """Documents whose layout takes longer than the limit that a test sets (1.5 seconds)."""
 
     @pytest.fixture(scope="class")
-    def make(self, assets: dict[str, Path]) -> Callable[..., Renderer]:
+    @classmethod
+    def make(cls, assets: dict[str, Path]) -> Callable[..., Renderer]:
         """Return what makes a renderer with `assets` and the options `seconds`, `memory_mb` and `processes`."""
         raise NotImplementedError("Define the fixture `make` in your class")
 
     @pytest.fixture(scope="class")
-    def assets(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    @classmethod
+    def assets(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         """The assets that the documents of the contract show, by name."""
         folder = tmp_path_factory.mktemp("assets")
         (folder / "logo.svg").write_text(LOGO)
@@ -87,7 +89,8 @@ class RendererContract:
         return {path.name: path for path in folder.iterdir()}
 
     @pytest.fixture(scope="class")
-    def renderer(self, make: Callable[..., Renderer]) -> Iterator[Renderer]:
+    @classmethod
+    def renderer(cls, make: Callable[..., Renderer]) -> Iterator[Renderer]:
         """One renderer for all tests of the class."""
         renderer = make()
         renderer.warm()
