@@ -263,6 +263,14 @@ class Installation:
         self.wait_until(lambda: not self.open(), "every task has ended", seconds)
         return self.counts()
 
+    def ask_for_held(self) -> None:
+        """Try again, as a person, the letters of which nobody knows three times whether they arrived; wait for them."""
+        while held := self.steward.service.find(Query(states=["failed"])).tasks:
+            for each in held:
+                assert "It is not known whether" in (each.error or ""), each.error
+                self.steward.service.retry(each.id, by="ada")
+            self.wait_settled()
+
     def wait_until(self, true: Callable[[], bool], what: str, seconds: float = 30) -> None:
         """Return when `true()` holds, asked every 50 ms; else say where the tasks stand and what the logs end with."""
         end = time.monotonic() + seconds
