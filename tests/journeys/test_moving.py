@@ -22,6 +22,11 @@ from steward.storage.maintenance import copying
 
 Install = Callable[..., Installation]
 
+_IN_TRANSACTION = sa.text(
+    "SELECT query FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+)
+
 
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
@@ -145,6 +150,31 @@ def test_a_copy_that_is_killed_goes_on_where_it_stopped(install: Install, postgr
         with source.read() as here, target.read() as there:
             for table in (tasks, copying.metadata.tables["idempotency_keys"]):
                 assert copying.digest(here, table) == copying.digest(there, table)
+
+
+def test_a_copy_holds_no_session_of_its_target_while_it_reads_the_source(install: Install, postgres: Postgres) -> None:
+    """The server ends a session that stands still in a transaction, and a large source is read for longer than that."""
+    house = install()
+    house.enqueue_many("letter", ({"to": f"m{n}@example.org", "number": n} for n in range(20)))
+    source, url = house.steward.ledger, postgres.create()
+    held: list[str] = []
+    asked = 0
+    with contextlib.closing(Ledger(url)) as target, contextlib.closing(Ledger(url)) as beside:
+        target.open()
+
+        def look(*_: Any) -> None:
+            nonlocal asked
+            asked += 1
+            with beside.read() as connection:
+                held.extend(connection.scalars(_IN_TRANSACTION))
+
+        sa.event.listen(source.engine, "before_cursor_execute", look)
+        try:
+            copying.copy(source, target, lambda table, rows: None)
+        finally:
+            sa.event.remove(source.engine, "before_cursor_execute", look)
+    assert asked > 2 * len(copying.metadata.sorted_tables)
+    assert held == []
 
 
 def test_a_copy_into_a_store_that_holds_something_else_is_refused(install: Install, postgres: Postgres) -> None:

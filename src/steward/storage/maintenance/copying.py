@@ -41,9 +41,11 @@ def copy(
         counts = {}
         for table in metadata.sorted_tables:
             counts[table.name] = _copy_table(reading, target, table, lambda n, t=table: told(t.name, n))  # type: ignore[misc]
-        with target.read() as written:
-            for table in metadata.sorted_tables:
-                if digest(reading, table) != digest(written, table):
+        for table in metadata.sorted_tables:
+            wanted = digest(reading, table)
+            # A session of the target for each: one that waited for the source would be ended as standing still.
+            with target.read() as written:
+                if digest(written, table) != wanted:
                     raise ConfigurationError(
                         f"The copy of {table.name} differs from its source",
                         "The target held other rows before, or the source was written to meanwhile",
