@@ -148,13 +148,15 @@ class Installation:
             return httpx.get(f"{self.url}/livez", timeout=5).status_code == 200
         return False
 
-    def children_of(self, program: Program) -> list[int]:
-        """Return the process ids of a program's own children, the oldest first."""
-        return sorted(
+    def children_of(self, program: Program, words: str = "") -> list[int]:
+        """Return the ids of a program's own children, the oldest first; only those with `words` in their command."""
+        found = [
             int(pid)
             for path in Path(f"/proc/{program.pid}/task").glob("*/children")
             for pid in path.read_text().split()
-        )
+        ]
+        chosen = [pid for pid in found if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
+        return sorted(chosen, key=_started)
 
     def kill(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to one process of this installation."""
@@ -325,3 +327,8 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(str, value))}]"
     return str(value)
+
+
+def _started(pid: int) -> tuple[int, int]:
+    """When a process was started, in ticks since the machine was. Numbers of processes begin anew some day."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid

@@ -25,8 +25,8 @@ from steward.errors import StateConflict, UnknownHandler
 
 
 def processes_of(installation: Installation, program: Program) -> dict[str, int]:
-    """Return the ids of the web server (first started) and of the worker."""
-    web, worker = installation.children_of(program)
+    """Return the ids of the web server and of the worker."""
+    (web,), (worker,) = (installation.children_of(program, f"steward {word}") for word in ("serve", "work"))
     return {"web": web, "worker": worker}
 
 

@@ -213,9 +213,8 @@ def test_the_door_stays_open_while_a_worker_is_killed_and_started_again(
     above = house.up(workers=1)
     with sending(house, pace=40) as sender:
         for _ in range(3):
-            # The supervisor's first child is the web server, its second the worker.
             before = house.workers()
-            worker = house.children_of(above)[-1]
+            (worker,) = house.children_of(above, "steward work")
             house.kill(worker, signal.SIGKILL)
             house.wait_until(lambda before=before: bool(house.workers() - before), "a new worker")  # type: ignore[misc]
             assert house.answers()
