@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from tests.journeys.held import retry_held
 from tests.servers.ports import LOOPBACK, free_port, listens, wait_until
 from tests.servers.process import ServerProcess
 
@@ -29,6 +30,7 @@ from steward.storage.fleet import workers
 from steward.storage.maintenance import retention
 from steward.storage.tasks import search
 from steward.system.clock import now
+from steward.system.processes import born
 
 PLUGINS = Path(__file__).parent / "plugins"
 SCOPES = ["send", "read", "reports", "operate"]
@@ -155,8 +157,8 @@ class Installation:
             for path in Path(f"/proc/{program.pid}/task").glob("*/children")
             for pid in path.read_text().split()
         ]
-        chosen = [pid for pid in found if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
-        return sorted(chosen, key=_started)
+        there = [(since, pid) for pid in found if (since := born(pid)) is not None]  # numbers begin anew some day
+        return [pid for _, pid in sorted(there) if words in _command(pid)]
 
     def kill(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to one process of this installation."""
@@ -265,12 +267,9 @@ class Installation:
         self.wait_until(lambda: not self.open(), "every task has ended", seconds)
         return self.counts()
 
-    def ask_for_held(self) -> None:
-        """Try again, as a person, the letters of which nobody knows three times whether they arrived; wait for them."""
-        while held := self.steward.service.find(Query(states=["failed"])).tasks:
-            for each in held:
-                assert "It is not known whether" in (each.error or ""), each.error
-                self.steward.service.retry(each.id, by="ada")
+    def settle_held(self) -> None:
+        """Try again, as a person, the letters that are held, until none is."""
+        while retry_held(self.steward.service):
             self.wait_settled()
 
     def wait_until(self, true: Callable[[], bool], what: str, seconds: float = 30) -> None:
@@ -329,6 +328,9 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _started(pid: int) -> tuple[int, int]:
-    """When a process was started, in ticks since the machine was. Numbers of processes begin anew some day."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
+def _command(pid: int) -> str:
+    """Return the command line of a process, or nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""

@@ -75,7 +75,7 @@ def fates(house: Installation, sender: Sender, sink: SmtpSink) -> str:
 
 def judge(house: Installation, sink: SmtpSink, sender: Sender, kills: int, wire: int) -> Account:
     house.wait_settled(60)
-    house.ask_for_held()  # three kills may meet the same letter on the wire
+    house.settle_held()  # three kills may meet the same letter on the wire
     result = account(house, sink, sender)
     print(f"\n{kills} kills of workers; {result}")
     assert sender.accepted

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, EmailStr
+from tests.journeys.held import retry_held
 from tests.journeys.performing import HOUR, Performing
 from tests.servers.scripted_smtp import DROP, RESET, Act, ScriptedSmtp, say
 
 from steward import Email, Handler, RetryPolicy, handler
-from steward.model.service import Query
 
 TEMPLATES = Path(__file__).parent / "plugins" / "templates"
 LETTERS = 200
@@ -54,18 +54,6 @@ def chaos(seed: int) -> dict[str, list[Act | None]]:
     }
 
 
-def ask_for_held(perform: Performing) -> int:
-    """Try again what waits for a person, as that person, and return how much it was.
-
-    A letter of which nobody knows three times whether it arrived is held; which letter meets that is chance here.
-    """
-    held = perform.service.find(Query(states=["failed"], limit=500)).tasks
-    for each in held:
-        assert "It is not known whether" in (each.error or ""), each.error
-        perform.service.retry(each.id, by="ada")
-    return len(held)
-
-
 @pytest.mark.parametrize(("seed", "pipelining"), [(1, True), (2, False)])
 def test_each_letter_arrives_and_every_extra_copy_is_the_same_and_flagged(
     tmp_path: Path, seed: int, pipelining: bool
@@ -82,7 +70,7 @@ def test_each_letter_arrives_and_every_extra_copy_is_the_same_and_flagged(
         ids = perform.service.enqueue_many("notice", payloads)
         for _ in range(60):
             again = perform.later(2 * HOUR)  # the longest delay, and its jitter
-            if not again + ask_for_held(perform):
+            if not again + retry_held(perform.service):
                 break
         tasks = [perform.task(i) for i in ids]
         assert {t.state for t in tasks} == {"succeeded"}

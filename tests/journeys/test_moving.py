@@ -160,7 +160,6 @@ def test_a_copy_holds_no_session_of_its_target_while_it_reads_the_source(install
     held: list[str] = []
     asked = 0
     with contextlib.closing(Ledger(url)) as target, contextlib.closing(Ledger(url)) as beside:
-        target.open()
 
         def look(*_: Any) -> None:
             nonlocal asked
